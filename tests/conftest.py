@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -36,12 +36,11 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def shoal(tmp_path: Path, state_dir: Path) -> Shoal:
     """Run the command line in `tmp_path` and wait for its end: `shoal("inspect", path).stdout`."""
 
-    def run(
-        *arguments: str | os.PathLike[str], timeout: float = 60, **options: object
-    ) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str | os.PathLike[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-P", "-m", "shoal", *map(str, arguments)]
-        settings = {"cwd": tmp_path, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True, **options}
-        return subprocess.run(command, timeout=timeout, check=False, **settings)  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(
+            command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+        )
 
     return run
 
@@ -49,9 +48,9 @@ def shoal(tmp_path: Path, state_dir: Path) -> Shoal:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None | pytest.TestReport]:
-    """With SHOAL_NO_SKIPS=1 (as CI runs), a skipped test is a failed one, unless its data is not there to be had."""
-    report: pytest.TestReport = yield
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With SHOAL_NO_SKIPS=1 (as in CI) a skipped test is a failed one, unless its data is absent."""
+    report = yield
     may_skip = item.get_closest_marker("corpora") is not None and not CORPORA.is_dir()
     if os.environ.get("SHOAL_NO_SKIPS") == "1" and report.skipped and not may_skip:
         report.outcome = "failed"

@@ -82,7 +82,8 @@ def check(arguments: list[str]) -> int:
 def fix(arguments: list[str]) -> int:
     """Let ruff repair and format what it can."""
     install_tools()
-    return python("-m", "ruff", "check", "--fix", "--quiet") or python("-m", "ruff", "format", "--quiet")
+    formatted = python("-m", "ruff", "format", "--quiet")
+    return python("-m", "ruff", "check", "--fix", "--quiet") or formatted
 
 
 def bench(arguments: list[str]) -> int:

@@ -29,7 +29,7 @@ CAUSES = (
     (
         ("No matching distribution", "Name or service not known", "name resolution", "ConnectionError",
          "connection broken", "timed out", "Network is unreachable"),
-        "the package index was not reached: the first use needs the network (or PIP_INDEX_URL, PIP_FIND_LINKS)",
+        "the package index was not reached: a first use needs the network (or PIP_INDEX_URL)",
     ),
 )  # fmt: skip
 
@@ -78,7 +78,7 @@ def lock(venv: Path) -> Iterator[int]:
 
 
 class Log:
-    """Where the chatter of venv and pip goes: kept inside the environment, or in /tmp if that came to nothing."""
+    """Where the chatter of venv and pip goes: kept in the environment, or in /tmp if that came to nothing."""
 
     def __init__(self, descriptor: int) -> None:
         self.lock_descriptor = descriptor
@@ -117,14 +117,14 @@ def require_venv_module() -> None:
     """Debian ships Python without the two modules that make an environment."""
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise SetupError(f"Python {version} here has no venv module (Debian, Ubuntu: apt install python3-venv)")
+        raise SetupError(f"Python {version} has no venv module (Debian, Ubuntu: apt install python3-venv)")
 
 
 def make_venv(venv: Path, log: Log) -> None:
     """An empty environment with pip in it, in the place of a broken one of ours."""
     if venv.exists() and any(venv.iterdir()):
         if not (venv / MARK).exists():
-            raise SetupError(f"{venv} is there and not made by ./shoal; remove it, or set SHOAL_VENV to another place")
+            raise SetupError(f"{venv} was not made by ./shoal: remove it, or set SHOAL_VENV to another place")
         shutil.rmtree(venv)
     venv.mkdir(parents=True, exist_ok=True)
     (venv / MARK).touch()
@@ -149,7 +149,8 @@ def make_environment(root: Path, venv: Path) -> None:
         if is_ready(root, venv):
             return
         is_upgrade = (venv / STAMP).exists() and os.access(python_of(venv), os.X_OK)
-        print(f"shoal: {'updating' if is_upgrade else 'first use: making'} {venv}, a moment ...", file=sys.stderr)
+        task = "updating" if is_upgrade else "first use: making"
+        print(f"shoal: {task} {venv}, a moment ...", file=sys.stderr)
         log = Log(descriptor)
         try:
             if not is_upgrade:

@@ -1,7 +1,7 @@
 """The way in and the way out of every command.
 
 In: a verb's module is imported when that verb is used and not before, so that `shoal --help` and a mistyped
-verb cost nothing. A verb `x` is `command`, a click command, in `shoal.cli.x`; it returns an exit code or None.
+verb cost nothing. The verb `x` is the click command `shoal.cli.x.command`; it returns an exit code or None.
 Out: what went wrong is one line on stderr, a `hint:` where there is one, and an exit code of `ExitCode`;
 a traceback is never shown for what was expected, and is kept in a file for what was not.
 """
@@ -109,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.UNFINISHED
     except BrokenPipeError:
         return stop_writing()
-    except Exception as error:  # noqa: BLE001: the last door: whatever it is, it must be told
+    except Exception as error:  # noqa: BLE001 (the last door: whatever it is, it must be told)
         return report_bug(error)
     return result if isinstance(result, int) else ExitCode.OK
 

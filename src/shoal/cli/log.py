@@ -1,7 +1,7 @@
-"""The record that `--log FILE` keeps: a JSON object a line, complete on disk's side of us as soon as it is written.
+"""The record that `--log FILE` keeps: a JSON object a line, out of our hands as soon as it happened.
 
-Every line has `time` (Unix seconds), `name` (of this machine) and `event`; the rest is the event's own. Lines of
-several processes may go to one file: each is one `write` to a file opened for appending.
+Every line has `time` (Unix seconds), `name` (of this machine) and `event`; the rest is the event's own. Lines
+of several processes may go to one file: each is one `write` to a file opened for appending.
 """
 
 from __future__ import annotations

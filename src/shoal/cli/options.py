@@ -1,6 +1,6 @@
 """Options that several commands share, so that they are named, explained and checked alike.
 
-Each is a decorator for a click command. Values leave here checked: a size is bytes, a peer is a host and a port.
+Each is a decorator for a click command. Values leave here checked: a size is bytes, a peer a host and a port.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ port_option = click.option(
     default=None,
     help="Listen on this port; 0 takes any. Without it: 6881 or the next free one.",
 )
-name_option = click.option("--name", metavar="NAME", default="", help="What logs and pictures call this machine.")
+name_option = click.option(
+    "--name", metavar="NAME", default="", help="What logs and pictures call this machine."
+)
 log_option = click.option(
     "--log",
     "log_path",

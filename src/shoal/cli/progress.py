@@ -1,7 +1,7 @@
 """Show how far a long task is, on stderr; the tasks themselves only call `advance`.
 
-On a terminal it is one live line (rich, imported when first drawn); without one, a plain line every few seconds at
-most; with `--quiet`, or when the task is over within a second, nothing. stdout stays data.
+On a terminal it is one live line (rich, imported when first drawn); without one, a plain line every few
+seconds at most; with `--quiet`, or when the task is over within a second, nothing. stdout stays data.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ PLAIN_EVERY = 5.0  # seconds between lines in a log file
 def describe(label: str, done: int, total: int, seconds: float) -> str:
     """`"hashing  37 %  1.10 GiB of 3.00 GiB  900 MiB/s  2 s left"`."""
     rate = done / seconds if seconds > 0 else 0.0
-    parts = [label, f"{percent(done, total)} %", f"{format_size(done)} of {format_size(total)}", format_rate(rate)]
+    amount = f"{format_size(done)} of {format_size(total)}"
+    parts = [label, f"{percent(done, total)} %", amount, format_rate(rate)]
     if rate > 0 and done < total:
         parts.append(f"{format_duration((total - done) / rate)} left")
     return "  ".join(parts)

@@ -1,7 +1,7 @@
 """Run a command's async main, and turn Ctrl-C and SIGTERM into a request to stop.
 
-The first signal sets an event: the command says goodbye to tracker and peers, saves its state and returns. The
-second one ends the process at once, for the person who has waited long enough.
+The first signal sets an event: the command says goodbye to tracker and peers, saves its state and returns.
+The second one ends the process at once, for the person who has waited long enough.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def on_stop_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Non
     for number in STOP_SIGNALS:
         try:
             loop.add_signal_handler(number, on_signal)
-        except (NotImplementedError, RuntimeError):  # Windows' loops have none: the plain way, woken by the loop
+        except (NotImplementedError, RuntimeError):  # Windows' loops have no such thing: the plain way
 
             def on_plain_signal(number: int, frame: FrameType | None) -> None:
                 loop.call_soon_threadsafe(on_signal)
