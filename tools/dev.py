@@ -31,9 +31,9 @@ def install(wanted: str, stamp_name: str, *requirements: str) -> None:
         if stamp.exists() and stamp.read_text() == wanted:
             return
         print(f"dev: installing {' '.join(requirements)} ...", file=sys.stderr)
-        log = Log(descriptor)
+        log = Log(VENV, descriptor)
         log.run(sys.executable, "-m", "pip", "install", *requirements)
-        log.keep_in(VENV)
+        log.keep()
         stamp.write_text(wanted)
 
 
@@ -127,7 +127,7 @@ def make_lock(arguments: list[str]) -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
     with tempfile.TemporaryDirectory() as folder, lock(VENV) as descriptor:
-        log = Log(descriptor)
+        log = Log(VENV, descriptor)
         log.run(sys.executable, "-m", "venv", folder)
         fresh_python = str(Path(folder, "bin", "python"))
         log.run(fresh_python, "-m", "pip", "install", *wanted)

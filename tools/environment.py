@@ -20,11 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STAMP = "shoal-stamp"  # its one line is the checkout that is installed; ./shoal reads it too
+NEEDED_SPACE = 150 * 10**6  # bytes: the environment with the tools for tests and checks
 MARK = "made-by-shoal"  # written before anything else: what bears it is ours to remove
 
 # What pip's log says -> what a person should do about it.
+FULL_DISK = f"the disk is full: make about {NEEDED_SPACE // 10**6} MB of room"
 CAUSES = (
-    (("No space left on device", "Errno 28"), "the disk is full: make about 150 MB of room and run it again"),
+    (("No space left on device", "Errno 28"), FULL_DISK),
     (("Permission denied", "Errno 13"), "no permission to write there: set SHOAL_VENV to a folder of yours"),
     (
         ("No matching distribution", "Name or service not known", "name resolution", "ConnectionError",
@@ -80,7 +82,8 @@ def lock(venv: Path) -> Iterator[int]:
 class Log:
     """Where the chatter of venv and pip goes: kept in the environment, or in /tmp if that came to nothing."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, venv: Path, descriptor: int) -> None:
+        self.venv = venv
         self.lock_descriptor = descriptor
         handle, name = tempfile.mkstemp(prefix="shoal-install-", suffix=".log")
         os.close(handle)
@@ -102,33 +105,40 @@ class Log:
             raise SetupError(self.explain())
 
     def explain(self) -> str:
-        """The most telling line of the log, and what to do about it."""
+        """What to do about it if we know, the most telling line of the log, and where the rest is."""
         text = self.path.read_text(errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"]
-        last = next((line for line in reversed(lines) if line.lower().startswith("error:")), lines[-1])
         advice = next((advice for words, advice in CAUSES if any(word in text for word in words)), "")
-        return "; ".join(filter(None, (last, advice, f"all of it: {self.path}")))
+        if shutil.disk_usage(self.venv).free < NEEDED_SPACE // 10:
+            advice = FULL_DISK  # ensurepip only says that it failed
+        return "; ".join(filter(None, (advice, telling_line(text), f"all of it: {self.path}")))
 
-    def keep_in(self, venv: Path) -> None:
-        shutil.move(self.path, venv / "install.log")
+    def keep(self) -> None:
+        shutil.move(self.path, self.venv / "install.log")
+
+
+def telling_line(text: str) -> str:
+    """pip's last `ERROR:` line, or else the last line at all."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["it said nothing"]
+    return next((line for line in reversed(lines) if line.startswith("ERROR:")), lines[-1])
 
 
 def require_venv_module() -> None:
     """Debian ships Python without the two modules that make an environment."""
     if importlib.util.find_spec("ensurepip") is None or importlib.util.find_spec("venv") is None:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise SetupError(f"Python {version} has no venv module (Debian, Ubuntu: apt install python3-venv)")
+        raise SetupError(
+            f"Python {version} has no venv module (Debian, Ubuntu: apt install python{version}-venv)"
+        )
 
 
-def make_venv(venv: Path, log: Log) -> None:
-    """An empty environment with pip in it, in the place of a broken one of ours."""
+def claim(venv: Path) -> None:
+    """Make `venv` an empty folder of ours, in the place of a broken environment of ours."""
     if venv.exists() and any(venv.iterdir()):
         if not (venv / MARK).exists():
             raise SetupError(f"{venv} was not made by ./shoal: remove it, or set SHOAL_VENV to another place")
         shutil.rmtree(venv)
     venv.mkdir(parents=True, exist_ok=True)
     (venv / MARK).touch()
-    log.run(os.path.realpath(sys.executable), "-m", "venv", venv)
 
 
 def install_checkout(root: Path, venv: Path, log: Log) -> None:
@@ -149,20 +159,22 @@ def make_environment(root: Path, venv: Path) -> None:
         if is_ready(root, venv):
             return
         is_upgrade = (venv / STAMP).exists() and os.access(python_of(venv), os.X_OK)
+        if not is_upgrade:
+            claim(venv)
         task = "updating" if is_upgrade else "first use: making"
         print(f"shoal: {task} {venv}, a moment ...", file=sys.stderr)
-        log = Log(descriptor)
+        log = Log(venv, descriptor)
         try:
             if not is_upgrade:
-                make_venv(venv, log)
+                log.run(os.path.realpath(sys.executable), "-m", "venv", venv)
             install_checkout(root, venv, log)
         except BaseException as error:
-            if not is_upgrade and (venv / MARK).exists():
+            if not is_upgrade:
                 shutil.rmtree(venv, ignore_errors=True)
             if not isinstance(error, SetupError):
                 log.path.unlink(missing_ok=True)
             raise
-        log.keep_in(venv)
+        log.keep()
 
 
 def main(arguments: list[str]) -> int:
@@ -170,8 +182,11 @@ def main(arguments: list[str]) -> int:
     root, venv = (Path(argument).absolute() for argument in arguments)
     try:
         make_environment(root.resolve(), venv)
-    except (SetupError, OSError) as error:
+    except SetupError as error:
         print(f"shoal: cannot make the environment: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"shoal: cannot make the environment: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
