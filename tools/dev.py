@@ -80,10 +80,10 @@ def check(arguments: list[str]) -> int:
 
 
 def fix(arguments: list[str]) -> int:
-    """Let ruff repair and format what it can."""
+    """[PATHS]: let ruff repair and format what it can."""
     install_tools()
-    formatted = python("-m", "ruff", "format", "--quiet")
-    return python("-m", "ruff", "check", "--fix", "--quiet") or formatted
+    formatted = python("-m", "ruff", "format", "--quiet", *arguments)
+    return python("-m", "ruff", "check", "--fix", "--quiet", *arguments) or formatted
 
 
 def bench(arguments: list[str]) -> int:
