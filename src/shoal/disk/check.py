@@ -6,8 +6,8 @@ Knows metainfo, storage and what was remembered; changes nothing. The usual orde
     have = trusted | check_pieces(metainfo, storage, doubtful)
     in_the_way = foreign_files(metainfo, storage, remembered, have)
 
-Always true: a piece counts only if its bytes hash right, now or when it was recorded and its files have not been
-written to since. A hole is not data: it is not even read, and counts only where zeros are what belongs there.
+Always true: a piece counts only if its bytes hash right, now or when it was recorded and its files have not
+been written to since. A hole is not data: it is not even read, and counts only where zeros belong.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def check_pieces(
 
 
 def trusted_bits(metainfo: Metainfo, storage: Storage, remembered: Remembered | None) -> tuple[int, int]:
-    """(pieces to believe without reading, pieces to check by hash); in neither: pieces that cannot be there."""
+    """(pieces to believe unread, pieces to check by hash); those in neither cannot be there."""
     layout = metainfo.layout
     stamps = storage.stamps()
     recorded = remembered.stamps if remembered is not None else ()

@@ -119,5 +119,5 @@ def _step_into(folder: int, name: str, *, make: bool) -> int:
         if not make:
             raise
     with suppress(FileExistsError):  # another thread makes the same folder
-        os.mkdir(name, dir_fd=folder)  # noqa: PTH102  pathlib knows no dir_fd
+        os.mkdir(name, dir_fd=folder)
     return os.open(name, _FOLDER, dir_fd=folder)

@@ -36,14 +36,22 @@ CREATE TABLE IF NOT EXISTS torrent (
     downloaded INTEGER NOT NULL
 )
 """
+_SELECT = "SELECT have, stamps, uploaded, downloaded FROM torrent"
+_REPLACE = "INSERT OR REPLACE INTO torrent (id, have, stamps, uploaded, downloaded) VALUES (1, ?, ?, ?, ?)"
 _VERSION = 1  # PRAGMA user_version; another one is set aside like damage
 _STAMP = struct.Struct("<qq")  # size, mtime_ns; size -1 for a file that is not there
 _NO_FILE = (-1, 0)
 _ROOT_DIGITS = 16  # 64 bits of the root's hash: roots of one torrent are few
 
 _DAMAGE = frozenset(
-    {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA}
-)  # SQLITE_ERROR: a database, but without our table
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_FORMAT,
+        sqlite3.SQLITE_ERROR,  # a database, but our table is not in it or is another one
+        sqlite3.SQLITE_IOERR_SHORT_READ,  # it ends too early
+    }
+)
 _PRIMARY_CODE = 0xFF  # SQLite's extended codes keep the kind in the low byte
 
 
@@ -95,7 +103,7 @@ class TorrentState:
         """What was recorded last; None if nothing was, or it is damaged (then it is set aside)."""
         with self._mutex:
             try:
-                row = self._database.execute("SELECT have, stamps, uploaded, downloaded FROM torrent").fetchone()
+                row = self._database.execute(_SELECT).fetchone()
                 return None if row is None else _remembered(*row)
             except (sqlite3.DatabaseError, ValueError, TypeError, struct.error) as error:
                 _raise_unless_damaged(error, self.path)
@@ -112,9 +120,7 @@ class TorrentState:
         packed = b"".join(_STAMP.pack(*(_NO_FILE if stamp is None else stamp)) for stamp in stamps)
         with self._mutex:
             try:
-                self._database.execute(
-                    "INSERT OR REPLACE INTO torrent VALUES (1, ?, ?, ?, ?)", (have, packed, uploaded, downloaded)
-                )
+                self._database.execute(_REPLACE, (have, packed, uploaded, downloaded))
             except sqlite3.DatabaseError as error:
                 raise _state_fault(error, self.path) from error
 
@@ -193,14 +199,16 @@ def _remembered(have: bytes, stamps: bytes, uploaded: int, downloaded: int) -> R
 
 def _raise_unless_damaged(error: Exception, path: Path) -> None:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    if code & _PRIMARY_CODE not in _DAMAGE and code != sqlite3.SQLITE_IOERR_SHORT_READ:
+    if code not in _DAMAGE and code & _PRIMARY_CODE not in _DAMAGE:
         raise _state_fault(error, path) from error
 
 
 def _state_fault(error: Exception, path: Path) -> DiskFullError | FileError:
     if getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE == sqlite3.SQLITE_FULL:
         return DiskFullError(f"disk full: {path}: {error}", hint="make room, then run the same command again")
-    return FileError(f"{path}: keeping the state failed: {error}", hint="choose another place with SHOAL_STATE_DIR")
+    return FileError(
+        f"{path}: keeping the state failed: {error}", hint="set SHOAL_STATE_DIR to another folder"
+    )
 
 
 def _set_aside(path: Path) -> None:

@@ -4,12 +4,13 @@ Always true:
 - No path leaves the root (`disk/safe_path.py` opens everything below it).
 - Nothing is mapped into memory: a full disk is a `DiskFullError`, never a signal.
 - A file is made on the first write to it, sparse and at its full length; reading makes nothing.
-- A file is lengthened by writing to it, and never cut: what lies past its end in the torrent may be somebody's.
+- A file is lengthened by writing to it, and never cut: what lies past its end in the torrent may be precious.
   `too_long_files` names such files and `cut_too_long` cuts them, for a caller who knows that they are ours.
 - Padding is nowhere on the disk: dropped when written, zeros when read.
 
-Unwanted files are not made. The bytes of them that share a piece with a wanted file live in the *parts file*, sparse,
-at their torrent offsets, and only there: what lies under an unwanted file's own name is neither read nor written.
+Unwanted files are not made. The bytes of them that share a piece with a wanted file live in the *parts file*,
+sparse, at their torrent offsets, and only there: what lies under an unwanted file's own name is neither read
+nor written.
 
 Thread-safe and synchronous; every method may wait for the disk but `read_cached_into`. It does not verify
 anything and knows no pieces: offsets and lengths are all it is asked for.
@@ -175,8 +176,9 @@ class Storage:
         file = self._open_files.peek(key)
         if file is None or not file.tells_cached or _NOWAIT is None:
             return False
+        position = offset - self._zero_points[file_index]
         try:
-            return os.preadv(file.descriptor, [view], offset - self._zero_points[file_index], _NOWAIT) == len(view)
+            return os.preadv(file.descriptor, [view], position, _NOWAIT) == len(view)
         except OSError as error:
             file.tells_cached = error.errno not in _CANNOT_TELL
             return False
@@ -198,8 +200,8 @@ class Storage:
 
     def stamps(self) -> tuple[Stamp | None, ...]:
         """The stamp of what backs each file, in torrent order; None where nothing does (and for padding)."""
-        by_key: dict[int, Stamp | None] = {_NOWHERE: None}
-        return tuple(by_key[key] if key in by_key else by_key.setdefault(key, self._stamp(key)) for key in self._keys)
+        by_key = {key: None if key == _NOWHERE else self._stamp(key) for key in set(self._keys)}
+        return tuple(by_key[key] for key in self._keys)
 
     def is_wanted(self, file_index: int) -> bool:
         """Whether the file lives under its own name here; never so for padding."""
@@ -240,7 +242,7 @@ class Storage:
 
     def _stamp(self, key: int) -> Stamp | None:
         try:
-            status = os.stat(self._shown(key))
+            status = self._shown(key).stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -7,6 +7,9 @@ What is taken: regular files, empty ones too. A symbolic link to a regular file 
 lies inside of the folder that is shared, and left out with a warning otherwise: sharing a folder publishes
 nothing from outside of it. Links to folders, sockets, devices and FIFOs are left out with a warning. The
 path that was named may itself be a link. What matches `excludes` is left out without a word.
+
+What is refused: names that are not UTF-8, and names that `formats/safe_names.py` would change (control
+signs, two that differ only by case): elsewhere they would be other files.
 """
 
 from __future__ import annotations
@@ -20,8 +23,11 @@ from pathlib import Path
 
 from shoal.disk.faults import file_fault
 from shoal.errors import FileError, NotFoundError, UsageError
+from shoal.formats.safe_names import safe_path, unique_paths
 
 OnWarning = Callable[[str], None]
+
+_RENAME = "rename it, or leave it out with --exclude"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +75,9 @@ def find_payload(path: Path, *, excludes: Sequence[str] = (), on_warning: OnWarn
     except OSError as error:
         raise file_fault(error, error.filename or path, "reading") from error
     payload = Payload(_checked_name(name, path), stat.S_ISREG(status.st_mode), files)
+    _check_kept_names(payload)
     if not payload.total_size:
-        raise UsageError(f"{path}: there is no byte to share", hint="a torrent needs a file that is not empty")
+        raise UsageError(f"{path}: there is no byte to share", hint="name a file that is not empty")
     return payload
 
 
@@ -119,8 +126,17 @@ def _checked_name(name: str, path: str | Path) -> str:
         name.encode("utf-8")
     except UnicodeEncodeError:
         shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        raise FileError(f"{shown}: the name is not UTF-8", hint="rename it, or leave it out with --exclude") from None
+        raise FileError(f"{shown}: the name is not UTF-8", hint=_RENAME) from None
     return name
+
+
+def _check_kept_names(payload: Payload) -> None:
+    """Refuse names that readers of the torrent would change: not even we would find the files."""
+    raw_paths = [[name.encode() for name in file.names] for file in payload.files]
+    kept = unique_paths([safe_path(raw) for raw in raw_paths])
+    for file, names in zip(payload.files, kept, strict=True):
+        if names != file.names:
+            raise FileError(f"{file.path}: other machines would name it '{'/'.join(names)}'", hint=_RENAME)
 
 
 def _by_bytes(file: SourceFile) -> list[bytes]:
