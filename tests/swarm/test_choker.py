@@ -247,9 +247,7 @@ class TestRounds:
     def test_the_optimistic_peer_changes_only_every_third_round(self) -> None:
         story = Story([peer(f"p{n}") for n in range(50)], slots=2, is_seeding=False, seed=1)
         by_round = [(story.next_round().optimistic, story.now) for _ in range(30)]
-        changes = [
-            now for (before, _), (after, now) in itertools.pairwise(by_round) if before != after
-        ]
+        changes = [now for (before, _), (after, now) in itertools.pairwise(by_round) if before != after]
         assert len(changes) > 5
         assert all(now % OPTIMISTIC_INTERVAL == 0 for now in changes)
 
