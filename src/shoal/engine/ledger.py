@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.net.sockets import Address, format_address
-from shoal.swarm.pieces import PeerKey
 
 if TYPE_CHECKING:
     from shoal.engine.neighbour import Neighbour
@@ -33,13 +32,12 @@ class Ledger:
         self.sent = 0
 
     def credit(
-        self, senders: Mapping[PeerKey, int], layout: Layout, piece: int, neighbours: Mapping[Address, Neighbour]
+        self, senders: Mapping[Address, int], layout: Layout, piece: int, neighbours: Mapping[Address, Neighbour]
     ) -> dict[str, int]:
         """A piece was right: each sender's bytes of it, by address."""
         shares: dict[str, int] = {}
         last = layout.block_count(piece) - 1
-        for key, blocks in senders.items():
-            address = cast(Address, key)
+        for address, blocks in senders.items():
             size = blocks.bit_count() * BLOCK_LENGTH
             if blocks >> last & 1:
                 size -= BLOCK_LENGTH - layout.block_size(piece, last)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from shoal.errors import PeerError
+from shoal.errors import FormatError, PeerError
 from shoal.net.link import PeerLink
 from shoal.net.sockets import Address
 from shoal.protocol.peer import messages as m
@@ -51,6 +51,7 @@ class Neighbour:
     def start(self) -> None:
         if self.torrent is not None:
             self._shake_hands(self.torrent)
+            self.link.flush()
         self.link.start()
 
     # The link calls
@@ -62,7 +63,7 @@ class Neighbour:
                 self._on_opening(view)
             else:
                 self._on_messages(self.connection.receive_data(view))
-        except PeerError as error:
+        except (PeerError, FormatError) as error:
             self.close(error.message, is_fault=True)
 
     def on_room(self, room: int) -> None:

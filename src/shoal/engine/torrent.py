@@ -212,6 +212,11 @@ class Torrent:
             self.failed.set_result(error)
         self.swarm.desk.is_held = True
 
+    def crash(self, error: BaseException) -> None:
+        """A bug of ours: whoever waits for this torrent gets the exception."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
     # Time
 
     def tick(self, now: float) -> None:

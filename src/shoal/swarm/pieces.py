@@ -7,12 +7,10 @@ It knows peers by their key only, and nothing of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 from shoal.formats.bitfield import all_bits
 from shoal.formats.layout import Layout
 
-PeerKey = Hashable
+PeerKey = tuple[str, int]  # the address of its connection, which outlives it
 
 
 class PieceProgress:

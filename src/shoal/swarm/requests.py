@@ -132,12 +132,12 @@ class RequestDesk:
             self._give_up_one_abandoned()
         while candidates and room > 0 and len(pieces.in_flight) < self._most_in_flight:
             preferred = candidates & peer.suggested
-            piece = self._availability.rarest(preferred or candidates, self._rng)
-            if piece is None:
+            rarest = self._availability.rarest(preferred or candidates, self._rng)
+            if rarest is None:
                 return
-            room -= pieces.layout.block_count(piece)
-            candidates &= ~(1 << piece)
-            yield piece
+            room -= pieces.layout.block_count(rarest)
+            candidates &= ~(1 << rarest)
+            yield rarest
 
     def _able_to_send(self, piece: int) -> list[PeerKey]:
         return [

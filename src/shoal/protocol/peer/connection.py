@@ -39,6 +39,9 @@ _PAYLOAD_LENGTHS = {
     m.PORT: 2, m.SUGGEST: 4, m.HAVE_ALL: 0, m.HAVE_NONE: 0, m.REJECT: 12, m.ALLOWED_FAST: 4,
 }  # fmt: skip
 _NEED_FAST = frozenset({m.SUGGEST, m.HAVE_ALL, m.HAVE_NONE, m.REJECT, m.ALLOWED_FAST})
+_ABOUT_ONE_PIECE: dict[int, Callable[[int], m.Message]] = {
+    m.HAVE: m.Have, m.SUGGEST: m.Suggest, m.ALLOWED_FAST: m.AllowedFast,
+}  # fmt: skip
 _BARE: dict[int, m.Message] = {
     m.CHOKE: m.Choke(), m.UNCHOKE: m.Unchoke(), m.INTERESTED: m.Interested(), m.NOT_INTERESTED: m.NotInterested(),
     m.HAVE_ALL: m.HaveAll(), m.HAVE_NONE: m.HaveNone(),
@@ -171,11 +174,11 @@ class PeerConnection:
 
     def _read_control(self, data: memoryview, position: int, end: int, events: list[m.Message]) -> int:
         """One message that is not a block, or one batch of requests; the position after it."""
-        length = _LENGTH.unpack_from(data, position)[0]
+        (length,) = _LENGTH.unpack_from(data, position)
         if length == 0:
             return position + 4  # keep-alive
         start = position + 5
-        after = position + 4 + length
+        after: int = position + 4 + length
         if start > end:
             return position
         kind = data[position + 4]
@@ -209,9 +212,9 @@ class PeerConnection:
             if kind in (m.HAVE_ALL, m.HAVE_NONE):
                 self._tell_pieces_once()
             events.append(bare)
-        elif kind in (m.HAVE, m.SUGGEST, m.ALLOWED_FAST):
+        elif kind in _ABOUT_ONE_PIECE:
             piece = self._check_piece(_NUMBER.unpack(payload)[0])
-            events.append({m.HAVE: m.Have, m.SUGGEST: m.Suggest, m.ALLOWED_FAST: m.AllowedFast}[kind](piece))
+            events.append(_ABOUT_ONE_PIECE[kind](piece))
         elif kind == m.BITFIELD:
             self._tell_pieces_once()
             try:
