@@ -14,8 +14,11 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"shoal {__version__}")
         return
+    import signal
+
     from shoal.cli.app import run
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end a command alike
     sys.exit(run(sys.argv[1:]))
 
 

@@ -158,20 +158,12 @@ def report_bug(error: Exception) -> int:
 
 
 def save_traceback(error: Exception) -> Path:
-    folder = state_folder() / "crashes"
+    from shoal.disk.state import state_dir
+
+    folder = state_dir() / "crashes"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     command = " ".join(sys.argv[1:])
     text = "".join(traceback.format_exception(error))
     path.write_text(f"shoal {__version__}, Python {sys.version}\nshoal {command}\n\n{text}", errors="replace")
     return path
-
-
-def state_folder() -> Path:
-    """Where Shoal keeps what it remembers: $SHOAL_STATE_DIR, or the platform's place for it."""
-    named = os.environ.get("SHOAL_STATE_DIR")
-    if named:
-        return Path(named)
-    import platformdirs
-
-    return platformdirs.user_state_path("shoal")

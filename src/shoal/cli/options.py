@@ -6,10 +6,12 @@ Each is a decorator for a click command. Values leave here checked: a size is by
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import click
 
 from shoal.errors import UsageError
+from shoal.formats.foreign_text import TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_url
 from shoal.units import parse_size
 
 MAX_PORT = 65535
@@ -29,8 +31,31 @@ def parse_host_port(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def parse_tracker_url(text: str) -> str:
+    """A tracker's URL; one without a path means `/announce`. Raises `UsageError`."""
+    url = checked_url(text, TRACKER_SCHEMES)
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https") and parts.path in ("", "/"):
+        return urlunsplit(parts._replace(path="/announce"))
+    return url
+
+
+def parse_web_seed_url(text: str) -> str:
+    """The URL of a web server that has the files. Raises `UsageError`."""
+    return checked_url(text, WEB_SEED_SCHEMES)
+
+
+def checked_url(text: str, schemes: frozenset[str]) -> str:
+    url = clean_url(text.encode("utf-8", "surrogateescape"), schemes)
+    if url is None:
+        raise UsageError(f"'{text}' is not a URL of {', '.join(sorted(schemes))}")
+    return url
+
+
 SIZE = parse_size  # click takes any function; its UsageError is told like ours
 HOST_PORT = parse_host_port
+TRACKER_URL = parse_tracker_url
+WEB_SEED_URL = parse_web_seed_url
 PORT = click.IntRange(0, MAX_PORT)
 PATH = click.Path(path_type=Path)  # whether it is there is found out by opening it
 

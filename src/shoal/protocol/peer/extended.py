@@ -29,9 +29,7 @@ MAX_REQUEST_QUEUE = 65_536  # a GiB on its way; a larger promise is of no use to
 class ExtendedHandshake:
     """What one side says of itself. `None` (or an empty name) is a field that was not sent."""
 
-    messages: Mapping[str, int] = field(
-        default_factory=dict
-    )  # name -> id to send it under; 0: off
+    messages: Mapping[str, int] = field(default_factory=dict)  # name -> id to send it under; 0: off
     client: str = ""
     listen_port: int | None = None
     request_queue: int | None = None  # requests the sender keeps without dropping any
