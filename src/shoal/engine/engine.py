@@ -87,13 +87,18 @@ class Engine:
         wanted_files: Collection[int] | None = None,
         overwrite: bool = False,
         read_only: bool = False,
+        have: int | None = None,
         peers: Iterable[Address] = (),
         trackers: tuple[tuple[str, ...], ...] | None = None,
         on_progress: OnProgress | None = None,
         should_stop: Callable[[], bool] | None = None,
         report: Report = report_nothing,
     ) -> Torrent:
-        """Check what is there, then take part. `trackers` replaces those of the metainfo."""
+        """Check what is there, then take part.
+
+        `have` says what is there when that is known already; `trackers` replaces those of the metainfo;
+        `read_only` serves and fetches nothing. Raises `ShoalError`.
+        """
         opened = await asyncio.to_thread(
             open_torrent,
             metainfo,
@@ -101,6 +106,7 @@ class Engine:
             wanted_files=wanted_files,
             overwrite=overwrite,
             read_only=read_only,
+            have=have,
             on_progress=on_progress,
             should_stop=should_stop,
         )
@@ -108,6 +114,7 @@ class Engine:
         torrent = Torrent(
             self, metainfo, opened.storage, saving, have=opened.have, wanted=opened.wanted, report=report
         )
+        torrent.too_long = opened.too_long
         self.torrents[torrent.info_hash] = torrent
         torrent.dialling.learn(peers, Source.HAND)
         torrent.dialling.begin_announcing(metainfo.trackers if trackers is None else trackers)

@@ -35,6 +35,7 @@ def open_torrent(
     wanted_files: Collection[int] | None = None,
     overwrite: bool = False,
     read_only: bool = False,
+    have: int | None = None,
     on_progress: OnProgress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Opened:
@@ -58,7 +59,9 @@ def open_torrent(
             read_only=read_only,
         )
         remembered = state.load()
-        have, doubtful = trusted_bits(metainfo, storage, remembered)
+        doubtful = 0
+        if have is None:
+            have, doubtful = trusted_bits(metainfo, storage, remembered)
         if doubtful:
             total = metainfo.layout.piece_length * doubtful.bit_count()
             have |= check_pieces(
@@ -68,13 +71,15 @@ def open_torrent(
                 on_progress=(lambda done: on_progress(min(done, total), total)) if on_progress else None,
                 should_stop=should_stop,
             )
-        if not overwrite and not read_only:
-            _refuse_foreign(metainfo, storage, remembered, have)
+        if not read_only:
+            if not overwrite:
+                _refuse_foreign(metainfo, storage, remembered, have)
+            storage.create_empty_files()
     except BaseException:
         state.close()
         raise
     layout = metainfo.layout
-    wanted = layout.bits_of_files(range(len(metainfo.files)) if wanted_files is None else wanted_files)
+    wanted = 0 if read_only else layout.bits_of_files(wanted_files or range(len(metainfo.files)))
     too_long = tuple(storage.shown_path(index) for index in storage.too_long_files())
     return Opened(storage, state, remembered, have, wanted, too_long)
 

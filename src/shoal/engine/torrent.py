@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shoal.disk.storage import Storage
@@ -55,6 +56,7 @@ class Torrent:
         self.storage = storage
         self.report = report
         self.ledger = Ledger()
+        self.too_long: tuple[Path, ...] = ()  # files with bytes past their end in the torrent
         self.neighbours: dict[Address, Neighbour] = {}
         self.failed: asyncio.Future[ShoalError] = engine.loop.create_future()  # what ended this torrent
         self.completed = asyncio.Event()
@@ -241,6 +243,11 @@ class Torrent:
         self.storage.close()
 
     # For people
+
+    @property
+    def save_error(self) -> ShoalError | None:
+        """Why what is here could not be made durable, if so."""
+        return self._saving.error
 
     @property
     def have_bytes(self) -> int:
