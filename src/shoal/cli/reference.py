@@ -48,7 +48,7 @@ def render_command(parent: click.Context, verb: str, command: click.Command) -> 
     context = command.make_context(verb, [], parent=parent, resilient_parsing=True)
     usage = " ".join([f"shoal {verb}", *command.collect_usage_pieces(context)])
     text = "\n\n".join(" ".join(block.split()) for block in (command.help or VERBS[verb]).split("\n\n"))
-    rows = (p.get_help_record(context) for p in command.get_params(context) if isinstance(p, click.Option))
+    rows = (p.get_help_record(context) for p in command.params if isinstance(p, click.Option))
     table = ["| option | |", "|---|---|", *(table_row(*row) for row in rows if row is not None)]
     return "\n".join([f"## shoal {verb}", "", "```", usage, "```", "", text, "", *table, ""])
 
