@@ -217,7 +217,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_killed_between_write_and_record_everything_in_doubt_is_checked(folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _KILLED_BEFORE_RECORDING, folder, tmp_path]
+    command = [sys.executable, "-c", _KILLED_BEFORE_RECORDING, str(folder), str(tmp_path)]
     assert subprocess.run(command, timeout=60).returncode == -signal.SIGKILL
     metainfo = make_torrent({"file": b"a" * 16384 + b"b" * 16384 + b"c" * 16384}, 16384)
     state = TorrentState.open(folder, metainfo.wire_hash, tmp_path)
