@@ -1,6 +1,7 @@
 """Ask a decoded dict for its values by key and type.
 
-A refusal names the way to the value and what was there: `info.files[3].length: -5 is not between 0 and ...`.
+A refusal names the way to the value and what was there: `info.files[3].length: -5 is not between 0 and
+...`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """The files of a torrent, as the v1 list (BEP 3, attributes of BEP 47) or the v2 tree (BEP 52) gives them.
 
-An `Entry` is a file as it is written, a `File` one as we treat it. Every attribute letter but `p`, `l`, `x` and `h` is
-ignored. A symlink (`l`) is listed and takes part in nothing: it has no bytes, is never made and never followed.
+An `Entry` is a file as it is written, a `File` one as we treat it. Every attribute letter but `p`, `l`, `x`
+and `h` is ignored. A symlink (`l`) is listed and takes part in nothing: it has no bytes, is never made and
+never followed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from shoal.errors import FormatError
@@ -38,7 +39,7 @@ class Entry:
 class File:
     """A file of a torrent.
 
-    `path` is safe and unique, relative to the torrent's own folder; a padding file's is neither needed nor unique.
+    `path` is safe and unique, relative to the torrent's own folder; that of a padding file is not unique.
     """
 
     path: tuple[str, ...]
@@ -86,7 +87,7 @@ def parse_v2_files(info: Fields) -> list[Entry]:
             continue
         path = (*folder, name)
         if not name or not isinstance(node, dict):
-            raise _refused(path, "not a file or folder with a name")
+            raise _refused(path, "not a dictionary with a name")
         if len(path) > MAX_DEPTH:
             raise _refused(path[:1], f"more than {MAX_DEPTH} folders deep")
         if b"" not in node:
@@ -126,7 +127,7 @@ def _size(fields: Fields, attributes: bytes) -> int:
 
 
 def _way(path: RawPath) -> tuple[str, ...]:
-    return ("info", "file tree", *(name.decode("ascii", "backslashreplace") for name in path))
+    return ("info", "file tree", *(name.decode("ascii", "backslashreplace") or "''" for name in path))
 
 
 def _refused(path: RawPath, reason: str) -> FormatError:
@@ -138,7 +139,7 @@ def _refused(path: RawPath, reason: str) -> FormatError:
 
 
 def joined_hybrid(v1: Sequence[Entry], v2: Sequence[Entry], piece_length: int) -> list[Entry]:
-    """The v1 list with the v2 roots. Refused unless both say the same, and every file begins a piece (BEP 52)."""
+    """The v1 list with the v2 roots. Refused unless both agree, and every file begins a piece (BEP 52)."""
     described = iter(v2)
     joined = []
     offset = 0
@@ -159,17 +160,15 @@ def joined_hybrid(v1: Sequence[Entry], v2: Sequence[Entry], piece_length: int) -
     return joined
 
 
-def with_padding(entries: Iterable[Entry], piece_length: int) -> list[Entry]:
-    """The entries with padding files (BEP 47) between them, so that every file begins a piece."""
+def with_padding(entries: Sequence[Entry], piece_length: int) -> list[Entry]:
+    """The entries, each followed by a padding file (BEP 47) where the next with bytes would not begin a piece."""
+    last = max((index for index, entry in enumerate(entries) if entry.size), default=0)
     padded: list[Entry] = []
-    offset = 0
-    for entry in entries:
-        gap = -offset % piece_length
-        if gap and entry.size:
-            padded.append(Entry((b".pad", b"%d" % gap), gap, b"p"))
-            offset += gap
+    for index, entry in enumerate(entries):
         padded.append(entry)
-        offset += entry.size
+        gap = -entry.size % piece_length
+        if gap and index < last:
+            padded.append(Entry((b".pad", b"%d" % gap), gap, b"p"))
     return padded
 
 
@@ -181,7 +180,7 @@ def _told(entry: Entry | None) -> str:
 
 
 def safe_files(entries: Sequence[Entry], *, ignore_case: bool) -> tuple[File, ...]:
-    """The entries under safe names, each of its own (two that differ by case alone are one where `ignore_case`)."""
+    """The entries under safe names, each its own; with `ignore_case` also where case does not count."""
     paths = [_safe_path(index, entry) for index, entry in enumerate(entries)]
     wanted = [path for path, entry in zip(paths, entries, strict=True) if not entry.is_padding]
     unique = iter(unique_paths(wanted, ignore_case=ignore_case))

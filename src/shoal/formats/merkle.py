@@ -1,9 +1,9 @@
 """The SHA-256 hash trees of v2 torrents (BEP 52).
 
-Each file has its own tree, with two children a node, over its 16 KiB blocks. Level 0 is the blocks' hashes; the
-level whose nodes cover one piece each is the *piece layer*; the top is the *pieces root*. A level is one run of bytes,
-32 a hash. Where the file ends before the tree does, the missing blocks count as 32 zero bytes, and whole missing
-subtrees as what follows from that (`pad_hash`).
+Each file has its own tree, with two children a node, over its 16 KiB blocks. Level 0 is the blocks' hashes;
+the level whose nodes cover one piece each is the *piece layer*; the top is the *pieces root*. A level is
+one run of bytes, 32 a hash. Where the file ends before the tree does, the missing blocks count as 32 zero
+bytes, and whole missing subtrees as what follows from that (`pad_hash`).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Metainfo: the `.torrent` file, v1 (BEP 3), v2 (BEP 52) and hybrid.
 
 Always true of a `Metainfo`: its sizes, counts and hashes agree with one another, its names are safe, and
-`info_bytes` are the very bytes that were in the file, so that its info hashes are everybody's. What we hold no
-torrent to (an unsorted v1 dict, bytes after the end, a broken tracker URL, a comment of the wrong type) is passed over;
-what a download would stumble over is refused with its place.
+`info_bytes` are the very bytes that were in the file, so that its info hashes are everybody's. What we hold
+no torrent to (an unsorted v1 dict, bytes after the end, a broken tracker URL, a comment of the wrong type)
+is passed over; what a download would stumble over is refused with its place.
 
 Making one is `metainfo_build`.
 """
@@ -28,9 +28,9 @@ from shoal.formats.file_list import (
     safe_files,
     with_padding,
 )
+from shoal.formats.foreign_text import MAX_URLS, TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_text, clean_urls
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.formats.safe_names import safe_name
-from shoal.formats.urls import MAX_URLS, TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_urls
 from shoal.units import MIB
 
 MAX_METAINFO_LENGTH = 256 * MIB  # MAX_PIECE_COUNT hashes of either kind, and the names of a million files
@@ -72,7 +72,7 @@ class Metainfo:
 
     @property
     def wire_hash(self) -> bytes:
-        """The 20 bytes by which peers and trackers know the torrent: v1's, else the first of v2's (BEP 52)."""
+        """The 20 bytes by which peers and trackers know the torrent: v1's, else v2's beginning (BEP 52)."""
         if self.info_hash_v1 is not None:
             return self.info_hash_v1
         assert self.info_hash_v2 is not None  # parse_metainfo gives at least one
@@ -91,8 +91,8 @@ class Metainfo:
 def parse_metainfo(data: bytes, *, source: str = "", ignore_case: bool = True) -> Metainfo:
     """The metainfo in `data`. Raises `MetainfoError`, which begins with `source` (a path or URL).
 
-    Files whose paths differ by case alone get a number, unless `ignore_case` is off: then they must lie on a file
-    system that tells them apart, as where the torrent was made.
+    Files whose paths differ by case alone get a number, unless `ignore_case` is off: then they must lie on a
+    file system that tells them apart, as where the torrent was made.
     """
     try:
         return _parse(data, ignore_case)
@@ -212,11 +212,9 @@ def _layout(piece_length: int, entries: Sequence[Entry]) -> Layout:
 
 def _piece_hashes(info: Fields, layout: Layout) -> bytes:
     pieces = info.bytes_of("pieces")
-    if len(pieces) != layout.piece_count * SHA1_LENGTH:
-        raise info.refused(
-            "pieces",
-            f"{len(pieces)} bytes, where {layout.piece_count} pieces need {layout.piece_count * SHA1_LENGTH}",
-        )
+    needed = layout.piece_count * SHA1_LENGTH
+    if len(pieces) != needed:
+        raise info.refused("pieces", f"{len(pieces)} bytes, but the files make pieces for {needed}")
     return pieces
 
 
@@ -272,10 +270,7 @@ def _web_seeds(top: Fields) -> tuple[str, ...]:
 
 
 def _text(top: Fields, key: str) -> str:
-    """A text for people: broken UTF-8 is marked, and no control character reaches their terminal."""
-    raw = top.optional(f"{key}.utf-8", bytes) or top.optional(key, bytes) or b""
-    text = raw.decode("utf-8", "replace")
-    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
+    return clean_text(top.optional(f"{key}.utf-8", bytes) or top.optional(key, bytes) or b"")
 
 
 def _creation_date(top: Fields) -> int | None:

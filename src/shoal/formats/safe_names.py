@@ -1,11 +1,11 @@
 """Names from strangers -> names that are safe to make on this machine.
 
-Always true of a path from here: at least one element; no element is empty, `.`, `..`, longer than a file system
-allows, or holds a separator, a control character or one that reorders text. No two files are the same where case
-does not count, and no file has a folder's name.
+Always true of a path from here: at least one element; no element is empty, `.`, `..`, longer than a file
+system allows, or holds a separator, a control character or one that reorders text. No two files are the
+same where case does not count, and no file has a folder's name.
 
-A name that can be kept is kept to the letter, for data that is there already must be found again. On Windows more
-names are impossible, hence `windows`.
+A name that can be kept is kept to the letter, for data that is there already must be found again. On
+Windows more names are impossible, hence `windows`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ MAX_SAME_NAME = 100  # files that differ only by our number; more are an attack 
 
 IS_WINDOWS = sys.platform == "win32"
 
-# Dropped: separators (a name is one element, whatever it holds) and marks that hide or turn text around.
+# Dropped: separators (a name is one element, whatever it holds), and marks that turn text around.
 _DROPPED = re.compile("[/\\\\\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-# Replaced, a run of broken UTF-8 (as surrogateescape decodes it) by one sign, a control character or line end each.
+# Replaced by one sign: a run of broken UTF-8 (which surrogateescape decodes so), a control, a line end.
 _REPLACED = re.compile("[\udc80-\udcff]+|[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WINDOWS_REPLACED = re.compile('[<>:"|?*]')
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)\s*(\..*)?")
@@ -48,7 +48,7 @@ def safe_name(raw: bytes, *, windows: bool = IS_WINDOWS) -> str:
 
 
 def safe_path(elements: Sequence[bytes], *, windows: bool = IS_WINDOWS) -> Path:
-    """A path below a torrent's folder. `.` and empty elements are left out; a path of nothing else is refused."""
+    """A path below a torrent's folder, without `.` and empty elements; refused if all are empty."""
     if len(elements) > MAX_DEPTH:
         raise FormatError(f"{len(elements)} folders deep, where {MAX_DEPTH} is the limit")
     if not any(elements):
@@ -58,7 +58,7 @@ def safe_path(elements: Sequence[bytes], *, windows: bool = IS_WINDOWS) -> Path:
 
 
 def unique_paths(paths: Iterable[Path], *, ignore_case: bool = True) -> list[Path]:
-    """The paths, those of later files renamed (`a.txt` -> `a.1.txt`) where they would meet a file or a folder."""
+    """The paths, later ones renamed (`a.txt` -> `a.1.txt`) where they would meet a file or a folder."""
     paths = list(paths)
     fold = _without_case if ignore_case else "/".join
     taken = {fold(folder) for folder in _folders(paths)}
@@ -98,7 +98,7 @@ def _without_case(path: Path) -> str:
 
 
 def _cut(name: str) -> str:
-    """`name` in at most `MAX_NAME_LENGTH` bytes of UTF-8: a short extension stays, a character is never split."""
+    """`name` in at most `MAX_NAME_LENGTH` bytes of UTF-8; a short extension stays, no character is split."""
     raw = name.encode()
     if len(raw) <= MAX_NAME_LENGTH:
         return name

@@ -1,6 +1,6 @@
-"""URLs of trackers and web seeds, as torrents and magnets carry them.
+"""Texts and URLs from strangers, as torrents and magnets carry them, made fit to show and to use.
 
-What is no usable URL is left out, never refused: a torrent with one bad tracker is still a torrent.
+Nothing here refuses: a torrent with one bad tracker is still a torrent, so what is no usable URL is left out.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ MAX_URLS = 500  # of one kind in one torrent; nobody asks more trackers than tha
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://[^/?#\s]+([/?#].*)?")
 _KEPT = "!#$%&'()*+,/:;=?@[]~"  # what a URL may hold, and "%", for most come quoted already
+
+
+def clean_text(raw: bytes) -> str:
+    """A text for people: broken UTF-8 is marked, and no control character reaches their terminal."""
+    text = raw.decode("utf-8", "replace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)
 
 
 def clean_url(raw: bytes, schemes: frozenset[str]) -> str | None:
