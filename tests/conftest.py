@@ -38,8 +38,15 @@ def shoal(tmp_path: Path, state_dir: Path) -> Shoal:
 
     def run(*arguments: str | os.PathLike[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-P", "-m", "shoal", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}  # this checkout, whatever is installed
         return subprocess.run(
-            command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
 
     return run

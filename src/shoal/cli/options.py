@@ -6,12 +6,12 @@ Each is a decorator for a click command. Values leave here checked: a size is by
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import click
 
 from shoal.errors import UsageError
 from shoal.formats.foreign_text import TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_url
+from shoal.protocol.tracker.urls import announce_url, is_http
 from shoal.units import parse_size
 
 MAX_PORT = 65535
@@ -34,10 +34,7 @@ def parse_host_port(text: str) -> tuple[str, int]:
 def parse_tracker_url(text: str) -> str:
     """A tracker's URL; one without a path means `/announce`. Raises `UsageError`."""
     url = checked_url(text, TRACKER_SCHEMES)
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https") and parts.path in ("", "/"):
-        return urlunsplit(parts._replace(path="/announce"))
-    return url
+    return announce_url(url) if is_http(url) else url
 
 
 def parse_web_seed_url(text: str) -> str:

@@ -37,18 +37,18 @@ EXIT_CODES = {
 
 def render() -> str:
     """The whole page."""
-    context = click.Context(shoal, info_name="shoal")
+    context = shoal.make_context("shoal", [], resilient_parsing=True)
     commands = [(verb, shoal.get_command(context, verb)) for verb in shoal.list_commands(context)]
-    sections = [render_command(verb, command) for verb, command in commands if command is not None]
+    sections = [render_command(context, verb, command) for verb, command in commands if command is not None]
     return "\n".join([INTRODUCTION, *sections, render_exit_codes()])
 
 
-def render_command(verb: str, command: click.Command) -> str:
+def render_command(parent: click.Context, verb: str, command: click.Command) -> str:
     """One command: its line, what it does, its options."""
-    context = click.Context(command, info_name=f"shoal {verb}")
+    context = command.make_context(verb, [], parent=parent, resilient_parsing=True)
     usage = " ".join([f"shoal {verb}", *command.collect_usage_pieces(context)])
     text = "\n\n".join(" ".join(block.split()) for block in (command.help or VERBS[verb]).split("\n\n"))
-    rows = (p.get_help_record(context) for p in command.get_params(context) if isinstance(p, click.Option))
+    rows = (p.get_help_record(context) for p in command.params if isinstance(p, click.Option))
     table = ["| option | |", "|---|---|", *(table_row(*row) for row in rows if row is not None)]
     return "\n".join([f"## shoal {verb}", "", "```", usage, "```", "", text, "", *table, ""])
 

@@ -41,6 +41,7 @@ Block = tuple[int, int]  # (piece, begin)
 LONGEST_ACCEPTED = 1 << 24  # a message that claims more is recorded as a fault of the other side
 PIPELINE = 16  # requests that a downloading script keeps under way
 LIFETIME = 120.0  # seconds; longer than any test
+DRAIN_TIME = 5.0  # seconds of silence, for a side that does not notice that we have hung up
 TICK = 0.1  # seconds between looks at whether to stop, where a system call cannot be woken
 
 
@@ -268,7 +269,16 @@ class ScriptedPeer:
         conversation.sock.sendall(data[:room])
         conversation.bytes_sent += min(room, len(data))
         if limit is not None and conversation.bytes_sent >= limit:
+            self._drain(conversation.sock)
             raise _Hangup(f"the script ends at byte {limit}")
+
+    def _drain(self, sock: socket.socket) -> None:
+        """End our direction and read the other to its end: closing at once could undo what was sent last."""
+        sock.shutdown(socket.SHUT_WR)
+        sock.settimeout(DRAIN_TIME)
+        with contextlib.suppress(OSError):
+            while sock.recv(BLOCK_LENGTH):
+                pass
 
     def _read(self, conversation: Conversation, length: int) -> bytes:
         data = bytearray()
