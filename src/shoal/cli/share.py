@@ -19,8 +19,7 @@ import click
 from shoal.cli import options
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
-from shoal.cli.seed import serve_until_stopped
-from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent
+from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
@@ -76,7 +75,9 @@ def command(
     """Share files and folders: prints the command that gets them on another machine, and serves until Ctrl-C."""
     network = NetworkOptions(bind, port, name, log_path, quiet)
     with Voice(network) as voice:
-        return run_until_stopped(lambda stop: share(paths, each, tracker, announce_host, network, voice, stop))
+        return run_until_stopped(
+            lambda stop: share(paths, each, tracker, announce_host, network, voice, stop)
+        )
 
 
 async def share(
@@ -112,7 +113,7 @@ async def share(
             ]
             voice.serving(engine)
             tell_command(urls, network)
-            await serve_until_stopped(engine, torrents, network, stop)
+            await show_until(torrents, network, stop.wait(), seeding=True)
     return ExitCode.OK
 
 

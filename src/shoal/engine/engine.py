@@ -1,8 +1,8 @@
 """Many torrents running in one process: the listening sockets, the shared buffer and workers, and the clock.
 
-    async with Engine(port=None) as engine:
-        torrent = await engine.add(metainfo, root)
-        await torrent.completed.wait()
+async with Engine(port=None) as engine:
+    torrent = await engine.add(metainfo, root)
+    await torrent.completed.wait()
 """
 
 from __future__ import annotations

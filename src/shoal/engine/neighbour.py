@@ -14,7 +14,11 @@ from shoal.net.link import PeerLink
 from shoal.net.sockets import Address
 from shoal.protocol.peer import messages as m
 from shoal.protocol.peer.connection import PeerConnection, State
-from shoal.protocol.peer.extended import ExtendedHandshake, encode_extended_handshake, parse_extended_handshake
+from shoal.protocol.peer.extended import (
+    ExtendedHandshake,
+    encode_extended_handshake,
+    parse_extended_handshake,
+)
 from shoal.protocol.peer.handshake import Handshake, encode_handshake
 from shoal.protocol.peer.peer_id import client_name
 from shoal.swarm.peer import Peer

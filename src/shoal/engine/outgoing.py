@@ -91,7 +91,11 @@ class Outgoing:
         stop = min(start + UNIT_LENGTH, self._layout.piece_size(piece))
         if begin + length <= stop:
             return piece, start, stop
-        return piece, begin, begin + length  # an odd request over the border of two units is a unit of its own
+        return (
+            piece,
+            begin,
+            begin + length,
+        )  # an odd request over the border of two units is a unit of its own
 
     def _unit(self, key: _Key) -> _Unit:
         unit = self._units.get(key)

@@ -11,6 +11,7 @@ After `close` the owner hears nothing more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from typing import Final, Protocol
 
@@ -76,10 +77,8 @@ class PeerLink:
         if self._is_closed:
             return
         if self._out:
-            try:
+            with contextlib.suppress(OSError):  # it may be gone already
                 self._sock.sendmsg(self._out[:MOST_BUFFERS])
-            except OSError:
-                pass  # it is gone already
         self._shut()
 
     def _shut(self) -> None:

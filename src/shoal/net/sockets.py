@@ -25,7 +25,9 @@ def check_bind_address(host: str) -> str:
     try:
         return str(ipaddress.ip_address(host.strip("[]")))
     except ValueError:
-        raise UsageError(f"'{host}' is not an IP address", hint="--bind takes one like 192.0.2.7 or ::1") from None
+        raise UsageError(
+            f"'{host}' is not an IP address", hint="--bind takes one like 192.0.2.7 or ::1"
+        ) from None
 
 
 def listen(bind: str | None, port: int | None) -> list[socket.socket]:
@@ -45,7 +47,9 @@ def listen(bind: str | None, port: int | None) -> list[socket.socket]:
                 raise NetworkError(message, hint="choose another --port, or 0 for any free one") from None
             where = f"{bind or 'all interfaces'}, port {candidate}"
             raise NetworkError(f"cannot listen on {where}: {error.strerror or error}") from None
-    raise NetworkError(f"no free port from {DEFAULT_PORT} to {DEFAULT_PORT + PORTS_TO_TRY - 1}", hint="use --port 0")
+    raise NetworkError(
+        f"no free port from {DEFAULT_PORT} to {DEFAULT_PORT + PORTS_TO_TRY - 1}", hint="use --port 0"
+    )
 
 
 def _listen_on(bind: str | None, port: int) -> list[socket.socket]:
@@ -84,9 +88,9 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def connect(address: Address, bind: str | None, timeout: float) -> socket.socket:
+async def connect(address: Address, bind: str | None, *, within: float) -> socket.socket:
     """A connected non-blocking socket, or `NetworkError` saying why there is none."""
-    host, port = address
+    host = address[0]
     family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     if bind is not None and is_ipv6(bind) != is_ipv6(host):
         raise NetworkError(f"{host} cannot be reached from {bind}")
@@ -95,11 +99,11 @@ async def connect(address: Address, bind: str | None, timeout: float) -> socket.
         sock.setblocking(False)
         if bind is not None:
             sock.bind((bind, 0))
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             await asyncio.get_running_loop().sock_connect(sock, address)
     except TimeoutError:
         sock.close()
-        raise NetworkError(f"no answer within {timeout:.0f} s") from None
+        raise NetworkError(f"no answer within {within:.0f} s") from None
     except OSError as error:
         sock.close()
         raise NetworkError(error.strerror or str(error)) from None

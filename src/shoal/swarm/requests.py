@@ -24,7 +24,9 @@ from shoal.swarm.pieces import PeerKey, PieceProgress, Pieces
 FIRST_DEPTH = 16  # blocks; 256 KiB fill 100 Mbit/s at 20 ms, and the depth doubles with each refill
 LEAST_DEPTH = 4  # fewer, and a slow link idles for a round trip between blocks
 MOST_DEPTH = 512  # blocks; 8 MiB fill 1 Gbit/s at 60 ms, and more only grows the buffers
-PIPELINE_SECONDS = 0.5  # worth of a peer's rate to keep asked for: long enough for a round trip, short to redirect
+PIPELINE_SECONDS = (
+    0.5  # worth of a peer's rate to keep asked for: long enough for a round trip, short to redirect
+)
 SILENCE_BEFORE_SNUB = 4.0  # seconds without a block from a peer that owes some
 STEAL_ADVANTAGE = 2.0  # in the endgame a block moves to a peer that would have it in half the time
 
@@ -143,7 +145,10 @@ class RequestDesk:
         return [
             peer.key
             for peer in self._peers.values()
-            if peer.has >> piece & 1 and not peer.peer_choking and not peer.is_snubbed and not peer.close_reason
+            if peer.has >> piece & 1
+            and not peer.peer_choking
+            and not peer.is_snubbed
+            and not peer.close_reason
         ]
 
     def _give_up_one_abandoned(self) -> None:
@@ -213,7 +218,9 @@ class RequestDesk:
 
     # Receiving
 
-    def receive_block(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> PieceProgress | None:
+    def receive_block(
+        self, peer: Peer, piece: int, begin: int, length: int, now: float
+    ) -> PieceProgress | None:
         """Mark one block; the piece's progress if its bytes are wanted, None if they came too late or unasked."""
         block, misfit = divmod(begin, BLOCK_LENGTH)
         bit = 1 << block

@@ -224,7 +224,9 @@ class PeerConnection:
             events.append(m.Bitfield(bits, self._piece_count))
         elif kind in (m.CANCEL, m.REJECT):
             piece, begin, length = _THREE_NUMBERS.unpack(payload)
-            events.append((m.Cancel if kind == m.CANCEL else m.Reject)(self._check_piece(piece), begin, length))
+            events.append(
+                (m.Cancel if kind == m.CANCEL else m.Reject)(self._check_piece(piece), begin, length)
+            )
         elif kind == m.PORT:
             events.append(m.Port(int.from_bytes(payload, "big")))
         elif kind == m.EXTENDED:
