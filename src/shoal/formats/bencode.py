@@ -2,8 +2,8 @@
 
 Always true: decoding is iterative and a limit stands before every loop, so that no input, however hostile,
 costs more than time and memory in proportion to its length. Only the canonical form is accepted (no leading
-zeros, no `-0`, keys sorted and unique); `allow_unsorted` lifts the order of keys alone, for the old torrents
-that need it. Every refusal is a `BencodeError` that names the byte.
+zeros, no `-0`, keys sorted and unique); `allow_unsorted` lifts the order of keys alone, for the old
+torrents that need it. Every refusal is a `BencodeError` that names the byte.
 
 Knows nothing of what the values mean.
 """

@@ -1,7 +1,8 @@
 """Sets of pieces (or blocks, or files) as Python ints, and their form on the wire (BEP 3).
 
-Bit *i* of the int is piece *i*. `&`, `|`, `& ~` and `.bit_count()` are the set operations; the rest is here.
-On the wire the order within each byte is the other way round: piece 0 is the high bit of the first byte.
+Bit *i* of the int is piece *i*. `&`, `|`, `& ~` and `.bit_count()` are the set operations; the rest is
+here. On the wire the order within each byte is the other way round: piece 0 is the high bit of the first
+byte.
 """
 
 from __future__ import annotations

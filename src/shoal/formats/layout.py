@@ -1,8 +1,8 @@
 """How pieces, blocks and files overlay.
 
 A torrent is one long run of bytes: all files end to end, padding files included, cut into pieces of
-`piece_length` (the last one shorter), and each piece into blocks of 16 KiB (the last one shorter). A `Layout` is
-made of nothing but `piece_length` and the file sizes, keeps two numbers a file and none a piece, and never
+`piece_length` (the last one shorter), and each piece into blocks of 16 KiB (likewise). A `Layout` is made
+of nothing but `piece_length` and the file sizes, keeps two numbers a file and none a piece, and never
 changes.
 """
 
