@@ -18,7 +18,10 @@ MAX_OPEN_FILES = 128  # a folder of many files keeps its hot ones; half of the s
 
 
 class OpenFile:
-    """An open file that closes itself when the last reference goes."""
+    """An open file that closes itself when the last reference goes.
+
+    So keep it in a variable while its `descriptor` is in use: that of `get(...).descriptor` may be closed.
+    """
 
     __slots__ = ("descriptor", "is_writable", "tells_cached", "used_at")
 

@@ -36,7 +36,7 @@ from shoal.formats.metainfo import Metainfo
 Buffer = bytes | bytearray | memoryview
 
 _PARTS = -1  # the key of the parts file; the key of any other file is its index
-_NOWHERE = -2  # the key of padding
+_NOWHERE = -2  # the key of padding, and of symbolic links, which are never made
 
 _CANNOT_TELL = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)  # Linux only
@@ -289,7 +289,8 @@ class Storage:
 
     def _sync_file(self, key: int) -> None:
         try:
-            os.fsync(self._open_files.get(key, for_writing=False).descriptor)
+            file = self._open_files.get(key, for_writing=False)
+            os.fsync(file.descriptor)
         except OSError as error:
             self._unsynced.add(key)
             raise file_fault(error, self._shown(key), "syncing") from error
@@ -341,7 +342,7 @@ class Storage:
 def _keys_of_files(metainfo: Metainfo, wanted_files: Collection[int] | None) -> tuple[int, ...]:
     wanted = None if wanted_files is None else frozenset(wanted_files)
     return tuple(
-        _NOWHERE if file.is_padding else file_index if wanted is None or file_index in wanted else _PARTS
+        _NOWHERE if not file.is_on_disk else file_index if wanted is None or file_index in wanted else _PARTS
         for file_index, file in enumerate(metainfo.files)
     )
 
