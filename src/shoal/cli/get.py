@@ -1,0 +1,309 @@
+"""`shoal get`: have everything a torrent holds, from everybody who has it, and share it meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from shoal.cli import options
+from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
+from shoal.cli.signals import run_until_stopped
+from shoal.cli.sources import load_source, resolve_peers
+from shoal.cli.text import counted, printable
+from shoal.engine.torrent import Torrent
+from shoal.errors import ExitCode, NotFoundError, ShoalError, UsageError
+from shoal.formats.metainfo import Metainfo
+from shoal.net.sockets import format_address
+from shoal.units import format_duration, format_rate, format_size
+
+MOST_SOURCES_SHOWN = 8  # peers in the last lines; --json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class Seeding:
+    """What to do once everything is here. None of it: ask on a terminal, stop elsewhere."""
+
+    none: bool = False
+    ratio: float | None = None
+    seconds: float | None = None
+
+    @property
+    def is_said(self) -> bool:
+        return self.none or self.ratio is not None or self.seconds is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    sources: tuple[str, ...]
+    folder: Path
+    peers: tuple[tuple[str, int], ...]
+    globs: tuple[str, ...]
+    seeding: Seeding
+    overwrite: bool
+
+
+@click.command("get")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option(
+    "--dir", "folder", type=options.PATH, metavar="DIR", default=".", help="Where to put it. Without it: here."
+)
+@click.option(
+    "--file",
+    "globs",
+    metavar="GLOB",
+    multiple=True,
+    help="Only the files of that name or path; may be given several times.",
+)
+@click.option("--no-seed", is_flag=True, help="End as soon as everything is here.")
+@click.option(
+    "--seed-ratio", type=click.FloatRange(min=0), metavar="R", help="Seed until R times the size was sent."
+)
+@click.option(
+    "--seed-time", type=click.FloatRange(min=0), metavar="SECONDS", help="Seed for so long after the end."
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that are there and are not part of the torrent.")
+@options.peer_option
+@options.bind_option
+@options.port_option
+@options.name_option
+@options.log_option
+@options.json_option
+@options.quiet_option
+def command(
+    sources: tuple[str, ...],
+    folder: Path,
+    globs: tuple[str, ...],
+    no_seed: bool,
+    seed_ratio: float | None,
+    seed_time: float | None,
+    overwrite: bool,
+    peers: tuple[tuple[str, int], ...],
+    bind: str | None,
+    port: int | None,
+    name: str,
+    log_path: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Get the files of a torrent. SOURCE is a .torrent file or the http(s) URL of one.
+
+    What is there already is checked and kept; the same command goes on where an interrupted one was.
+    """
+    if no_seed and (seed_ratio is not None or seed_time is not None):
+        raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")
+    network = NetworkOptions(bind, port, name, log_path, quiet, as_json)
+    wishes = Wishes(sources, folder, peers, globs, Seeding(no_seed, seed_ratio, seed_time), overwrite)
+    started_at = time.monotonic()
+    with Voice(network) as voice:
+        try:
+            return run_until_stopped(lambda stop: get(wishes, network, voice, stop, started_at))
+        except ShoalError as error:
+            if as_json:
+                voice.json(failure_record(error, wishes, time.monotonic() - started_at))
+            raise
+
+
+async def get(
+    wishes: Wishes, network: NetworkOptions, voice: Voice, stop: asyncio.Event, started_at: float
+) -> int:
+    metainfos = [await load_source(source, network.bind) for source in wishes.sources]
+    wanted = [select_files(metainfo, wishes.globs) for metainfo in metainfos]
+    if wishes.globs and not any(wanted_files for wanted_files in wanted):
+        raise NotFoundError(f"no file matches {' '.join(wishes.globs)}", hint="shoal inspect lists the files")
+    addresses = await resolve_peers(wishes.peers)
+    async with make_engine(network) as engine:
+        voice.serving(engine)
+        torrents = [
+            await open_torrent(
+                engine,
+                metainfo,
+                wishes.folder,
+                voice,
+                stop,
+                network.quiet or network.as_json,
+                wanted_files=wanted_files,
+                overwrite=wishes.overwrite,
+                peers=addresses,
+            )
+            for metainfo, wanted_files in zip(metainfos, wanted, strict=True)
+        ]
+        await fetch(torrents, network, stop)
+        is_complete = all(torrent.completed.is_set() for torrent in torrents)
+        seconds = time.monotonic() - started_at
+        if is_complete:
+            tell_complete(torrents, wishes.folder, seconds, network, voice)
+            await seed_as_asked(torrents, wishes.seeding, network, voice, stop)
+    for torrent in torrents:
+        if torrent.save_error is not None:
+            raise torrent.save_error
+    if network.as_json:
+        voice.json(result_record(torrents, wishes.folder, seconds, is_complete))
+    if not is_complete:
+        tell_unfinished(torrents, voice)
+        return ExitCode.UNFINISHED
+    return ExitCode.OK
+
+
+def select_files(metainfo: Metainfo, globs: Sequence[str]) -> list[int] | None:
+    """The indices of the files that match any glob, by whole path or by last name; None for all."""
+    if not globs:
+        return None
+    chosen: list[int] = []
+    for index, file in enumerate(metainfo.files):
+        path = "/".join(file.path)
+        names = (path, file.path[-1], "/".join(metainfo.disk_path(index)))
+        if not file.is_padding and any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs):
+            chosen.append(index)
+    return chosen
+
+
+async def fetch(torrents: list[Torrent], network: NetworkOptions, stop: asyncio.Event) -> None:
+    """Until everything is here or `stop` is set. Raises what made it impossible."""
+    completed = asyncio.ensure_future(asyncio.gather(*(torrent.completed.wait() for torrent in torrents)))
+    stopped = asyncio.ensure_future(stop.wait())
+    failed = [torrent.failed for torrent in torrents]
+    waiting = asyncio.ensure_future(
+        asyncio.wait([completed, stopped, *failed], return_when=asyncio.FIRST_COMPLETED)
+    )
+    try:
+        await show_until(torrents, waiting, network, seeding=False)
+    finally:
+        for task in (completed, stopped, waiting):
+            task.cancel()
+    for failure in failed:
+        if failure.done():
+            raise failure.result()
+
+
+async def seed_as_asked(
+    torrents: list[Torrent], seeding: Seeding, network: NetworkOptions, voice: Voice, stop: asyncio.Event
+) -> None:
+    """Go on serving as long as the person wants."""
+    if stop.is_set() or seeding.none:
+        return
+    if not seeding.is_said:
+        is_terminal = sys.stdin.isatty() and sys.stderr.isatty() and not network.quiet and not network.as_json
+        if not is_terminal or not await ask_to_seed(stop):
+            return
+    stopped = asyncio.ensure_future(asyncio.wait_for(stop.wait(), seeding.seconds))
+    reached = asyncio.ensure_future(wait_ratio(torrents, seeding.ratio))
+    waiting = asyncio.ensure_future(asyncio.wait([stopped, reached], return_when=asyncio.FIRST_COMPLETED))
+    try:
+        await show_until(torrents, waiting, network, seeding=True)
+    finally:
+        for task in (stopped, reached, waiting):
+            task.cancel()
+        await asyncio.gather(stopped, reached, waiting, return_exceptions=True)
+
+
+async def wait_ratio(torrents: list[Torrent], ratio: float | None) -> None:
+    """Until every torrent has sent `ratio` times its size; for ever without one."""
+    while ratio is None or any(
+        torrent.ledger.sent < ratio * torrent.metainfo.payload_size for torrent in torrents
+    ):
+        await asyncio.sleep(0.2 if ratio is not None else 3600)
+
+
+async def ask_to_seed(stop: asyncio.Event) -> bool:
+    """Ask on the terminal, seeding meanwhile; no answer but a yes, Ctrl-C or an end of input is a no."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[str] = loop.create_future()
+    print("Go on seeding, so that others get it faster? [y/N] ", end="", file=sys.stderr, flush=True)
+    loop.add_reader(sys.stdin.fileno(), lambda: answer.done() or answer.set_result(sys.stdin.readline()))
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([answer, stopped], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        loop.remove_reader(sys.stdin.fileno())
+        stopped.cancel()
+    return answer.done() and answer.result().strip().lower() in ("y", "yes", "j", "ja")
+
+
+# What it came to
+
+
+def result_path(torrent: Torrent, folder: Path) -> Path:
+    return folder / torrent.metainfo.name
+
+
+def source_records(torrents: Sequence[Torrent]) -> list[dict[str, Any]]:
+    """Who gave how much, most first."""
+    given: dict[str, int] = {}
+    for torrent in torrents:
+        for address, entry in torrent.ledger.entries.items():
+            if entry.given:
+                text = format_address(address)
+                given[text] = given.get(text, 0) + entry.given
+    ranked = sorted(given.items(), key=lambda pair: -pair[1])
+    return [{"kind": "peer", "address": address, "bytes": size} for address, size in ranked]
+
+
+def result_record(
+    torrents: Sequence[Torrent], folder: Path, seconds: float, is_complete: bool
+) -> dict[str, Any]:
+    """The last line of `--json`."""
+    single = torrents[0] if len(torrents) == 1 else None
+    return {
+        "status": "complete" if is_complete else "unfinished",
+        "path": str(result_path(single, folder) if single else folder),
+        "bytes": sum(torrent.have_bytes for torrent in torrents),
+        "seconds": round(seconds, 3),
+        "sources": source_records(torrents),
+        "verified": "pieces",
+    }
+
+
+def failure_record(error: ShoalError, wishes: Wishes, seconds: float) -> dict[str, Any]:
+    status = "unfinished" if error.exit_code == ExitCode.UNFINISHED else "failed"
+    return {
+        "status": status,
+        "path": str(wishes.folder),
+        "bytes": 0,
+        "seconds": round(seconds, 3),
+        "sources": [],
+        "verified": "none",
+        "error": error.message,
+        "exit_code": int(error.exit_code),
+    }
+
+
+def tell_complete(
+    torrents: Sequence[Torrent], folder: Path, seconds: float, network: NetworkOptions, voice: Voice
+) -> None:
+    if network.as_json:
+        voice.json({"event": "complete", "seconds": round(seconds, 3)})
+        return
+    if network.quiet:
+        return
+    for torrent in torrents:
+        received = torrent.ledger.received
+        size = format_size(torrent.metainfo.payload_size)
+        path = printable(str(result_path(torrent, folder)))
+        if not received:
+            click.echo(f"{path} was complete already: {size}, every piece checked")
+            continue
+        rate = format_rate(received / seconds) if seconds > 0 else ""
+        givers = source_records([torrent])
+        click.echo(
+            f"got {path}: {size} in {format_duration(seconds)} ({rate}) "
+            f"from {counted(len(givers), 'peer')}, every piece checked"
+        )
+        for giver in givers[:MOST_SOURCES_SHOWN] if len(givers) > 1 else ():
+            click.echo(f"  {format_size(giver['bytes']):>10}  {giver['address']}")
+
+
+def tell_unfinished(torrents: Sequence[Torrent], voice: Voice) -> None:
+    for torrent in torrents:
+        if not torrent.completed.is_set():
+            left = format_size(torrent.left_bytes)
+            voice.remark(
+                f"{torrent.metainfo.name}: stopped with {left} still to come; the same command goes on from here"
+            )

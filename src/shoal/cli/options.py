@@ -1,0 +1,92 @@
+"""Options that several commands share, so that they are named, explained and checked alike.
+
+Each is a decorator for a click command. Values leave here checked: a size is bytes, a peer a host and a port.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from shoal.errors import UsageError
+from shoal.formats.foreign_text import TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_url
+from shoal.protocol.tracker.urls import announce_url, is_http
+from shoal.units import parse_size
+
+MAX_PORT = 65535
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """`"10.0.0.7:6881"`, `"[fe80::1]:6881"`, `"host.lan:6881"` -> host and port. Raises `UsageError`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdecimal():
+        raise UsageError(f"'{text}' is not HOST:PORT", hint="write it like 10.0.0.7:6881 or [fe80::1]:6881")
+    if not 0 < int(port) <= MAX_PORT:
+        raise UsageError(f"'{text}': port {port} is not in 1..{MAX_PORT}")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise UsageError(f"'{text}' is ambiguous", hint=f"put an IPv6 address in brackets: [{host}]:{port}")
+    return host, int(port)
+
+
+def parse_tracker_url(text: str) -> str:
+    """A tracker's URL; one without a path means `/announce`. Raises `UsageError`."""
+    url = checked_url(text, TRACKER_SCHEMES)
+    return announce_url(url) if is_http(url) else url
+
+
+def parse_web_seed_url(text: str) -> str:
+    """The URL of a web server that has the files. Raises `UsageError`."""
+    return checked_url(text, WEB_SEED_SCHEMES)
+
+
+def checked_url(text: str, schemes: frozenset[str]) -> str:
+    url = clean_url(text.encode("utf-8", "surrogateescape"), schemes)
+    if url is None:
+        raise UsageError(f"'{text}' is not a URL of {', '.join(sorted(schemes))}")
+    return url
+
+
+SIZE = parse_size  # click takes any function; its UsageError is told like ours
+HOST_PORT = parse_host_port
+TRACKER_URL = parse_tracker_url
+WEB_SEED_URL = parse_web_seed_url
+PORT = click.IntRange(0, MAX_PORT)
+PATH = click.Path(path_type=Path)  # whether it is there is found out by opening it
+
+bind_option = click.option(
+    "--bind",
+    metavar="ADDR",
+    default=None,
+    help="Listen on this address, and connect from it. Without it: all interfaces, IPv4 and IPv6.",
+)
+port_option = click.option(
+    "--port",
+    type=PORT,
+    metavar="N",
+    default=None,
+    help="Listen on this port; 0 takes any. Without it: 6881 or the next free one.",
+)
+name_option = click.option(
+    "--name", metavar="NAME", default="", help="What logs and pictures call this machine."
+)
+log_option = click.option(
+    "--log",
+    "log_path",
+    type=PATH,
+    metavar="FILE",
+    default=None,
+    help="Record in FILE, a JSON object a line, which piece came from whom and went to whom.",
+)
+peer_option = click.option(
+    "--peer",
+    "peers",
+    type=HOST_PORT,
+    metavar="HOST:PORT",
+    multiple=True,
+    help="A peer to connect to; may be given several times. IPv6: [ADDR]:PORT.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")

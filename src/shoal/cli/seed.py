@@ -1,0 +1,99 @@
+"""`shoal seed`: serve what is here, whole or in part."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from shoal.cli import options
+from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
+from shoal.cli.signals import run_until_stopped
+from shoal.cli.sources import load_source, resolve_peers
+from shoal.engine.engine import Engine
+from shoal.engine.torrent import Torrent
+from shoal.errors import ExitCode, NotFoundError, ShoalError
+from shoal.formats.metainfo import Metainfo
+
+
+@click.command("seed")
+@click.argument("torrents", metavar="TORRENT...", nargs=-1, required=True)
+@click.option(
+    "--dir", "folder", type=options.PATH, metavar="DIR", required=True, help="The folder that holds the data."
+)
+@options.peer_option
+@options.bind_option
+@options.port_option
+@options.name_option
+@options.log_option
+@options.quiet_option
+def command(
+    torrents: tuple[str, ...],
+    folder: Path,
+    peers: tuple[tuple[str, int], ...],
+    bind: str | None,
+    port: int | None,
+    name: str,
+    log_path: Path | None,
+    quiet: bool,
+) -> int:
+    """Check the data in DIR, then serve what is there until Ctrl-C; parts may be missing."""
+    network = NetworkOptions(bind, port, name, log_path, quiet)
+    with Voice(network) as voice:
+        return run_until_stopped(lambda stop: seed(torrents, folder, peers, network, voice, stop))
+
+
+async def seed(
+    sources: tuple[str, ...],
+    folder: Path,
+    peers: tuple[tuple[str, int], ...],
+    network: NetworkOptions,
+    voice: Voice,
+    stop: asyncio.Event,
+) -> int:
+    if not folder.is_dir():
+        raise NotFoundError(f"{folder}: no such folder", hint="--dir names the folder that holds the data")
+    metainfos = [await load_source(source, network.bind) for source in sources]
+    addresses = await resolve_peers(peers)
+    async with make_engine(network) as engine:
+        voice.serving(engine)
+        running = [
+            await open_torrent(
+                engine, metainfo, folder, voice, stop, network.quiet, read_only=True, peers=addresses
+            )
+            for metainfo in metainfos
+        ]
+        for torrent in running:
+            _say_what_is_there(torrent, folder, voice)
+        await serve_until_stopped(engine, running, network, stop)
+    return ExitCode.OK
+
+
+def _say_what_is_there(torrent: Torrent, folder: Path, voice: Voice) -> None:
+    metainfo: Metainfo = torrent.metainfo
+    pieces = torrent.swarm.pieces
+    if not pieces.have:
+        voice.remark(
+            f"{metainfo.name}: nothing of it is there; {folder} should be the folder that holds '{metainfo.name}'"
+        )
+    elif not pieces.has_all:
+        voice.remark(f"{metainfo.name}: {pieces.have.bit_count()} of {pieces.count} pieces are there")
+
+
+async def serve_until_stopped(
+    engine: Engine, torrents: list[Torrent], network: NetworkOptions, stop: asyncio.Event
+) -> None:
+    """Seed and show it; ends with `stop`, or raises what ended a torrent."""
+    stopped = asyncio.ensure_future(stop.wait())
+    failed = [torrent.failed for torrent in torrents]
+    waiting = asyncio.ensure_future(asyncio.wait([stopped, *failed], return_when=asyncio.FIRST_COMPLETED))
+    try:
+        await show_until(torrents, waiting, network, seeding=True)
+    finally:
+        stopped.cancel()
+        waiting.cancel()
+    for failure in failed:
+        if failure.done():
+            error: ShoalError = failure.result()
+            raise error

@@ -1,0 +1,158 @@
+"""What `get`, `seed` and `share` have in common: an engine, torrents in it, and everything told about them.
+
+`Voice` is the one place where facts become text: lines of the log, JSON on stdout, remarks on stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shoal.cli.log import EventLog
+from shoal.cli.progress import Progress
+from shoal.cli.screen import Screen, Snapshot
+from shoal.cli.text import printable
+from shoal.engine.engine import Engine
+from shoal.engine.torrent import Torrent
+from shoal.errors import UnfinishedError
+from shoal.formats.metainfo import Metainfo
+from shoal.net.addresses import is_wildcard, primary_address
+from shoal.net.sockets import check_bind_address, format_address
+
+REMARKS = {  # events that people are told of, with the words for it
+    "banned": "dropped {peer} ({client}): {reason}",
+    "tracker": "tracker {url}: {message}",
+    "unreadable": "piece {piece} cannot be read: {error}",
+}
+TOLD_AS_JSON = ("connected", "disconnected", "banned", "tracker", "unreadable", "bad piece")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """The options every network command has."""
+
+    bind: str | None = None
+    port: int | None = None
+    name: str = ""
+    log_path: Path | None = None
+    quiet: bool = False
+    as_json: bool = False
+
+
+class Voice(AbstractContextManager["Voice"]):
+    def __init__(self, options: NetworkOptions) -> None:
+        self._options = options
+        self._log = EventLog(options.log_path, name=options.name) if options.log_path else None
+        self._said: set[str] = set()
+
+    def __exit__(self, *_: object) -> None:
+        if self._log is not None:
+            self._log.close()
+
+    def event(self, event: str, **fields: Any) -> None:
+        """Something happened: to the log always, to people and scripts if it matters to them."""
+        if self._log is not None:
+            self._log.record(event, **fields)
+        if self._options.as_json and event in TOLD_AS_JSON:
+            self.json({"event": event, **fields})
+        if event in REMARKS:
+            self.remark(REMARKS[event].format(**{"client": "unknown", **fields}))
+
+    def json(self, record: dict[str, Any]) -> None:
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+
+    def remark(self, text: str) -> None:
+        """A line on stderr, once for each text; part of `--quiet`'s silence."""
+        if not self._options.quiet and text not in self._said:
+            self._said.add(text)
+            print(f"shoal: {printable(text)}", file=sys.stderr, flush=True)
+
+    def serving(self, engine: Engine) -> None:
+        """The one flushed line on stdout that says where we listen."""
+        address = serving_address(engine)
+        if self._log is not None:
+            self._log.record("listening", address=address)
+        if self._options.as_json:
+            self.json({"event": "listening", "address": address})
+        elif not self._options.quiet:
+            print(f"listening on {address}", flush=True)
+
+
+def serving_address(engine: Engine) -> str:
+    """Where other machines most likely reach this engine."""
+    host = primary_address() if is_wildcard(engine.bind) else str(engine.bind)
+    return format_address((host, engine.port))
+
+
+def make_engine(options: NetworkOptions) -> Engine:
+    bind = check_bind_address(options.bind) if options.bind is not None else None
+    return Engine(bind=None if is_wildcard(bind) else bind, port=options.port)
+
+
+async def open_torrent(
+    engine: Engine, metainfo: Metainfo, root: Path, voice: Voice, stop: asyncio.Event, quiet: bool, **how: Any
+) -> Torrent:
+    """Add a torrent, showing the check of what is there. Raises `UnfinishedError` when stopped meanwhile."""
+    progress: Progress | None = None
+
+    def on_progress(done: int, total: int) -> None:
+        nonlocal progress
+        if progress is None:
+            progress = Progress(f"checking {metainfo.name}", total, quiet=quiet)
+        progress.advance(done)
+
+    label = {"torrent": metainfo.name, "info_hash": metainfo.wire_hash.hex()}
+    try:
+        torrent = await engine.add(
+            metainfo,
+            root,
+            on_progress=on_progress,
+            should_stop=stop.is_set,
+            report=lambda event, **fields: voice.event(event, **label, **fields),
+            **how,
+        )
+    finally:
+        if progress is not None:
+            progress.close()
+    if stop.is_set():
+        raise UnfinishedError(f"{metainfo.name}: stopped while checking what is there")
+    for path in torrent.too_long:
+        voice.remark(f"{path}: longer than in the torrent; the rest is left as it is")
+    return torrent
+
+
+def snapshot(torrent: Torrent) -> Snapshot:
+    down, up = torrent.rates()
+    pieces = torrent.swarm.pieces
+    peers = list(torrent.swarm.peers.values())
+    wanted = pieces.bytes_in(pieces.all & ~pieces.unwanted)
+    return Snapshot(
+        name=torrent.metainfo.name,
+        have=wanted - torrent.left_bytes,
+        wanted=wanted,
+        down_rate=down,
+        up_rate=up,
+        sent=torrent.ledger.sent,
+        peer_count=len(peers),
+        seed_count=sum(peer.has == pieces.all for peer in peers),
+    )
+
+
+async def show_until(
+    torrents: Iterable[Torrent], waiting: asyncio.Future[Any], options: NetworkOptions, *, seeding: bool
+) -> None:
+    """Draw the torrents until `waiting` is done."""
+    torrents = list(torrents)
+    quiet = options.quiet or options.as_json
+    screen: AbstractContextManager[Screen | None] = nullcontext() if quiet else Screen(seeding=seeding)
+    with screen as shown:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=0.5 if shown is None else shown.interval)
+            if shown is not None and not waiting.done():
+                shown.draw([snapshot(torrent) for torrent in torrents])

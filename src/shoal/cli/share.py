@@ -1,0 +1,179 @@
+"""`shoal share`: one command that makes others able to get a file, and prints the command for them.
+
+It makes the torrents, runs a tracker unless one is named, serves the metainfo over HTTP and seeds. What it prints
+works when pasted on another machine that can reach this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from shoal.cli import options
+from shoal.cli.create import Wishes as TorrentWishes
+from shoal.cli.create import find_named_payload, make_torrent
+from shoal.cli.seed import serve_until_stopped
+from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent
+from shoal.cli.signals import run_until_stopped
+from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
+from shoal.formats.bitfield import all_bits
+from shoal.formats.metainfo import Metainfo, parse_metainfo
+from shoal.net.addresses import is_wildcard, primary_address, url_host
+from shoal.net.sockets import check_bind_address
+from shoal.tracker.decision import Policy
+from shoal.tracker.server import DEFAULT_PORT, Tracker
+
+TORRENT_TYPE = "application/x-bittorrent"
+METAINFO_PORTS = (*range(DEFAULT_PORT, DEFAULT_PORT + 20), 0)  # the tracker's, the next ones, then any
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One torrent to be: its payload's folder and its bytes."""
+
+    root: Path
+    data: bytes
+    metainfo: Metainfo
+
+
+@click.command("share")
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=options.PATH)
+@click.option("--each", is_flag=True, help="Make every file of a folder a torrent of its own.")
+@click.option(
+    "--tracker",
+    type=options.TRACKER_URL,
+    metavar="URL",
+    help="Meet at this tracker, instead of one that runs inside this command.",
+)
+@click.option(
+    "--announce-host",
+    metavar="HOST",
+    help="The name or address others reach this machine by. Without it: its address in the local network.",
+)
+@options.bind_option
+@options.port_option
+@options.name_option
+@options.log_option
+@options.quiet_option
+def command(
+    paths: tuple[Path, ...],
+    each: bool,
+    tracker: str | None,
+    announce_host: str | None,
+    bind: str | None,
+    port: int | None,
+    name: str,
+    log_path: Path | None,
+    quiet: bool,
+) -> int:
+    """Share files and folders: prints the command that gets them on another machine, and serves until Ctrl-C."""
+    network = NetworkOptions(bind, port, name, log_path, quiet)
+    with Voice(network) as voice:
+        return run_until_stopped(lambda stop: share(paths, each, tracker, announce_host, network, voice, stop))
+
+
+async def share(
+    paths: Sequence[Path],
+    each: bool,
+    tracker: str | None,
+    announce_host: str | None,
+    network: NetworkOptions,
+    voice: Voice,
+    stop: asyncio.Event,
+) -> int:
+    bind = None if network.bind is None else check_bind_address(network.bind)
+    host = announce_host or (primary_address() if is_wildcard(bind) else str(bind))
+    chosen = payload_paths(paths, each)
+    async with serve_metainfo(bind, own_tracker=tracker is None) as (inner, port):
+        base = f"http://{url_host(host)}:{port}"
+        announce = tracker or f"{base}/announce"
+        shared = [await asyncio.to_thread(make_shared, path, announce, network.quiet) for path in chosen]
+        urls = publish(shared, inner, base)
+        async with make_engine(network) as engine:
+            torrents = [
+                await open_torrent(
+                    engine,
+                    one.metainfo,
+                    one.root,
+                    voice,
+                    stop,
+                    network.quiet,
+                    read_only=True,
+                    have=all_bits(one.metainfo.layout.piece_count),
+                )
+                for one in shared
+            ]
+            voice.serving(engine)
+            tell_command(urls, network)
+            await serve_until_stopped(engine, torrents, network, stop)
+    return ExitCode.OK
+
+
+def payload_paths(paths: Sequence[Path], each: bool) -> list[Path]:
+    """What becomes a torrent: each path, or with `each` every file of the folders among them."""
+    chosen: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise NotFoundError(f"{path}: no such file or folder")
+        if each and path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.is_file() and file.stat().st_size)
+            if not inside:
+                raise UsageError(f"{path}: holds no file that is not empty")
+            chosen += inside
+        else:
+            chosen.append(path)
+    return chosen
+
+
+def make_shared(path: Path, announce: str, quiet: bool) -> Shared:
+    payload = find_named_payload(path, None, ())
+    data = make_torrent(payload, TorrentWishes(trackers=(announce,)), quiet=quiet)
+    return Shared(path.resolve().parent, data, parse_metainfo(data))
+
+
+def publish(shared: Sequence[Shared], inner: Tracker, base: str) -> list[str]:
+    """Put each torrent at a path of its own; the URLs."""
+    urls: list[str] = []
+    for one in shared:
+        path = f"/{quote(one.metainfo.name, safe='')}.torrent"
+        if path in inner.routes:  # two files of one name
+            path = f"/{one.metainfo.wire_hash.hex()[:8]}{path}"
+        inner.routes[path] = (TORRENT_TYPE, one.data)
+        inner.policy.only.add(one.metainfo.wire_hash)
+        urls.append(base + path)
+    return urls
+
+
+@asynccontextmanager
+async def serve_metainfo(bind: str | None, *, own_tracker: bool) -> AsyncIterator[tuple[Tracker, int]]:
+    """An HTTP server for the metainfo, which is a tracker for these torrents as well; and its port."""
+    inner = Tracker(Policy(only=set()))
+    for port in METAINFO_PORTS:
+        serving = inner.serve(bind, port)
+        try:
+            base = await serving.__aenter__()
+        except NetworkError:
+            if port == 0:
+                raise
+            continue
+        break
+    try:
+        yield inner, int(base.rpartition(":")[2])
+    finally:
+        await serving.__aexit__(None, None, None)
+
+
+def tell_command(urls: Sequence[str], network: NetworkOptions) -> None:
+    """The command for the other machine, alone on its line; printed even with --quiet: it is the result."""
+    line = "shoal get " + " ".join(shlex.quote(url) for url in urls)
+    if network.quiet:
+        click.echo(line)
+    else:
+        click.echo(f"on the other machine:\n\n  {line}\n")

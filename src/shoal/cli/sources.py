@@ -1,0 +1,54 @@
+"""Turn what a person named as SOURCE or peer into a `Metainfo` or addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from shoal.cli.text import printable
+from shoal.cli.torrent_files import load_metainfo
+from shoal.errors import FormatError, NetworkError, UsageError
+from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
+
+FETCH_TIMEOUT = 60.0  # seconds for a torrent file over HTTP
+
+
+def is_url(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
+
+
+async def load_source(source: str, bind: str | None) -> Metainfo:
+    """The metainfo of a .torrent file or of the http(s) URL of one. Raises `ShoalError`."""
+    if source.lower().startswith("magnet:"):
+        raise UsageError(
+            "magnet links cannot be fetched yet", hint="name the .torrent file, or the URL of one"
+        )
+    if not is_url(source):
+        return await asyncio.to_thread(load_metainfo, Path(source))
+    from shoal.net.http import get
+
+    response = await get(source, bind=bind, timeout=FETCH_TIMEOUT, max_bytes=MAX_METAINFO_LENGTH)
+    response.raise_for_status()
+    try:
+        return parse_metainfo(response.body, source=source)
+    except FormatError as error:
+        raise FormatError(
+            f"{printable(source)}: not a torrent file: {error.message.removeprefix(f'{source}: ')}",
+            hint="SOURCE is a .torrent file, or the http(s) URL of one",
+        ) from None
+
+
+async def resolve_peers(peers: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The IP addresses of `--peer` hosts. Raises `NetworkError` for a name that is not known."""
+    loop = asyncio.get_running_loop()
+    addresses: dict[tuple[str, int], None] = {}
+    for host, port in peers:
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError):
+            raise NetworkError(f"no address is known for the peer '{host}'") from None
+        for *_, address in found:
+            addresses[(str(address[0]).partition("%")[0], port)] = None
+    return list(addresses)

@@ -1,0 +1,98 @@
+"""Find neighbours for one torrent: keep its known peers, dial the best of them, listen to the announcer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from shoal.engine.announcer import Announcer
+from shoal.engine.neighbour import Neighbour
+from shoal.errors import NetworkError
+from shoal.net.sockets import Address, connect, format_address
+from shoal.swarm.known_peers import KnownPeers, Source
+
+if TYPE_CHECKING:
+    from shoal.engine.torrent import Torrent
+
+WANTED_NEIGHBOURS = 50  # we dial until there are so many; others may still dial us
+MOST_DIALS = 20  # at a time; routers and firewalls dislike more half-open connections
+DIAL_TIMEOUT = 8.0  # seconds; a SYN is sent three times within it
+
+
+class Dialling:
+    def __init__(self, torrent: Torrent) -> None:
+        self._torrent = torrent
+        self._engine = torrent.engine
+        self.known = KnownPeers()
+        self._dials: set[asyncio.Task[None]] = set()
+        self._opening: set[Neighbour] = set()  # dialled and connected, their handshake is still to come
+        self._is_over = False
+        self.announcer: Announcer | None = None
+
+    def learn(self, addresses: Iterable[Address], source: Source) -> None:
+        """Addresses from outside; the best are dialled at once."""
+        self.known.add(addresses, source, self._engine.now())
+        self.tick(self._engine.now())
+
+    def tick(self, now: float) -> None:
+        """Dial those whose time has come."""
+        if self._is_over:
+            return
+        busy = len(self._dials) + len(self._opening)
+        room = min(WANTED_NEIGHBOURS - len(self._torrent.neighbours) - busy, MOST_DIALS - busy)
+        if room <= 0:
+            return
+        is_seeding = self._torrent.swarm.pieces.is_complete
+        for address in self.known.next_to_dial(now, room, self._engine.rng, is_seeding=is_seeding):
+            task = self._engine.loop.create_task(self._dial(address))
+            self._dials.add(task)
+            task.add_done_callback(self._dials.discard)
+
+    async def _dial(self, address: Address) -> None:
+        try:
+            sock = await connect(address, self._engine.bind, DIAL_TIMEOUT)
+        except NetworkError as error:
+            self.known.on_failed(address, self._engine.now())
+            self._torrent.report("unreachable", peer=format_address(address), reason=error.message)
+            return
+        neighbour = Neighbour(self._engine, sock, address, torrent=self._torrent)
+        self._opening.add(neighbour)
+        self._engine.remember(neighbour)
+        neighbour.start()
+
+    def on_connected(self, neighbour: Neighbour) -> None:
+        """Its handshake is complete."""
+        self._opening.discard(neighbour)
+        if neighbour.is_outgoing:
+            self.known.on_connected(neighbour.address, neighbour.peer_id)
+
+    def on_listen_port(self, neighbour: Neighbour) -> None:
+        address = neighbour.listens_at
+        if address is not None:
+            self.known.add([address], Source.INCOMING, self._engine.now())
+            self.known.on_connected(address, neighbour.peer_id)
+
+    def on_parted(self, neighbour: Neighbour, *, is_fault: bool) -> None:
+        now = self._engine.now()
+        peer = neighbour.peer
+        if neighbour in self._opening or peer is None:
+            self._opening.discard(neighbour)
+            if neighbour.is_outgoing:
+                self.known.on_failed(neighbour.address, now)
+        elif neighbour.listens_at is not None:
+            if peer.has == self._torrent.swarm.pieces.all or peer.is_upload_only:
+                self.known.on_seed(neighbour.listens_at)
+            was_useful = not is_fault and bool(peer.received.total or peer.sent.total)
+            self.known.on_closed(neighbour.listens_at, now, was_useful=was_useful)
+
+    async def stop(self) -> None:
+        """Dial no more, and tell the trackers that we leave."""
+        self._is_over = True
+        for task in list(self._dials):
+            task.cancel()
+        await asyncio.gather(*self._dials, return_exceptions=True)
+        for neighbour in list(self._opening):
+            neighbour.close("we are leaving", is_fault=False)
+        if self.announcer is not None:
+            await self.announcer.stop()

@@ -1,0 +1,146 @@
+"""Bring the bytes that peers asked for from the disk to their links: whole units, read once, sent by reference.
+
+A unit is a piece, or a MiB of a larger one. Units stay in memory for the next peer that asks (least recently used go
+first). Always true: a buffer is used again only after every link has handed all of its bytes to the system.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from shoal.disk.storage import Storage
+from shoal.disk.workers import Workers
+from shoal.errors import ShoalError
+from shoal.formats.layout import Layout
+from shoal.net.link import PeerLink
+from shoal.protocol.peer.messages import Request, encode_block_head
+from shoal.swarm.peer import Peer
+from shoal.swarm.uploads import take_run
+from shoal.units import MIB
+
+UNIT_LENGTH = 1 * MIB  # read at once: one system call, one vector of 64 blocks
+CACHE_BYTES = 16 * MIB  # units kept; what several leechers ask for in the same seconds
+
+_Key = tuple[int, int, int]  # piece, start and stop within it
+
+
+class _Unit:
+    __slots__ = ("in_use", "is_read", "view", "waiting")
+
+    def __init__(self, view: memoryview) -> None:
+        self.view = view
+        self.is_read = False
+        self.waiting: list[PeerLink] = []  # to be told when it is read
+        self.in_use: dict[PeerLink, int] = {}  # link -> what it must have sent before the buffer is free
+
+    @property
+    def is_free(self) -> bool:
+        return self.is_read and all(link.sent >= mark for link, mark in self.in_use.items())
+
+
+class Outgoing:
+    """Uploads of one torrent. `on_unreadable(piece, error)` tells of pieces the disk no longer gives."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        storage: Storage,
+        workers: Workers,
+        *,
+        on_unreadable: Callable[[int, ShoalError], None],
+    ) -> None:
+        self._layout = layout
+        self._storage = storage
+        self._workers = workers
+        self._on_unreadable = on_unreadable
+        self._units: OrderedDict[_Key, _Unit] = OrderedDict()
+        self._held_bytes = 0
+        self._retired: list[_Unit] = []  # out of the cache, still being sent
+        self._usual_length = min(UNIT_LENGTH, layout.piece_length)
+        self._free: list[memoryview] = []  # of the usual length
+
+    def fill(self, peer: Peer, link: PeerLink, room: int) -> list[Request]:
+        """Queue about `room` bytes of what `peer` asked for; the requests that were answered."""
+        answered: list[Request] = []
+        while room > 0 and peer.uploads:
+            key = self._key_of(peer.uploads[0])
+            unit = self._unit(key)
+            if not unit.is_read:
+                unit.waiting.append(link)
+                break
+            run = take_run(peer, *key, room)
+            room -= self._queue_run(link, unit, key[1], run)
+            answered += run
+        if peer.uploads and room <= 0:
+            self._unit(self._key_of(peer.uploads[0]))  # read ahead while the link is busy
+        return answered
+
+    def _queue_run(self, link: PeerLink, unit: _Unit, start: int, run: list[Request]) -> int:
+        size = 0
+        for piece, begin, length in run:
+            link.queue(encode_block_head(piece, begin, length))
+            link.queue(unit.view[begin - start : begin - start + length])
+            size += length
+        unit.in_use[link] = link.queued
+        return size
+
+    def _key_of(self, request: Request) -> _Key:
+        piece, begin, length = request
+        start = begin - begin % UNIT_LENGTH
+        stop = min(start + UNIT_LENGTH, self._layout.piece_size(piece))
+        if begin + length <= stop:
+            return piece, start, stop
+        return piece, begin, begin + length  # an odd request over the border of two units is a unit of its own
+
+    def _unit(self, key: _Key) -> _Unit:
+        unit = self._units.get(key)
+        if unit is not None:
+            self._units.move_to_end(key)
+            return unit
+        unit = self._units[key] = _Unit(self._take_buffer(key[2] - key[1]))
+        self._retire_oldest()
+        piece, start, _ = key
+        offset = self._layout.piece_offset(piece) + start
+        if self._storage.read_cached_into(offset, unit.view):
+            unit.is_read = True
+            return unit
+
+        def read() -> ShoalError | None:
+            try:
+                self._storage.read_into(offset, unit.view)
+            except ShoalError as error:
+                return error
+            return None
+
+        self._workers.submit(read, lambda error: self._on_read(key, unit, error))
+        return unit
+
+    def _on_read(self, key: _Key, unit: _Unit, error: ShoalError | None) -> None:
+        unit.is_read = True
+        waiting, unit.waiting = unit.waiting, []
+        if error is not None:
+            if self._units.pop(key, None) is not None:
+                self._held_bytes -= len(unit.view)
+            self._on_unreadable(key[0], error)
+        for link in waiting:
+            link.flush()
+
+    def _take_buffer(self, length: int) -> memoryview:
+        self._held_bytes += length
+        still_in_use: list[_Unit] = []
+        for unit in self._retired:
+            if not unit.is_free:
+                still_in_use.append(unit)
+            elif len(unit.view) == self._usual_length:
+                self._free.append(unit.view)
+        self._retired = still_in_use
+        if self._free and length == self._usual_length:
+            return self._free.pop()
+        return memoryview(bytearray(length))
+
+    def _retire_oldest(self) -> None:
+        while self._held_bytes > CACHE_BYTES and len(self._units) > 1:
+            _, unit = self._units.popitem(last=False)
+            self._held_bytes -= len(unit.view)
+            self._retired.append(unit)

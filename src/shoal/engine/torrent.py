@@ -1,0 +1,265 @@
+"""One torrent that is running: its swarm, its files, its neighbours, kept in step.
+
+This is the place where the parts meet, not where anything is decided: `swarm/` decides, `incoming.py` and
+`outgoing.py` move bytes, `opening.py` finds out what is there already, `saving.py` remembers it, `dialling.py`
+finds neighbours. Facts for people and logs go to `report`, as a name and its fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shoal.disk.storage import Storage
+from shoal.engine.dialling import Dialling
+from shoal.engine.incoming import Checked, Incoming, most_pieces_in_flight
+from shoal.engine.ledger import Ledger
+from shoal.engine.neighbour import Neighbour
+from shoal.engine.outgoing import Outgoing
+from shoal.engine.saving import Saving
+from shoal.errors import PeerError, ShoalError
+from shoal.formats.metainfo import Metainfo
+from shoal.net.sockets import Address, format_address
+from shoal.swarm.peer import Peer
+from shoal.swarm.swarm import Swarm
+from shoal.swarm.uploads import refuse_piece
+
+if TYPE_CHECKING:
+    from shoal.engine.engine import Engine
+
+MOST_CONNECTIONS = 200  # neighbours; memory is planned for so many
+
+Report = Callable[..., None]
+
+
+def report_nothing(event: str, **fields: Any) -> None:
+    """Nobody listens."""
+
+
+class Torrent:
+    def __init__(
+        self,
+        engine: Engine,
+        metainfo: Metainfo,
+        storage: Storage,
+        saving: Saving,
+        *,
+        have: int,
+        wanted: int,
+        report: Report = report_nothing,
+    ) -> None:
+        self.engine = engine
+        self.metainfo = metainfo
+        self.info_hash = metainfo.wire_hash
+        self.storage = storage
+        self.report = report
+        self.ledger = Ledger()
+        self.too_long: tuple[Path, ...] = ()  # files with bytes past their end in the torrent
+        self.neighbours: dict[Address, Neighbour] = {}
+        self.failed: asyncio.Future[ShoalError] = engine.loop.create_future()  # what ended this torrent
+        self.completed = asyncio.Event()
+        self._saving = saving
+        self._spoken_to: set[Neighbour] = set()  # with something to say, until the end of this loop turn
+        self.swarm = Swarm(
+            metainfo.layout,
+            now=engine.now(),
+            rng=engine.rng,
+            have=have,
+            wanted=wanted,
+            most_in_flight=most_pieces_in_flight(metainfo.piece_length),
+        )
+        self.incoming = Incoming(
+            metainfo,
+            storage,
+            engine.workers,
+            is_suspect=self.swarm.blame.is_suspect,
+            on_checked=self._on_checked,
+            on_error=self.fail,
+        )
+        self.outgoing = Outgoing(metainfo.layout, storage, engine.workers, on_unreadable=self._on_unreadable)
+        self.dialling = Dialling(self)
+        if self.swarm.pieces.is_complete:
+            self.completed.set()
+
+    # Neighbours come and go
+
+    def admit(self, newcomer: Neighbour) -> None:
+        """Raise `PeerError` if this connection must not be: ourselves, a double, a banned one, one too many."""
+        if newcomer.peer_id == self.engine.peer_id:
+            self.dialling.known.on_self(newcomer.address)
+            raise PeerError("that is ourselves")
+        if self.dialling.known.is_banned(newcomer.address):
+            raise PeerError("this address is banned")
+        if len(self.neighbours) >= MOST_CONNECTIONS:
+            raise PeerError("all places are taken")
+        for other in self.neighbours.values():
+            if other.peer_id == newcomer.peer_id:
+                # Both sides may have dialled at once: both must keep the same one of the two connections.
+                keeps_ours = self.engine.peer_id > newcomer.peer_id
+                if other.is_outgoing == newcomer.is_outgoing or other.is_outgoing == keeps_ours:
+                    raise PeerError("we are connected already")
+                other.close("connected twice", is_fault=False)
+                return
+
+    def join(self, neighbour: Neighbour, peer: Peer) -> None:
+        self.neighbours[neighbour.address] = neighbour
+        self.dialling.on_connected(neighbour)
+        self.swarm.join(peer)
+        self.report("connected", peer=format_address(neighbour.address), client=peer.name)
+
+    def part(self, neighbour: Neighbour, reason: str, *, is_fault: bool) -> None:
+        """The neighbour's connection has ended."""
+        peer = neighbour.peer
+        if self.neighbours.get(neighbour.address) is neighbour and peer is not None:
+            del self.neighbours[neighbour.address]
+            self._spoken_to.discard(neighbour)
+            self.swarm.leave(peer, self.engine.now())
+            self._drop_given_up()
+            self.ledger.add_sent(neighbour.address, peer.name, peer.sent.total)
+            self.report("disconnected", peer=format_address(neighbour.address), client=peer.name, reason=reason)
+        self.dialling.on_parted(neighbour, is_fault=is_fault)
+
+    def learn_listen_port(self, neighbour: Neighbour, port: int) -> None:
+        """A peer that dialled us says where it can be dialled."""
+        neighbour.listens_at = (neighbour.address[0], port)
+        self.dialling.on_listen_port(neighbour)
+
+    def wake(self, neighbour: Neighbour) -> None:
+        """It has something to say; everybody speaks once, at the end of this turn of the loop."""
+        if not self._spoken_to:
+            self.engine.loop.call_soon(self._speak_all)
+        self._spoken_to.add(neighbour)
+
+    def _speak_all(self) -> None:
+        speakers, self._spoken_to = self._spoken_to, set()
+        for neighbour in speakers:
+            neighbour.speak()
+
+    # Data
+
+    def after_data(self, neighbour: Neighbour, now: float) -> None:
+        """A wake-up's messages are read: ask for more, send what is wanted."""
+        peer = neighbour.peer
+        if peer is None or neighbour.is_closed:
+            return
+        self.incoming.write_waiting()
+        self.swarm.desk.is_held = self.incoming.is_behind
+        self.swarm.desk.refill(peer, now)
+        self._drop_given_up()
+        if peer.outbox or peer.uploads or peer.close_reason:
+            neighbour.speak()
+
+    def upload(self, neighbour: Neighbour, room: int) -> None:
+        """The link has room: bytes that were asked for go out."""
+        peer = neighbour.peer
+        assert peer is not None
+        answered = self.outgoing.fill(peer, neighbour.link, room)
+        if answered:
+            now = self.engine.now()
+            size = sum(length for _, _, length in answered)
+            peer.sent.add(size, now)
+            self.ledger.sent += size
+            self.report("sent", peer=format_address(neighbour.address), piece=answered[0][0], bytes=size)
+
+    def _on_checked(self, checked: Checked) -> None:
+        if checked.error is not None:
+            self.fail(checked.error)
+            return
+        piece = checked.piece
+        senders = dict(self.swarm.pieces.in_flight[piece].senders)
+        verdict = self.swarm.on_checked(piece, checked.is_good, checked.digests, self.engine.now())
+        self._drop_given_up()
+        if checked.is_good:
+            size = self.metainfo.layout.piece_size(piece)
+            shares = self.ledger.credit(senders, self.metainfo.layout, piece, self.neighbours)
+            self.report("piece", piece=piece, bytes=size, sources=shares)
+            self._saving.on_piece(size)
+            if self.swarm.pieces.is_complete:
+                self.completed.set()
+        else:
+            self.report("bad piece", piece=piece, senders=[format_address(key) for key in senders])
+        for address in verdict.guilty:
+            self._ban(address, f"sent a corrupt block of piece {piece}")
+
+    def _ban(self, address: Address, reason: str) -> None:
+        neighbour = self.neighbours.get(address)
+        listens_at = neighbour.listens_at if neighbour else None
+        name = neighbour.peer.name if neighbour and neighbour.peer else self.ledger.name_of(address)
+        self.report("banned", peer=format_address(address), client=name, reason=reason)
+        if neighbour is not None:
+            neighbour.close(reason, is_fault=True)
+        for banned in {address, listens_at or address}:
+            self.dialling.known.ban(banned, reason)
+
+    def _drop_given_up(self) -> None:
+        given_up = self.swarm.desk.given_up
+        if given_up:
+            for piece in given_up:
+                self.incoming.drop(piece)
+            given_up.clear()
+
+    def _on_unreadable(self, piece: int, error: ShoalError) -> None:
+        """The disk no longer gives a piece that we have told others about."""
+        self.report("unreadable", piece=piece, error=error.message)
+        self.swarm.pieces.lose(1 << piece)
+        for neighbour in list(self.neighbours.values()):
+            if neighbour.peer is not None:
+                refuse_piece(neighbour.peer, piece)
+
+    def fail(self, error: ShoalError) -> None:
+        """Nothing more can be done for this torrent until somebody mends what `error` says."""
+        if not self.failed.done():
+            self.failed.set_result(error)
+        self.swarm.desk.is_held = True
+
+    def crash(self, error: BaseException) -> None:
+        """A bug of ours: whoever waits for this torrent gets the exception."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    # Time
+
+    def tick(self, now: float) -> None:
+        for neighbour in list(self.neighbours.values()):
+            neighbour.on_time(now)
+        self.swarm.tick(now)
+        self._drop_given_up()
+        for neighbour in list(self.neighbours.values()):
+            if neighbour.peer is not None and neighbour.peer.close_reason:
+                neighbour.speak()
+        self.dialling.tick(now)
+        self._saving.tick(now, self.swarm.pieces.have, self.ledger)
+
+    # The end
+
+    async def stop(self) -> None:
+        """Leave the swarm, sync what is there and remember it."""
+        await self.dialling.stop()
+        for neighbour in list(self.neighbours.values()):
+            neighbour.close("we are leaving", is_fault=False)
+        await self._saving.finish(self.swarm.pieces.have, self.ledger)
+        self.storage.close()
+
+    # For people
+
+    @property
+    def save_error(self) -> ShoalError | None:
+        """Why what is here could not be made durable, if so."""
+        return self._saving.error
+
+    @property
+    def have_bytes(self) -> int:
+        return self.swarm.pieces.bytes_in(self.swarm.pieces.have)
+
+    @property
+    def left_bytes(self) -> int:
+        """What is still to come of what is wanted; BEP 3's `left`."""
+        return self.swarm.pieces.bytes_in(self.swarm.pieces.needed)
+
+    def rates(self) -> tuple[float, float]:
+        """Bytes a second: (to us, from us)."""
+        now = self.engine.now()
+        peers = list(self.swarm.peers.values())
+        return sum(peer.received.rate(now) for peer in peers), sum(peer.sent.rate(now) for peer in peers)

@@ -1,0 +1,151 @@
+"""The socket of one peer: bytes in to an owner, buffers out in vectors. It decides nothing.
+
+Sockets are driven directly (`add_reader`, `sendmsg`) instead of through asyncio's transports, so that what has
+left us is known to the byte: buffers can be used again, and what to send next is chosen when there is room for it,
+not seconds before. docs/decisions/0004-raw-sockets.md has the measurement.
+
+Always true: all links of a loop share one receive buffer, so `on_data` must be done with its view when it returns.
+After `close` the owner hears nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Final, Protocol
+
+from shoal.units import KIB, MIB
+
+RECEIVE_BUFFER: Final = 512 * KIB  # a wake-up's worth; larger leaves the processor's cache and gains nothing
+LOW_WATER: Final = 256 * KIB  # with less than this queued the owner is asked for more
+FLUSH_BUDGET: Final = 2 * MIB  # then the other links have their turn
+MOST_BUFFERS: Final = 512  # for one sendmsg; the system's limit is 1024
+
+Buffer = bytes | bytearray | memoryview
+
+
+class LinkOwner(Protocol):
+    """Who stands behind a link."""
+
+    def on_data(self, view: memoryview) -> None:
+        """Bytes came; the view is valid until this returns."""
+
+    def on_room(self, room: int) -> None:
+        """There is room for about `room` bytes of payload: `queue` some, or nothing."""
+
+    def on_lost(self, reason: str) -> None:
+        """The connection ended, not by our `close`."""
+
+
+class PeerLink:
+    def __init__(self, sock: socket.socket, buffer: memoryview, owner: LinkOwner) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._fd = sock.fileno()
+        self._buffer = buffer
+        self._owner = owner
+        self._out: list[Buffer] = []
+        self._is_writing = False  # waiting for room in the socket
+        self._is_closed = False
+        self.queued = 0  # bytes ever queued
+        self.sent = 0  # bytes ever taken by the system
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def start(self) -> None:
+        self._loop.add_reader(self._fd, self._on_readable)
+
+    @property
+    def pending(self) -> int:
+        """Bytes queued and not yet taken by the system."""
+        return self.queued - self.sent
+
+    def queue(self, data: Buffer) -> None:
+        """Add to what goes out; `flush` sends it."""
+        self._out.append(data)
+        self.queued += len(data)
+
+    def flush(self) -> None:
+        """Send as much as the socket takes now, the rest when it can take more."""
+        if self._is_writing or self._is_closed:
+            return
+        self._write()
+
+    def close(self) -> None:
+        """Send what fits at once, then end the connection. The owner is not told."""
+        if self._is_closed:
+            return
+        if self._out:
+            try:
+                self._sock.sendmsg(self._out[:MOST_BUFFERS])
+            except OSError:
+                pass  # it is gone already
+        self._shut()
+
+    def _shut(self) -> None:
+        self._is_closed = True
+        self._loop.remove_reader(self._fd)
+        if self._is_writing:
+            self._loop.remove_writer(self._fd)
+        self._out.clear()
+        self.sent = self.queued
+        self._sock.close()
+
+    def _lose(self, reason: str) -> None:
+        if not self._is_closed:
+            self._shut()
+            self._owner.on_lost(reason)
+
+    def _on_readable(self) -> None:
+        try:
+            count = self._sock.recv_into(self._buffer)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._lose(error.strerror or str(error))
+            return
+        if count == 0:
+            self._lose("the peer closed the connection")
+            return
+        self._owner.on_data(self._buffer[:count])
+
+    def _write(self) -> None:
+        budget = FLUSH_BUDGET
+        while budget > 0:
+            if self.pending < LOW_WATER:
+                self._owner.on_room(LOW_WATER)
+            if self._is_closed or not self._out:
+                break
+            try:
+                count = self._sock.sendmsg(self._out[:MOST_BUFFERS])
+            except (BlockingIOError, InterruptedError):
+                self._wait_for_room()
+                return
+            except OSError as error:
+                self._lose(error.strerror or str(error))
+                return
+            self.sent += count
+            budget -= count
+            self._drop_sent(count)
+        if self._out:
+            self._wait_for_room()
+        elif self._is_writing:
+            self._is_writing = False
+            self._loop.remove_writer(self._fd)
+
+    def _wait_for_room(self) -> None:
+        if not self._is_writing:
+            self._is_writing = True
+            self._loop.add_writer(self._fd, self._write)
+
+    def _drop_sent(self, count: int) -> None:
+        out = self._out
+        for index, data in enumerate(out):
+            length = len(data)
+            if count < length:
+                if count:
+                    out[index] = memoryview(data)[count:]
+                del out[:index]
+                return
+            count -= length
+        out.clear()

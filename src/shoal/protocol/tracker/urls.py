@@ -1,0 +1,67 @@
+"""Tracker URLs: what people write and torrents carry -> what is really asked.
+
+Always true of what `announce_url` returns: a scheme, a host, a path, no fragment, no blanks. A query string
+in a tracker's URL (a passkey, mostly) is part of its name and is kept.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from shoal.errors import FormatError
+
+DEFAULT_PATH = "/announce"
+HTTP_SCHEMES = frozenset({"http", "https"})
+
+
+def announce_url(url: str) -> str:
+    """The URL to announce to; one without a path means `/announce`. Raises `FormatError`."""
+    parts = _split(url)
+    path = parts.path if parts.path not in ("", "/") else DEFAULT_PATH
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def scrape_url(url: str) -> str | None:
+    """The URL to scrape at, or None where there is none by convention (BEP 48).
+
+    Only a last path element that begins with `announce` can be turned into a scrape URL.
+    """
+    parts = _split(announce_url(url))
+    folder, _, last = parts.path.rpartition("/")
+    if not last.startswith("announce"):
+        return None
+    path = f"{folder}/scrape{last.removeprefix('announce')}"
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def url_scheme(url: str) -> str:
+    """`"http"`, `"udp"`, ... in lower case; `""` for what is not a URL."""
+    scheme, separator, _ = url.strip().partition("://")
+    return scheme.lower() if separator else ""
+
+
+def is_http(url: str) -> bool:
+    return url_scheme(url) in HTTP_SCHEMES
+
+
+def with_query(url: str, query: str) -> str:
+    """Add parameters behind those that the URL already has."""
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+def _split(url: str) -> SplitResult:
+    text = url.strip()
+    blank = next((position for position, char in enumerate(text) if char <= " " or char == "\x7f"), None)
+    if blank is not None:
+        raise FormatError(f"tracker URL {text!r}: a blank or control character at position {blank}")
+    try:
+        parts = urlsplit(text)
+        has_host = bool(parts.hostname)
+        _ = parts.port  # raises for a port that is no port
+    except ValueError as error:
+        raise FormatError(f"tracker URL {text!r}: {error}") from None
+    if not parts.scheme or not has_host:
+        raise FormatError(
+            f"tracker URL {text!r} lacks a scheme or a host", hint="write it like http://192.0.2.7:6969"
+        )
+    return parts

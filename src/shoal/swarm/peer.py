@@ -1,0 +1,74 @@
+"""What one neighbour and we know of each other: a plain record that the deciders of this floor share.
+
+`am_` is us towards them, `peer_` is them towards us (BEP 3). `outbox` holds what we decided to say, in order; the
+shell (or the simulator) empties it. Nothing here decides.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from shoal.protocol.peer.messages import Message, Request
+from shoal.swarm.pieces import PeerKey
+from shoal.swarm.rate import RateMeter
+
+
+class Peer:
+    __slots__ = (
+        "address", "allowed_to_us", "allowed_to_them", "am_choking", "am_interested", "asked_since", "close_reason",
+        "depth", "has", "has_fast", "has_told", "is_snubbed", "is_upload_only", "joined_at", "key", "last_block_at", "name",
+        "received", "outbox", "owed", "owed_count", "peer_choking", "peer_interested", "refilled_at",
+        "received_since_refill", "request_limit", "sent", "suggested", "unchoked_at", "uploads", "wake",
+        "wasted",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: PeerKey,
+        now: float,
+        *,
+        has_fast: bool = False,
+        name: str = "",
+        wake: Callable[[Peer], None] = lambda _: None,
+    ) -> None:
+        self.key = key
+        self.wake = wake  # called when the outbox is no longer empty
+        self.name = name  # for people: who it says it is
+        self.joined_at = now
+        self.has_fast = has_fast  # both sides speak BEP 6
+        self.has = 0  # its pieces
+        self.has_told = False  # it has said what it has, or asked us something: we need not wait for it
+        self.am_choking = True
+        self.am_interested = False
+        self.peer_choking = True
+        self.peer_interested = False
+        self.is_upload_only = False  # BEP 21: it wants nothing more
+        self.close_reason = ""  # not empty: nothing more is to be had from this connection
+        self.outbox: list[Message] = []
+
+        # Download: what we asked of it.
+        self.owed: dict[int, int] = {}  # piece -> blocks it owes us
+        self.owed_count = 0
+        self.depth = 0  # blocks we want it to owe us at a time; `requests.py` sets it
+        self.request_limit = 250  # BEP 10 `reqq`; what most clients allow when they do not say
+        self.asked_since = now  # since when it owes us something without a break
+        self.last_block_at = now
+        self.refilled_at = now
+        self.received_since_refill = 0
+        self.is_snubbed = False
+        self.allowed_to_us = 0  # pieces we may ask for while choked (BEP 6)
+        self.suggested = 0
+        self.received = RateMeter(now)  # payload bytes, them to us
+        self.wasted = 0  # bytes that came without being wanted any more
+
+        # Upload: what it asked of us.
+        self.uploads: deque[Request] = deque()
+        self.allowed_to_them = 0
+        self.unchoked_at: float | None = None  # when its latest turn began, over or not
+        self.sent = RateMeter(now)  # payload bytes, us to them
+
+    def say(self, message: Message) -> None:
+        if not self.outbox:
+            self.wake(self)
+        self.outbox.append(message)

@@ -1,0 +1,75 @@
+"""Answer requests: which are accepted, in which order they are served, and when they are dropped.
+
+Always true: `peer.uploads` holds only requests for pieces we have, of a peer that is unchoked (or for pieces it was
+allowed while choked), in the order they came. With BEP 6 every request ends in a block or a reject.
+"""
+
+from __future__ import annotations
+
+from shoal.errors import PeerError
+from shoal.protocol.peer.messages import Cancel, Choke, Reject, Request, Requests, Unchoke
+from shoal.swarm.peer import Peer
+from shoal.swarm.pieces import Pieces
+
+REQUEST_QUEUE = 2000  # requests a peer may have waiting with us (our `reqq`): 32 MiB, as libtorrent allows
+
+
+def accept_requests(peer: Peer, pieces: Pieces, requests: Requests) -> None:
+    """Queue what may be served; refuse the rest, aloud if the peer can hear it (BEP 6)."""
+    peer.has_told = True
+    have, layout = pieces.have, pieces.layout
+    servable = have if not peer.am_choking else have & peer.allowed_to_them
+    for request in requests.items:
+        piece, begin, length = request
+        if begin + length > layout.piece_size(piece):
+            raise PeerError(f"a request for bytes {begin} to {begin + length} of piece {piece}, which is shorter")
+        if servable >> piece & 1 and len(peer.uploads) < REQUEST_QUEUE:
+            peer.uploads.append(request)
+        elif peer.has_fast:
+            peer.say(Reject(piece, begin, length))
+
+
+def cancel_request(peer: Peer, cancel: Cancel) -> None:
+    request = (cancel.piece, cancel.begin, cancel.length)
+    if request in peer.uploads:
+        peer.uploads.remove(request)
+        if peer.has_fast:
+            peer.say(Reject(*request))
+
+
+def choke(peer: Peer) -> None:
+    """Serve it no more, but for what BEP 6 allows the choked."""
+    peer.am_choking = True
+    peer.say(Choke())
+    dropped = [request for request in peer.uploads if not peer.allowed_to_them >> request[0] & 1]
+    for request in dropped:
+        peer.uploads.remove(request)
+        if peer.has_fast:
+            peer.say(Reject(*request))
+
+
+def unchoke(peer: Peer, now: float) -> None:
+    peer.am_choking = False
+    peer.unchoked_at = now
+    peer.say(Unchoke())
+
+
+def take_run(peer: Peer, piece: int, start: int, stop: int, limit: int) -> list[Request]:
+    """Take the first requests as long as they are for bytes `start` to `stop` of `piece`: about `limit` bytes."""
+    uploads = peer.uploads
+    run: list[Request] = []
+    while uploads and limit > 0:
+        request = uploads[0]
+        if request[0] != piece or request[1] < start or request[1] + request[2] > stop:
+            break
+        run.append(uploads.popleft())
+        limit -= request[2]
+    return run
+
+
+def refuse_piece(peer: Peer, piece: int) -> None:
+    """The piece cannot be read any more: its requests are rejected."""
+    for request in [request for request in peer.uploads if request[0] == piece]:
+        peer.uploads.remove(request)
+        if peer.has_fast:
+            peer.say(Reject(*request))

@@ -1,0 +1,65 @@
+"""What every test may ask for: the command line, the conformance data, a state folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CORPORA = Path(os.environ.get("SHOAL_CORPORA", ROOT.parent / "shared" / "corpora"))
+
+Shoal = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The conformance data, where it is; the test is skipped where it is not."""
+    if not CORPORA.is_dir():
+        pytest.skip(f"no conformance data at {CORPORA}: set SHOAL_CORPORA")
+    return CORPORA
+
+
+@pytest.fixture(autouse=True)
+def state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder for this test alone: nothing is remembered from one to the next."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("SHOAL_STATE_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def shoal(tmp_path: Path, state_dir: Path) -> Shoal:
+    """Run the command line in `tmp_path` and wait for its end: `shoal("inspect", path).stdout`."""
+
+    def run(*arguments: str | os.PathLike[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-P", "-m", "shoal", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}  # this checkout, whatever is installed
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With SHOAL_NO_SKIPS=1 (as in CI) a skipped test is a failed one, unless its data is absent."""
+    report = yield
+    may_skip = item.get_closest_marker("corpora") is not None and not CORPORA.is_dir()
+    if os.environ.get("SHOAL_NO_SKIPS") == "1" and report.skipped and not may_skip:
+        report.outcome = "failed"
+        report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"
+    return report

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from shoal.errors import FormatError
+from shoal.protocol.tracker.urls import announce_url, is_http, scrape_url, url_scheme, with_query
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("http://192.0.2.7:6969", "http://192.0.2.7:6969/announce"),
+        ("http://192.0.2.7:6969/", "http://192.0.2.7:6969/announce"),
+        ("  https://tracker.example/announce.php \n", "https://tracker.example/announce.php"),
+        ("http://tracker.example/a?passkey=1", "http://tracker.example/a?passkey=1"),
+        ("http://tracker.example?passkey=1", "http://tracker.example/announce?passkey=1"),
+        ("http://[2001:db8::7]:6969", "http://[2001:db8::7]:6969/announce"),
+        ("http://tracker.example/x/announce#top", "http://tracker.example/x/announce"),
+    ],
+)
+def test_a_url_without_a_path_means_announce_and_all_else_is_kept(written: str, asked: str) -> None:
+    assert announce_url(written) == asked
+
+
+@pytest.mark.parametrize(
+    ("announce", "scrape"),
+    [
+        ("http://example.com/announce", "http://example.com/scrape"),
+        ("http://example.com/x/announce", "http://example.com/x/scrape"),
+        ("http://example.com/announce.php", "http://example.com/scrape.php"),
+        ("http://example.com/announce?x2%0644", "http://example.com/scrape?x2%0644"),
+        ("http://example.com", "http://example.com/scrape"),
+        ("http://example.com/a", None),
+        ("http://example.com/announce/x", None),
+        ("http://example.com/x%064announce", None),
+    ],
+)
+def test_only_a_last_element_that_begins_with_announce_has_a_scrape_url(
+    announce: str, scrape: str | None
+) -> None:
+    assert scrape_url(announce) == scrape
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("tracker.example/announce", "lacks a scheme or a host"),
+        ("http:///announce", "lacks a scheme or a host"),
+        ("http://tracker.example:port/", "port"),
+        ("http://tracker.example:70000/", "Port out of range"),
+        ("http://[::1/announce", "Invalid IPv6"),
+        ("http://tracker.example/an nounce", "blank or control character at position 25"),
+        ("http://tracker.example/\r\nHost: x", "blank or control character at position 23"),
+        ("", "lacks a scheme or a host"),
+    ],
+)
+def test_what_is_no_url_is_refused_with_its_reason(url: str, why: str) -> None:
+    with pytest.raises(FormatError, match=why):
+        announce_url(url)
+
+
+def test_parameters_are_added_behind_those_that_are_there() -> None:
+    assert with_query("http://x/a", "b=1") == "http://x/a?b=1"
+    assert with_query("http://x/a?p=0", "b=1") == "http://x/a?p=0&b=1"
+
+
+def test_schemes_are_told_apart() -> None:
+    assert is_http("HTTPS://x") and is_http("http://x")
+    assert not is_http("udp://x:1") and not is_http("x")
+    assert url_scheme("UDP://x:1") == "udp"
