@@ -37,12 +37,12 @@ def place(folder: Path, contents: Mapping[str, bytes]) -> Payload:
 
 def expected_of(metainfo: Metainfo) -> PayloadHashes:
     """The hashes of a torrent made by the reference builder."""
-    trees = {
-        file.path: FileTree(file.pieces_root, metainfo.piece_layers.get(file.pieces_root, b""))
+    trees = tuple(
+        FileTree(file.pieces_root or b"", metainfo.piece_layers.get(file.pieces_root or b"", b""))
         for file in metainfo.files
-        if file.pieces_root is not None
-    }
-    return PayloadHashes(metainfo.piece_hashes, trees)
+        if not file.is_padding
+    )
+    return PayloadHashes(metainfo.piece_hashes, trees if metainfo.info_hash_v2 else ())
 
 
 def rebuilt(payload: Payload, format: Format) -> Metainfo:
@@ -57,7 +57,10 @@ def rebuilt(payload: Payload, format: Format) -> Metainfo:
             format=format,
             is_single_file=payload.is_single_file,
             piece_hashes=hashes.piece_hashes,
-            file_trees=hashes.file_trees,
+            file_trees={
+                file.names: tree
+                for file, tree in zip(payload.files, hashes.file_trees, strict=format != "v1")
+            },
         )
     )
 

@@ -31,10 +31,10 @@ _CHUNK_LENGTH = 1 * MIB  # as fast as 64 KiB to 1 MiB all are, and the fewest ca
 
 @dataclass(frozen=True, slots=True)
 class PayloadHashes:
-    """What hashing found, as `build_metainfo` takes it; a kind that was not asked for is empty."""
+    """What hashing found; a kind that was not asked for is empty."""
 
     piece_hashes: bytes  # 20 bytes a piece
-    file_trees: dict[tuple[str, ...], FileTree]  # of every file that is not empty
+    file_trees: tuple[FileTree, ...]  # as the files came; an empty file's has no root
 
 
 def hash_files(
@@ -63,7 +63,7 @@ def hash_files(
         _check_unchanged(file)
     return PayloadHashes(
         piece_hashes=b"".join(found.piece_hashes) if v1 else b"",
-        file_trees=_file_trees(plan, found.nodes) if v2 else {},
+        file_trees=_file_trees(plan, found.nodes) if v2 else (),
     )
 
 
@@ -130,17 +130,17 @@ def _make_worker(plan: _Plan, found: _Found, *, v1: bool, v2: bool) -> Work:
     return hash_piece
 
 
-def _file_trees(plan: _Plan, nodes: list[bytes]) -> dict[tuple[str, ...], FileTree]:
+def _file_trees(plan: _Plan, nodes: list[bytes]) -> tuple[FileTree, ...]:
     """The pieces' nodes, file by file. With files aligned, a piece belongs to one file."""
-    trees: dict[tuple[str, ...], FileTree] = {}
-    for file_index, file in enumerate(plan.files):
+    trees: list[FileTree] = []
+    for file_index in range(len(plan.files)):
         pieces = plan.pieces_of_file(file_index)
         layer = b"".join(nodes[pieces.start : pieces.stop])
-        if len(pieces) == 1:
-            trees[file.names] = FileTree(pieces_root=layer)
-        elif pieces:
-            trees[file.names] = FileTree(merkle.layer_root(layer, plan.layout.piece_length), layer)
-    return trees
+        if len(pieces) <= 1:
+            trees.append(FileTree(pieces_root=layer))
+        else:
+            trees.append(FileTree(merkle.layer_root(layer, plan.layout.piece_length), layer))
+    return tuple(trees)
 
 
 class _Reader:
