@@ -29,11 +29,7 @@ def default_worker_count() -> int:
 
 class Workers:
     def __init__(
-        self,
-        deliver: Deliver,
-        count: int | None = None,
-        *,
-        on_crash: Callable[[BaseException], None] = _no_crash,
+        self, deliver: Deliver, count: int | None = None, *, on_crash: Callable[[BaseException], None] = _no_crash
     ) -> None:
         self._deliver = deliver
         self._on_crash = on_crash
