@@ -161,7 +161,7 @@ def joined_hybrid(v1: Sequence[Entry], v2: Sequence[Entry], piece_length: int) -
 
 
 def with_padding(entries: Sequence[Entry], piece_length: int) -> list[Entry]:
-    """The entries, each followed by a padding file (BEP 47) where the next with bytes would not begin a piece."""
+    """The entries, with padding files (BEP 47) so that each begins a piece; after the last none is needed."""
     last = max((index for index, entry in enumerate(entries) if entry.size), default=0)
     padded: list[Entry] = []
     for index, entry in enumerate(entries):

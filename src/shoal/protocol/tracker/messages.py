@@ -56,7 +56,7 @@ class AnnounceResponse:
     peers_v6: bytes = b""
     named_peers: tuple[tuple[str, int], ...] = ()  # peers whose host is a name, not an address
     tracker_id: bytes = b""
-    external_ip: str = ""  # the address the tracker saw us under (BEP 24)
+    external_ip: bytes = b""  # the address the tracker saw us under, packed (BEP 24)
     warning: str = ""
 
     @property

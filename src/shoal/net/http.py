@@ -1,0 +1,194 @@
+"""Get something small over HTTP: a tracker's answer, a torrent.
+
+One function, `get`, on libcurl: redirects, TLS, proxies of the environment (never for loopback), IPv4 and
+IPv6 side by side. Always true: no more than `max_bytes` are kept, the call ends within `timeout`, only http
+and https are followed, certificates are checked, and every failure is one line that names the host.
+docs/decisions/0002-http-client.md says why libcurl, and how it meets the event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import pycurl  # type: ignore[import-untyped]  # its stubs are a package of their own
+
+from shoal import __version__
+from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
+from shoal.net.addresses import is_wildcard
+from shoal.units import MIB, format_size
+
+USER_AGENT = f"shoal/{__version__}"
+DEFAULT_TIMEOUT = 30.0
+DEFAULT_MAX_BYTES = 16 * MIB  # a torrent of a million pieces is 20 MB; whoever expects one says so
+DEFAULT_MAX_REDIRECTS = 5
+MAX_HEADER_BYTES = 64 * 1024
+LOOPBACK = "localhost,127.0.0.0/8,::1"  # no proxy reaches our own loopback
+
+_HTTP_ONLY = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+_QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT, not yet named by pycurl: do not wait for a name server when cancelled
+_WEIRD_REPLY = pycurl.E_FTP_WEIRD_SERVER_REPLY  # the code has outgrown its name
+_NOT_FOUND_STATUSES = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What came back, whatever the status. Header names are in lower case; of equal ones the last counts."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    final_url: str
+
+    def raise_for_status(self) -> None:
+        """Raise `NotFoundError` (404, 410) or `NetworkError` unless the status is a success."""
+        if self.status // 100 == 2:
+            return
+        message = f"{_host_of(self.final_url)} answered {self.status} {_phrase(self.status)}"
+        if self.status in _NOT_FOUND_STATUSES:
+            raise NotFoundError(f"{message} for {self.final_url}")
+        raise NetworkError(message)
+
+
+async def get(
+    url: str,
+    *,
+    bind: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - libcurl keeps it, and says what was too slow
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    max_redirects: int = DEFAULT_MAX_REDIRECTS,
+) -> HttpResponse:
+    """Fetch `url` from the local address `bind` (None: any).
+
+    Raises `NotFoundError` (no such host), `NetworkError` (everything else on the way) or `FormatError` (not a
+    URL of ours, not HTTP, too much of it). A status is no error; see `raise_for_status`.
+    """
+    transfer = _Transfer(url, max_bytes)
+    with contextlib.closing(pycurl.Curl()) as curl:
+        _set_up(curl, transfer, bind, timeout, max_redirects)
+        async with pycurl.AsyncCurlMulti() as multi:
+            try:
+                await multi.perform(curl)
+            except pycurl.error as error:
+                raise transfer.explain(error) from None
+        return HttpResponse(
+            status=curl.getinfo(pycurl.RESPONSE_CODE),
+            headers=transfer.headers,
+            body=bytes(transfer.body),
+            final_url=curl.getinfo(pycurl.EFFECTIVE_URL),
+        )
+
+
+def _set_up(
+    curl: pycurl.Curl, transfer: _Transfer, bind: str | None, timeout: float, max_redirects: int
+) -> None:
+    options: dict[int, Any] = {
+        pycurl.PROTOCOLS: _HTTP_ONLY,
+        pycurl.REDIR_PROTOCOLS: _HTTP_ONLY,
+        pycurl.USERAGENT: USER_AGENT,
+        pycurl.FOLLOWLOCATION: True,
+        pycurl.MAXREDIRS: max_redirects,
+        pycurl.TIMEOUT_MS: max(1, round(timeout * 1000)),
+        pycurl.NOSIGNAL: True,
+        pycurl.NOPROXY: _hosts_without_proxy(),
+        pycurl.ACCEPT_ENCODING: "gzip, deflate",
+        pycurl.WRITEFUNCTION: transfer.on_body,
+        pycurl.HEADERFUNCTION: transfer.on_header,
+        _QUICK_EXIT: 1,
+    }
+    if bind is not None and not is_wildcard(bind):
+        options[pycurl.INTERFACE] = f"host!{bind}"
+        options[pycurl.IPRESOLVE] = pycurl.IPRESOLVE_V6 if ":" in bind else pycurl.IPRESOLVE_V4
+    for option, value in options.items():
+        curl.setopt(option, value)
+    try:
+        curl.setopt(pycurl.URL, transfer.url)
+    except (pycurl.error, ValueError):
+        raise FormatError(f"{transfer.url!r} is not a URL") from None
+
+
+def _hosts_without_proxy() -> str:
+    """What the environment excepts from its proxies, and loopback."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return "*" if named.strip() == "*" else ",".join(filter(None, (named, LOOPBACK)))
+
+
+class _Transfer:
+    """What has arrived of one response, and why it was cut off if it was."""
+
+    def __init__(self, url: str, max_bytes: int) -> None:
+        self.url = url
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+        self._max_bytes = max_bytes
+        self._header_length = 0
+        self._refusal: ShoalError | None = None
+
+    def on_header(self, line: bytes) -> int | None:
+        self._header_length += len(line)
+        if self._header_length > MAX_HEADER_BYTES:
+            return self._refuse("sends more than 64 KiB of headers")
+        text = line.decode("latin-1").strip()
+        if text.startswith("HTTP/"):  # a new response: the one before it was a redirect
+            self.headers.clear()
+        name, colon, value = text.partition(":")
+        if colon:
+            self.headers[name.strip().lower()] = value.strip()
+        return None
+
+    def on_body(self, data: bytes) -> int | None:
+        if len(self.body) + len(data) > self._max_bytes:
+            return self._refuse(f"sends more than {format_size(self._max_bytes)}")
+        self.body += data
+        return None
+
+    def explain(self, error: pycurl.error) -> ShoalError:
+        """libcurl's error as one of ours."""
+        if self._refusal is not None:
+            return self._refusal
+        code, message = error.args[0], str(error.args[1])
+        host = _host_of(self.url)
+        if code in (pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY):
+            return NotFoundError(f"{host}: no such host")
+        if code == pycurl.E_URL_MALFORMAT:
+            return FormatError(f"{self.url!r} is not a URL")
+        if code == _WEIRD_REPLY or (code == pycurl.E_UNSUPPORTED_PROTOCOL and "HTTP/0.9" in message):
+            return FormatError(f"{host} does not answer in HTTP")
+        if code == pycurl.E_UNSUPPORTED_PROTOCOL:
+            return FormatError(f"{self.url!r} is not an http or https URL, or leads to one that is not")
+        return NetworkError(f"{host}: {_REASONS.get(code) or message.strip() or 'failed'}")
+
+    def _refuse(self, what: str) -> int:
+        self._refusal = FormatError(f"{_host_of(self.url)} {what}")
+        return -1  # libcurl ends the transfer
+
+
+_REASONS: dict[int, str] = {
+    pycurl.E_COULDNT_CONNECT: "cannot connect",
+    pycurl.E_OPERATION_TIMEDOUT: "no answer in time",
+    pycurl.E_GOT_NOTHING: "closed the connection without an answer",
+    pycurl.E_PARTIAL_FILE: "closed the connection in the middle of its answer",
+    pycurl.E_RECV_ERROR: "connection lost",
+    pycurl.E_SEND_ERROR: "connection lost",
+    pycurl.E_TOO_MANY_REDIRECTS: "redirects too often",
+    pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not trusted",
+    pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
+    pycurl.E_INTERFACE_FAILED: "the address given to --bind is not this machine's",
+}
+
+
+def _host_of(url: str) -> str:
+    """`host:port` as it stands in the URL, without what may be secret."""
+    with contextlib.suppress(ValueError):
+        return urlsplit(url).netloc.rpartition("@")[2] or url
+    return url
+
+
+def _phrase(status: int) -> str:
+    with contextlib.suppress(ValueError):
+        return HTTPStatus(status).phrase
+    return ""
