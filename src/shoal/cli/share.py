@@ -92,11 +92,14 @@ async def share(
     bind = None if network.bind is None else check_bind_address(network.bind)
     host = announce_host or (primary_address() if is_wildcard(bind) else str(bind))
     chosen = payload_paths(paths, each)
-    async with serve_metainfo(bind, own_tracker=tracker is None) as (inner, port):
+    announced: set[bytes] = set()  # info hashes that the tracker inside serves
+    async with serve_metainfo(bind, announced) as (inner, port):
         base = f"http://{url_host(host)}:{port}"
         announce = tracker or f"{base}/announce"
         shared = [await asyncio.to_thread(make_shared, path, announce, network.quiet) for path in chosen]
         urls = publish(shared, inner, base)
+        if tracker is None:
+            announced.update(one.metainfo.wire_hash for one in shared)
         async with make_engine(network) as engine:
             torrents = [
                 await open_torrent(
@@ -147,15 +150,14 @@ def publish(shared: Sequence[Shared], inner: Tracker, base: str) -> list[str]:
         if path in inner.routes:  # two files of one name
             path = f"/{one.metainfo.wire_hash.hex()[:8]}{path}"
         inner.routes[path] = (TORRENT_TYPE, one.data)
-        inner.policy.only.add(one.metainfo.wire_hash)
         urls.append(base + path)
     return urls
 
 
 @asynccontextmanager
-async def serve_metainfo(bind: str | None, *, own_tracker: bool) -> AsyncIterator[tuple[Tracker, int]]:
-    """An HTTP server for the metainfo, which is a tracker for these torrents as well; and its port."""
-    inner = Tracker(Policy(only=set()))
+async def serve_metainfo(bind: str | None, announced: set[bytes]) -> AsyncIterator[tuple[Tracker, int]]:
+    """An HTTP server for the metainfo, which is a tracker for the torrents in `announced` as well; and its port."""
+    inner = Tracker(Policy(only=announced))
     for port in METAINFO_PORTS:
         serving = inner.serve(bind, port)
         try:

@@ -48,8 +48,8 @@ class HttpGet(Protocol):
         url: str,
         *,
         bind: str | None,
-        timeout: float,
-        max_bytes: int,  # noqa: ASYNC109
+        timeout: float,  # noqa: ASYNC109
+        max_bytes: int,
     ) -> HttpResponse: ...
 
 
