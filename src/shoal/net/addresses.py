@@ -26,6 +26,10 @@ _DISCARD_PORT = 9
 _SIOCGIFADDR = 0x8915  # Linux: the IPv4 address of an interface
 
 
+class PortBusyError(NetworkError):
+    """Somebody listens on that port already."""
+
+
 def is_wildcard(bind: str | None) -> bool:
     return bind is None or bind in ("", "0.0.0.0", "::")
 
@@ -141,7 +145,7 @@ def _listen(family: int, host: str, port: int) -> socket.socket:
 def _refusal(host: str, port: int, error: OSError) -> NetworkError:
     where = f"{url_host(host)}:{port}"
     if error.errno == errno.EADDRINUSE:
-        return NetworkError(
+        return PortBusyError(
             f"port {port} is in use: cannot listen on {where}",
             hint="choose another with --port, or any free one with --port 0",
         )
