@@ -13,7 +13,6 @@ from shoal.disk.faults import file_fault
 from shoal.errors import ExistsError, FileError, NotFoundError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 
-
 # Where `A` and `a` are one file, the second of two such names gets another one; elsewhere they are as they are.
 FOLDERS_IGNORE_CASE = sys.platform in ("win32", "darwin")
 
