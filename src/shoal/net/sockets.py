@@ -1,33 +1,14 @@
-"""Open listening and outgoing sockets, bound as the person asked."""
+"""Outgoing connections, bound as the person asked, and addresses as text."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import socket
 
 from shoal.errors import NetworkError
-from shoal.net.addresses import PortBusyError, listening_sockets
 
 Address = tuple[str, int]
-
-DEFAULT_PORT = 6881  # where BitTorrent clients have always listened
-PORTS_TO_TRY = 100  # machines with that many clients choose their ports themselves
-
-
-def listen(bind: str | None, port: int | None) -> list[socket.socket]:
-    """Listening TCP sockets on one port: one for `bind`, or one each for IPv4 and IPv6.
-
-    `port` None takes 6881 or the next free one, 0 any free one; a busy one that was asked for is an error.
-    """
-    if port is not None:
-        return listening_sockets(bind, port)
-    for candidate in range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TO_TRY):
-        with contextlib.suppress(PortBusyError):
-            return listening_sockets(bind, candidate)
-    last = DEFAULT_PORT + PORTS_TO_TRY - 1
-    raise NetworkError(f"no free port from {DEFAULT_PORT} to {last}", hint="--port 0 takes any free one")
 
 
 def is_ipv6(host: str) -> bool:
