@@ -141,9 +141,10 @@ class Storage:
         position = offset - self._zero_points[file_index]
         try:
             file = self._open_files.get(key, for_writing=True)
-            written = os.pwrite(file.descriptor, data, position)
-            while written < len(data):  # a signal, a disk that fills up, or over 2 GiB at once
-                written += os.pwrite(file.descriptor, memoryview(data)[written:], position + written)
+            with file.writing:
+                written = os.pwrite(file.descriptor, data, position)
+                while written < len(data):  # a signal, a disk that fills up, or over 2 GiB at once
+                    written += os.pwrite(file.descriptor, memoryview(data)[written:], position + written)
         except OSError as error:
             raise file_fault(error, self._shown(key), "writing") from error
         self._unsynced.add(key)
