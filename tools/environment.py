@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-STAMP = "shoal-stamp"  # its one line is the checkout that is installed; ./shoal reads it too
+STAMP = (
+    "shoal-stamp"  # the checkout that is installed, which ./shoal reads too, and `what_is_installed` of it
+)
 NEEDED_SPACE = 150 * 10**6  # bytes: the environment with the tools for tests and checks
 MARK = "made-by-shoal"  # written before anything else: what bears it is ours to remove
 
@@ -40,17 +45,29 @@ class SetupError(Exception):
     """Why there is no environment, and what to do: one line for a person."""
 
 
-def is_ready(root: Path, venv: Path) -> bool:
-    """Whether `venv` is whole, made for `root`, and no older than its pyproject.toml."""
-    stamp = venv / STAMP
+def stamp_of(root: Path) -> str:
+    """What the stamp says when `root` is installed as it is: all of pyproject.toml that pip goes by."""
     try:
-        return (
-            stamp.read_text().splitlines() == [str(root)]
-            and stamp.stat().st_mtime_ns >= (root / "pyproject.toml").stat().st_mtime_ns
-            and os.access(python_of(venv), os.X_OK)
-        )
+        settings = tomllib.loads((root / "pyproject.toml").read_text())
+    except ValueError as error:
+        raise SetupError(f"{root / 'pyproject.toml'}: {error}") from None
+    parts = [settings.get("build-system"), settings.get("project"), settings.get("tool", {}).get("hatch")]
+    return f"{root}\n{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}\n"
+
+
+def is_ready(root: Path, venv: Path) -> bool:
+    """Whether `venv` is whole, and `root` is installed in it as it is now."""
+    try:
+        return (venv / STAMP).read_text() == stamp_of(root) and os.access(python_of(venv), os.X_OK)
     except OSError:
         return False
+
+
+def refresh_stamp(root: Path, venv: Path) -> None:
+    """Make the stamp newer than pyproject.toml, for that is all that ./shoal looks at."""
+    (venv / STAMP).touch()
+    if (venv / STAMP).stat().st_mtime_ns < (root / "pyproject.toml").stat().st_mtime_ns:
+        shutil.copystat(root / "pyproject.toml", venv / STAMP)  # a file from the future stays newer for ever
 
 
 def python_of(venv: Path) -> Path:
@@ -144,10 +161,8 @@ def claim(venv: Path) -> None:
 def install_checkout(root: Path, venv: Path, log: Log) -> None:
     """Install `root` so that edits show, and stamp the environment as whole."""
     fresh_stamp = venv / f"{STAMP}.new"
-    fresh_stamp.write_text(f"{root}\n")  # before pip reads pyproject.toml: a later edit of that is newer
+    fresh_stamp.write_text(stamp_of(root))  # before pip reads pyproject.toml: a later edit of that is newer
     log.run(python_of(venv), "-m", "pip", "install", "--editable", root)
-    if fresh_stamp.stat().st_mtime_ns < (root / "pyproject.toml").stat().st_mtime_ns:
-        shutil.copystat(root / "pyproject.toml", fresh_stamp)  # a file from the future stays newer for ever
     fresh_stamp.replace(venv / STAMP)
 
 
@@ -157,6 +172,7 @@ def make_environment(root: Path, venv: Path) -> None:
     venv.parent.mkdir(parents=True, exist_ok=True)
     with lock(venv) as descriptor:
         if is_ready(root, venv):
+            refresh_stamp(root, venv)
             return
         is_upgrade = (venv / STAMP).exists() and os.access(python_of(venv), os.X_OK)
         if not is_upgrade:

@@ -20,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
     (root / "tools").mkdir(parents=True)
     shutil.copy(ROOT / "shoal", root)
     shutil.copy(ROOT / "tools" / "environment.py", root / "tools")
-    (root / "pyproject.toml").touch()
+    (root / "pyproject.toml").write_text('[project]\nname = "x"\n')
     return root
 
 
@@ -121,7 +121,8 @@ def test_the_python_that_was_named_is_the_one_that_counts(checkout: Path, tmp_pa
 
 
 def test_a_first_use_without_network_says_so_and_leaves_nothing(checkout: Path, tmp_path: Path) -> None:
-    (checkout / "pyproject.toml").write_text('[build-system]\nrequires = ["no-such-thing-at-all"]\n')
+    with (checkout / "pyproject.toml").open("a") as file:
+        file.write('[build-system]\nrequires = ["no-such-thing-at-all"]\n')
     (tmp_path / "tmp").mkdir()
     result = launch(
         checkout / "shoal",
@@ -136,6 +137,24 @@ def test_a_first_use_without_network_says_so_and_leaves_nothing(checkout: Path, 
     assert "the package index was not reached" in failed
     assert "no-such-thing-at-all" in failed
     assert {path.name for path in checkout.iterdir()} == {"shoal", "tools", "pyproject.toml"}
+
+
+def test_an_edit_that_pip_would_not_notice_needs_no_pip(checkout: Path) -> None:
+    venv = checkout / ".venv"
+    make_environment(venv, checkout)
+    stamp = subprocess.run(
+        [sys.executable, "-c", "import environment, pathlib, sys\n"
+         "print(environment.stamp_of(pathlib.Path(sys.argv[1])), end='')", str(checkout)],
+        cwd=ROOT / "tools", capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    (venv / "shoal-stamp").write_text(stamp)
+    with (checkout / "pyproject.toml").open("a") as file:
+        file.write("[tool.ruff]\nline-length = 10\n")
+    later = (venv / "shoal-stamp").stat().st_mtime + 3600  # and the clock that wrote it was wrong
+    os.utime(checkout / "pyproject.toml", (later, later))
+    result = launch(checkout / "shoal", "x", PYTHON=sys.executable)
+    assert (result.stdout[:4], result.stderr) == ("<-P>", "")
+    assert launch(checkout / "shoal", "x").stdout == result.stdout  # from now on without a look
 
 
 def test_a_folder_that_is_somebody_elses_is_not_touched(checkout: Path, tmp_path: Path) -> None:

@@ -13,14 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.disk import hashing
-from shoal.disk.hashing import FileTree, PayloadHashes, hash_files
+from shoal.disk.check import check_pieces
+from shoal.disk.hashing import PayloadHashes, hash_files
+from shoal.disk.storage import Storage
 from shoal.disk.walk import Payload, find_payload
 from shoal.errors import FileError
-from shoal.formats.metainfo import Metainfo
+from shoal.formats.bitfield import all_bits
+from shoal.formats.metainfo import Metainfo, parse_metainfo
+from shoal.formats.metainfo_build import FileTree, Format, build_metainfo
 from shoal.testing.torrents import make_torrent
 from shoal.units import KIB, MIB
 
 PIECE = 64 * KIB
+SIZES = {"a": 3 * PIECE + 1, "b": 0, "c": 1, "m/é": PIECE, "z/0": 0, "z/1": 2 * PIECE, "z/2": 0}
 
 
 def place(folder: Path, contents: Mapping[str, bytes]) -> Payload:
@@ -32,12 +37,47 @@ def place(folder: Path, contents: Mapping[str, bytes]) -> Payload:
 
 def expected_of(metainfo: Metainfo) -> PayloadHashes:
     """The hashes of a torrent made by the reference builder."""
-    files = [file for file in metainfo.files if not file.is_padding]
     trees = tuple(
         FileTree(file.pieces_root or b"", metainfo.piece_layers.get(file.pieces_root or b"", b""))
-        for file in files
+        for file in metainfo.files
+        if not file.is_padding
     )
     return PayloadHashes(metainfo.piece_hashes, trees if metainfo.info_hash_v2 else ())
+
+
+def rebuilt(payload: Payload, format: Format) -> Metainfo:
+    """The metainfo that comes of a payload by way of the product's own builder."""
+    hashes = hash_files(payload.files, PIECE, v1=format != "v2", v2=format != "v1")
+    assert hashes is not None
+    return parse_metainfo(
+        build_metainfo(
+            payload.name,
+            [(file.names, file.size) for file in payload.files],
+            PIECE,
+            format=format,
+            is_single_file=payload.is_single_file,
+            piece_hashes=hashes.piece_hashes,
+            file_trees={
+                file.names: tree
+                for file, tree in zip(payload.files, hashes.file_trees, strict=format != "v1")
+            },
+        )
+    )
+
+
+@pytest.mark.parametrize("format", ["v1", "v2", "hybrid"])
+@pytest.mark.parametrize("path", ["", "a", "z/1"], ids=["folder", "file", "file of a folder"])
+def test_a_torrent_of_these_hashes_finds_its_own_files_good(
+    tmp_path: Path, format: Format, path: str
+) -> None:
+    rng = random.Random(3)
+    place(tmp_path / "t", {name: rng.randbytes(size) for name, size in SIZES.items()})
+    target = tmp_path / "t" / path
+    metainfo = rebuilt(find_payload(target), format)
+    storage = Storage(metainfo, target.parent, read_only=True)
+    everything = all_bits(metainfo.layout.piece_count)
+    assert check_pieces(metainfo, storage, everything) == everything
+    storage.close()
 
 
 @given(

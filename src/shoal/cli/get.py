@@ -53,7 +53,12 @@ class Wishes:
 @click.command("get")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option(
-    "--dir", "folder", type=options.PATH, metavar="DIR", default=".", help="Where to put it. Without it: here."
+    "--dir",
+    "folder",
+    type=options.PATH,
+    metavar="DIR",
+    default=".",
+    help="Where to put it. Without it: here.",
 )
 @click.option(
     "--file",
@@ -69,7 +74,9 @@ class Wishes:
 @click.option(
     "--seed-time", type=click.FloatRange(min=0), metavar="SECONDS", help="Seed for so long after the end."
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that are there and are not part of the torrent.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace files that are there and are not part of the torrent."
+)
 @options.peer_option
 @options.bind_option
 @options.port_option
@@ -135,12 +142,12 @@ async def get(
             )
             for metainfo, wanted_files in zip(metainfos, wanted, strict=True)
         ]
-        await fetch(torrents, network, stop)
+        await show_until(torrents, network, stop.wait(), wait_all_completed(torrents), seeding=False)
         is_complete = all(torrent.completed.is_set() for torrent in torrents)
         seconds = time.monotonic() - started_at
         if is_complete:
             tell_complete(torrents, wishes.folder, seconds, network, voice)
-            await seed_as_asked(torrents, wishes.seeding, network, voice, stop)
+            await seed_as_asked(torrents, wishes.seeding, network, stop)
     for torrent in torrents:
         if torrent.save_error is not None:
             raise torrent.save_error
@@ -165,26 +172,13 @@ def select_files(metainfo: Metainfo, globs: Sequence[str]) -> list[int] | None:
     return chosen
 
 
-async def fetch(torrents: list[Torrent], network: NetworkOptions, stop: asyncio.Event) -> None:
-    """Until everything is here or `stop` is set. Raises what made it impossible."""
-    completed = asyncio.ensure_future(asyncio.gather(*(torrent.completed.wait() for torrent in torrents)))
-    stopped = asyncio.ensure_future(stop.wait())
-    failed = [torrent.failed for torrent in torrents]
-    waiting = asyncio.ensure_future(
-        asyncio.wait([completed, stopped, *failed], return_when=asyncio.FIRST_COMPLETED)
-    )
-    try:
-        await show_until(torrents, waiting, network, seeding=False)
-    finally:
-        for task in (completed, stopped, waiting):
-            task.cancel()
-    for failure in failed:
-        if failure.done():
-            raise failure.result()
+async def wait_all_completed(torrents: Sequence[Torrent]) -> None:
+    for torrent in torrents:
+        await torrent.completed.wait()
 
 
 async def seed_as_asked(
-    torrents: list[Torrent], seeding: Seeding, network: NetworkOptions, voice: Voice, stop: asyncio.Event
+    torrents: list[Torrent], seeding: Seeding, network: NetworkOptions, stop: asyncio.Event
 ) -> None:
     """Go on serving as long as the person wants."""
     if stop.is_set() or seeding.none:
@@ -193,23 +187,15 @@ async def seed_as_asked(
         is_terminal = sys.stdin.isatty() and sys.stderr.isatty() and not network.quiet and not network.as_json
         if not is_terminal or not await ask_to_seed(stop):
             return
-    stopped = asyncio.ensure_future(asyncio.wait_for(stop.wait(), seeding.seconds))
-    reached = asyncio.ensure_future(wait_ratio(torrents, seeding.ratio))
-    waiting = asyncio.ensure_future(asyncio.wait([stopped, reached], return_when=asyncio.FIRST_COMPLETED))
-    try:
-        await show_until(torrents, waiting, network, seeding=True)
-    finally:
-        for task in (stopped, reached, waiting):
-            task.cancel()
-        await asyncio.gather(stopped, reached, waiting, return_exceptions=True)
+    ratio = seeding.ratio
 
+    def is_ratio_reached() -> bool:
+        return ratio is not None and all(
+            torrent.ledger.sent >= ratio * torrent.metainfo.payload_size for torrent in torrents
+        )
 
-async def wait_ratio(torrents: list[Torrent], ratio: float | None) -> None:
-    """Until every torrent has sent `ratio` times its size; for ever without one."""
-    while ratio is None or any(
-        torrent.ledger.sent < ratio * torrent.metainfo.payload_size for torrent in torrents
-    ):
-        await asyncio.sleep(0.2 if ratio is not None else 3600)
+    endings = [stop.wait()] if seeding.seconds is None else [stop.wait(), asyncio.sleep(seeding.seconds)]
+    await show_until(torrents, network, *endings, seeding=True, is_over=is_ratio_reached)
 
 
 async def ask_to_seed(stop: asyncio.Event) -> bool:
@@ -217,10 +203,16 @@ async def ask_to_seed(stop: asyncio.Event) -> bool:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[str] = loop.create_future()
     print("Go on seeding, so that others get it faster? [y/N] ", end="", file=sys.stderr, flush=True)
-    loop.add_reader(sys.stdin.fileno(), lambda: answer.done() or answer.set_result(sys.stdin.readline()))
+
+    def on_line() -> None:
+        if not answer.done():
+            answer.set_result(sys.stdin.readline())
+
+    loop.add_reader(sys.stdin.fileno(), on_line)
     stopped = asyncio.ensure_future(stop.wait())
     try:
-        await asyncio.wait([answer, stopped], return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {answer, stopped}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     finally:
         loop.remove_reader(sys.stdin.fileno())
         stopped.cancel()

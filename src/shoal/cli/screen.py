@@ -72,7 +72,6 @@ class Screen(AbstractContextManager["Screen"]):
         self._is_live = self._stream.isatty()
         self._next_at = time.monotonic() + FIRST_AFTER
         self._live: Live | None = None
-        self.interval = LIVE_EVERY
 
     def draw(self, snapshots: Sequence[Snapshot]) -> None:
         now = time.monotonic()

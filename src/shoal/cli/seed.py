@@ -11,9 +11,8 @@ from shoal.cli import options
 from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.sources import load_source, resolve_peers
-from shoal.engine.engine import Engine
 from shoal.engine.torrent import Torrent
-from shoal.errors import ExitCode, NotFoundError, ShoalError
+from shoal.errors import ExitCode, NotFoundError
 from shoal.formats.metainfo import Metainfo
 
 
@@ -52,7 +51,7 @@ async def seed(
     voice: Voice,
     stop: asyncio.Event,
 ) -> int:
-    if not folder.is_dir():
+    if not await asyncio.to_thread(folder.is_dir):
         raise NotFoundError(f"{folder}: no such folder", hint="--dir names the folder that holds the data")
     metainfos = [await load_source(source, network.bind) for source in sources]
     addresses = await resolve_peers(peers)
@@ -66,7 +65,7 @@ async def seed(
         ]
         for torrent in running:
             _say_what_is_there(torrent, folder, voice)
-        await serve_until_stopped(engine, running, network, stop)
+        await show_until(running, network, stop.wait(), seeding=True)
     return ExitCode.OK
 
 
@@ -79,21 +78,3 @@ def _say_what_is_there(torrent: Torrent, folder: Path, voice: Voice) -> None:
         )
     elif not pieces.has_all:
         voice.remark(f"{metainfo.name}: {pieces.have.bit_count()} of {pieces.count} pieces are there")
-
-
-async def serve_until_stopped(
-    engine: Engine, torrents: list[Torrent], network: NetworkOptions, stop: asyncio.Event
-) -> None:
-    """Seed and show it; ends with `stop`, or raises what ended a torrent."""
-    stopped = asyncio.ensure_future(stop.wait())
-    failed = [torrent.failed for torrent in torrents]
-    waiting = asyncio.ensure_future(asyncio.wait([stopped, *failed], return_when=asyncio.FIRST_COMPLETED))
-    try:
-        await show_until(torrents, waiting, network, seeding=True)
-    finally:
-        stopped.cancel()
-        waiting.cancel()
-    for failure in failed:
-        if failure.done():
-            error: ShoalError = failure.result()
-            raise error

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +16,18 @@ from typing import Any
 
 from shoal.cli.log import EventLog
 from shoal.cli.progress import Progress
-from shoal.cli.screen import Screen, Snapshot
+from shoal.cli.screen import LIVE_EVERY, Screen, Snapshot
 from shoal.cli.text import printable
 from shoal.engine.engine import Engine
 from shoal.engine.torrent import Torrent
 from shoal.errors import UnfinishedError
 from shoal.formats.metainfo import Metainfo
 from shoal.net.addresses import is_wildcard, primary_address
-from shoal.net.sockets import check_bind_address, format_address
+from shoal.net.sockets import format_address
 
 REMARKS = {  # events that people are told of, with the words for it
     "banned": "dropped {peer} ({client}): {reason}",
-    "tracker": "tracker {url}: {message}",
+    "tracker": "{message}",
     "unreadable": "piece {piece} cannot be read: {error}",
 }
 TOLD_AS_JSON = ("connected", "disconnected", "banned", "tracker", "unreadable", "bad piece")
@@ -91,8 +91,7 @@ def serving_address(engine: Engine) -> str:
 
 
 def make_engine(options: NetworkOptions) -> Engine:
-    bind = check_bind_address(options.bind) if options.bind is not None else None
-    return Engine(bind=None if is_wildcard(bind) else bind, port=options.port)
+    return Engine(bind=None if is_wildcard(options.bind) else options.bind, port=options.port)
 
 
 async def open_torrent(
@@ -145,14 +144,40 @@ def snapshot(torrent: Torrent) -> Snapshot:
 
 
 async def show_until(
-    torrents: Iterable[Torrent], waiting: asyncio.Future[Any], options: NetworkOptions, *, seeding: bool
+    torrents: Sequence[Torrent],
+    options: NetworkOptions,
+    *endings: Awaitable[Any],
+    seeding: bool,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Draw the torrents until `waiting` is done."""
-    torrents = list(torrents)
+    """Draw the torrents until any ending comes or `is_over()`. Raises what made a torrent fail."""
+    waiting = [asyncio.ensure_future(ending) for ending in endings]
+    failing = [torrent.failed for torrent in torrents]
+    try:
+        await _draw_until({*waiting, *failing}, torrents, options, is_over, seeding=seeding)
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    for failure in failing:
+        if failure.done():
+            raise failure.result()
+
+
+async def _draw_until(
+    waiting: set[asyncio.Future[Any]],
+    torrents: Sequence[Torrent],
+    options: NetworkOptions,
+    is_over: Callable[[], bool],
+    *,
+    seeding: bool,
+) -> None:
     quiet = options.quiet or options.as_json
     screen: AbstractContextManager[Screen | None] = nullcontext() if quiet else Screen(seeding=seeding)
     with screen as shown:
-        while not waiting.done():
-            await asyncio.wait([waiting], timeout=0.5 if shown is None else shown.interval)
-            if shown is not None and not waiting.done():
+        while not is_over():
+            done, _ = await asyncio.wait(waiting, timeout=LIVE_EVERY, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                return
+            if shown is not None:
                 shown.draw([snapshot(torrent) for torrent in torrents])

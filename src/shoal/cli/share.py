@@ -19,14 +19,13 @@ import click
 from shoal.cli import options
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
-from shoal.cli.seed import serve_until_stopped
-from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent
+from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
 from shoal.cli.signals import run_until_stopped
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
 from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.net.addresses import is_wildcard, primary_address, url_host
-from shoal.net.sockets import check_bind_address
 from shoal.tracker.decision import Policy
 from shoal.tracker.server import DEFAULT_PORT, Tracker
 
@@ -76,7 +75,9 @@ def command(
     """Share files and folders: prints the command that gets them on another machine, and serves until Ctrl-C."""
     network = NetworkOptions(bind, port, name, log_path, quiet)
     with Voice(network) as voice:
-        return run_until_stopped(lambda stop: share(paths, each, tracker, announce_host, network, voice, stop))
+        return run_until_stopped(
+            lambda stop: share(paths, each, tracker, announce_host, network, voice, stop)
+        )
 
 
 async def share(
@@ -88,14 +89,17 @@ async def share(
     voice: Voice,
     stop: asyncio.Event,
 ) -> int:
-    bind = None if network.bind is None else check_bind_address(network.bind)
+    bind = network.bind
     host = announce_host or (primary_address() if is_wildcard(bind) else str(bind))
     chosen = payload_paths(paths, each)
-    async with serve_metainfo(bind, own_tracker=tracker is None) as (inner, port):
+    announced: set[bytes] = set()  # info hashes that the tracker inside serves
+    async with serve_metainfo(bind, announced) as (inner, port):
         base = f"http://{url_host(host)}:{port}"
         announce = tracker or f"{base}/announce"
         shared = [await asyncio.to_thread(make_shared, path, announce, network.quiet) for path in chosen]
         urls = publish(shared, inner, base)
+        if tracker is None:
+            announced.update(one.metainfo.wire_hash for one in shared)
         async with make_engine(network) as engine:
             torrents = [
                 await open_torrent(
@@ -112,7 +116,7 @@ async def share(
             ]
             voice.serving(engine)
             tell_command(urls, network)
-            await serve_until_stopped(engine, torrents, network, stop)
+            await show_until(torrents, network, stop.wait(), seeding=True)
     return ExitCode.OK
 
 
@@ -135,7 +139,7 @@ def payload_paths(paths: Sequence[Path], each: bool) -> list[Path]:
 def make_shared(path: Path, announce: str, quiet: bool) -> Shared:
     payload = find_named_payload(path, None, ())
     data = make_torrent(payload, TorrentWishes(trackers=(announce,)), quiet=quiet)
-    return Shared(path.resolve().parent, data, parse_metainfo(data))
+    return Shared(path.resolve().parent, data, parse_metainfo(data, ignore_case=FOLDERS_IGNORE_CASE))
 
 
 def publish(shared: Sequence[Shared], inner: Tracker, base: str) -> list[str]:
@@ -146,15 +150,14 @@ def publish(shared: Sequence[Shared], inner: Tracker, base: str) -> list[str]:
         if path in inner.routes:  # two files of one name
             path = f"/{one.metainfo.wire_hash.hex()[:8]}{path}"
         inner.routes[path] = (TORRENT_TYPE, one.data)
-        inner.policy.only.add(one.metainfo.wire_hash)
         urls.append(base + path)
     return urls
 
 
 @asynccontextmanager
-async def serve_metainfo(bind: str | None, *, own_tracker: bool) -> AsyncIterator[tuple[Tracker, int]]:
-    """An HTTP server for the metainfo, which is a tracker for these torrents as well; and its port."""
-    inner = Tracker(Policy(only=set()))
+async def serve_metainfo(bind: str | None, announced: set[bytes]) -> AsyncIterator[tuple[Tracker, int]]:
+    """An HTTP server for the metainfo, which is a tracker for the torrents in `announced` as well; and its port."""
+    inner = Tracker(Policy(only=announced))
     for port in METAINFO_PORTS:
         serving = inner.serve(bind, port)
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from shoal.cli.text import printable
-from shoal.cli.torrent_files import load_metainfo
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, load_metainfo
 from shoal.errors import FormatError, NetworkError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 
@@ -32,7 +32,7 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
     response = await get(source, bind=bind, timeout=FETCH_TIMEOUT, max_bytes=MAX_METAINFO_LENGTH)
     response.raise_for_status()
     try:
-        return parse_metainfo(response.body, source=source)
+        return parse_metainfo(response.body, source=source, ignore_case=FOLDERS_IGNORE_CASE)
     except FormatError as error:
         raise FormatError(
             f"{printable(source)}: not a torrent file: {error.message.removeprefix(f'{source}: ')}",

@@ -1,8 +1,7 @@
 """Hash the files of a torrent to be, on all cores, reading every byte once.
 
-Gives the hashes that `formats/metainfo.py` builds a torrent of: SHA-1 of every piece (v1, BEP 3), a SHA-256
-tree of 16 KiB blocks for every file (v2, BEP 52), or both from one read (hybrid: files padded to whole
-pieces, BEP 47).
+Gives what `formats/metainfo_build.py` builds a torrent of: SHA-1 of every piece (v1, BEP 3), a SHA-256 tree
+of 16 KiB blocks for every file (v2, BEP 52), or both from one read (hybrid: files padded to whole pieces).
 
 Always true: a file that is not what it was when it was found (another length, another mtime) is an error, and
 never a torrent that nobody can complete. Memory: a buffer of `_CHUNK_LENGTH` a thread.
@@ -24,17 +23,10 @@ from shoal.disk.walk import SourceFile
 from shoal.errors import FileError
 from shoal.formats import merkle
 from shoal.formats.layout import BLOCK_LENGTH, FileSpan, Layout
+from shoal.formats.metainfo_build import FileTree
 from shoal.units import MIB
 
 _CHUNK_LENGTH = 1 * MIB  # as fast as 64 KiB to 1 MiB all are, and the fewest calls
-
-
-@dataclass(frozen=True, slots=True)
-class FileTree:
-    """A file's place in a v2 torrent."""
-
-    pieces_root: bytes  # b"" for an empty file
-    piece_layer: bytes  # one hash a piece, b"" where the file fits into one
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +34,7 @@ class PayloadHashes:
     """What hashing found; a kind that was not asked for is empty."""
 
     piece_hashes: bytes  # 20 bytes a piece
-    file_trees: tuple[FileTree, ...]  # as the files came
+    file_trees: tuple[FileTree, ...]  # as the files came; an empty file's has no root
 
 
 def hash_files(
@@ -55,7 +47,7 @@ def hash_files(
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
 ) -> PayloadHashes | None:
-    """The hashes of `files` in this order; None if `should_stop` said so. Raises `FileError`."""
+    """The hashes of `files`, sorted as `find_payload` does; None if stopped. Raises `FileError`."""
     plan = _Plan.of(files, piece_length, aligned=v2)
     found = _Found(plan.layout.piece_count)
     is_done = work_through(
@@ -145,7 +137,7 @@ def _file_trees(plan: _Plan, nodes: list[bytes]) -> tuple[FileTree, ...]:
         pieces = plan.pieces_of_file(file_index)
         layer = b"".join(nodes[pieces.start : pieces.stop])
         if len(pieces) <= 1:
-            trees.append(FileTree(pieces_root=layer, piece_layer=b""))
+            trees.append(FileTree(pieces_root=layer))
         else:
             trees.append(FileTree(merkle.layer_root(layer, plan.layout.piece_length), layer))
     return tuple(trees)

@@ -48,6 +48,7 @@ class Stamp(NamedTuple):
 
     size: int
     mtime_ns: int
+    is_of_parts: bool = False  # the parts file's: what lies under the file's own name is not ours
 
 
 class Presence(enum.Enum):
@@ -247,7 +248,7 @@ class Storage:
             return None
         except OSError as error:
             raise file_fault(error, self._shown(key), "looking") from error
-        return Stamp(status.st_size, status.st_mtime_ns)
+        return Stamp(status.st_size, status.st_mtime_ns, key == _PARTS)
 
     # -- making, cutting, syncing, closing ------------------------------------------------------------
 

@@ -8,8 +8,8 @@ lies inside of the folder that is shared, and left out with a warning otherwise:
 nothing from outside of it. Links to folders, sockets, devices and FIFOs are left out with a warning. The
 path that was named may itself be a link. What matches `excludes` is left out without a word.
 
-What is refused: names that are not UTF-8, and names that `formats/safe_names.py` would change (control
-signs, say): nobody would find the files again. Names that differ only by case are warned of.
+Names that are not UTF-8 are refused; names that differ only by case are warned of. What else a name may not hold is
+`build_metainfo`'s to say.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from shoal.disk.faults import file_fault
 from shoal.errors import FileError, NotFoundError, UsageError
-from shoal.formats.safe_names import safe_path, unique_paths
+from shoal.formats.safe_names import unique_paths
 
 OnWarning = Callable[[str], None]
 
@@ -75,7 +75,7 @@ def find_payload(path: Path, *, excludes: Sequence[str] = (), on_warning: OnWarn
     except OSError as error:
         raise file_fault(error, error.filename or path, "reading") from error
     payload = Payload(_checked_name(name, path), stat.S_ISREG(status.st_mode), files)
-    _check_kept_names(payload, on_warning or _silent)
+    _warn_of_case(payload, on_warning or _silent)
     if not payload.total_size:
         raise UsageError(f"{path}: there is no byte to share", hint="name a file that is not empty")
     return payload
@@ -130,13 +130,9 @@ def _checked_name(name: str, path: str | Path) -> str:
     return name
 
 
-def _check_kept_names(payload: Payload, on_warning: OnWarning) -> None:
-    """Refuse names that readers of the torrent would change; warn of those that only some of them would."""
-    kept = [safe_path([name.encode() for name in file.names]) for file in payload.files]
-    for file, names in zip(payload.files, kept, strict=True):
-        if names != file.names:
-            raise FileError(f"{file.path}: other machines would name it '{'/'.join(names)}'", hint=_RENAME)
-    for file, names in zip(payload.files, unique_paths(kept), strict=True):
+def _warn_of_case(payload: Payload, on_warning: OnWarning) -> None:
+    paths = [file.names for file in payload.files]
+    for file, names in zip(payload.files, unique_paths(paths), strict=True):
         if names != file.names:
             on_warning(f"{file.path}: where case does not count it becomes '{'/'.join(names)}'")
 

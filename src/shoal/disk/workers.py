@@ -29,7 +29,11 @@ def default_worker_count() -> int:
 
 class Workers:
     def __init__(
-        self, deliver: Deliver, count: int | None = None, *, on_crash: Callable[[BaseException], None] = _no_crash
+        self,
+        deliver: Deliver,
+        count: int | None = None,
+        *,
+        on_crash: Callable[[BaseException], None] = _no_crash,
     ) -> None:
         self._deliver = deliver
         self._on_crash = on_crash
@@ -56,7 +60,7 @@ class Workers:
             job, done = item
             try:
                 result = job()
-            except Exception as error:  # noqa: BLE001: a bug of ours; it must reach whoever can end the program
+            except Exception as error:  # noqa: BLE001 (a bug of ours; it must reach whoever can end the program)
                 done, result = self._on_crash, error
             try:
                 self._deliver(done, result)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from shoal.engine.announcer import Announcer
+from shoal.engine.announcer import Announcer, Totals
 from shoal.engine.neighbour import Neighbour
 from shoal.errors import NetworkError
 from shoal.net.sockets import Address, connect, format_address
@@ -28,7 +28,32 @@ class Dialling:
         self._dials: set[asyncio.Task[None]] = set()
         self._opening: set[Neighbour] = set()  # dialled and connected, their handshake is still to come
         self._is_over = False
-        self.announcer: Announcer | None = None
+        self._announcer: Announcer | None = None
+        self._announcing: asyncio.Task[None] | None = None
+
+    def begin_announcing(self, tiers: Sequence[Sequence[str]]) -> None:
+        """Ask these trackers for peers from now on, and tell them of us."""
+        if not tiers:
+            return
+        torrent = self._torrent
+        self._announcer = Announcer(
+            tiers,
+            info_hash=torrent.info_hash,
+            peer_id=self._engine.peer_id,
+            port=self._engine.port,
+            totals=lambda: Totals(torrent.ledger.sent, torrent.ledger.received, torrent.left_of_all),
+            on_peers=lambda addresses: self.learn(addresses, Source.TRACKER),
+            on_message=lambda text: torrent.report("tracker", message=text),
+            bind=self._engine.bind,
+            clock=self._engine.now,
+            rng=self._engine.rng,
+        )
+        self._announcing = self._engine.loop.create_task(self._announcer.run())
+
+    def on_completed(self) -> None:
+        """Everything wanted has come: trackers are told."""
+        if self._announcer is not None:
+            self._announcer.completed()
 
     def learn(self, addresses: Iterable[Address], source: Source) -> None:
         """Addresses from outside; the best are dialled at once."""
@@ -39,6 +64,8 @@ class Dialling:
         """Dial those whose time has come."""
         if self._is_over:
             return
+        if self._announcer is not None and not self._torrent.neighbours and self._torrent.left_bytes:
+            self._announcer.wanted()
         busy = len(self._dials) + len(self._opening)
         room = min(WANTED_NEIGHBOURS - len(self._torrent.neighbours) - busy, MOST_DIALS - busy)
         if room <= 0:
@@ -51,7 +78,7 @@ class Dialling:
 
     async def _dial(self, address: Address) -> None:
         try:
-            sock = await connect(address, self._engine.bind, DIAL_TIMEOUT)
+            sock = await connect(address, self._engine.bind, within=DIAL_TIMEOUT)
         except NetworkError as error:
             self.known.on_failed(address, self._engine.now())
             self._torrent.report("unreachable", peer=format_address(address), reason=error.message)
@@ -94,5 +121,7 @@ class Dialling:
         await asyncio.gather(*self._dials, return_exceptions=True)
         for neighbour in list(self._opening):
             neighbour.close("we are leaving", is_fault=False)
-        if self.announcer is not None:
-            await self.announcer.stop()
+        if self._announcer is not None and self._announcing is not None:
+            await self._announcer.stop()
+            self._announcing.cancel()
+            await asyncio.gather(self._announcing, return_exceptions=True)

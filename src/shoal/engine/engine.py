@@ -1,8 +1,8 @@
 """Many torrents running in one process: the listening sockets, the shared buffer and workers, and the clock.
 
-    async with Engine(port=None) as engine:
-        torrent = await engine.add(metainfo, root)
-        await torrent.completed.wait()
+async with Engine(port=None) as engine:
+    torrent = await engine.add(metainfo, root)
+    await torrent.completed.wait()
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from shoal.engine.saving import Saving
 from shoal.engine.torrent import Report, Torrent, report_nothing
 from shoal.formats.metainfo import Metainfo
 from shoal.net.link import RECEIVE_BUFFER
-from shoal.net.sockets import Address, listen, peer_address
+from shoal.net.listening import listen
+from shoal.net.sockets import Address, peer_address
 from shoal.protocol.peer.peer_id import make_peer_id
 from shoal.swarm.known_peers import Source
 

@@ -1,8 +1,9 @@
 """Carry the blocks of pieces in flight to the disk: one copy into the piece's buffer, then hash and write in a worker.
 
-Always true: a piece up to 16 MiB reaches a file only after its hash was found right. Larger ones have no buffer: their
-blocks are written as they come and the whole piece is hashed on reading, before it counts. A buffer belongs to exactly
-one piece from its first block until the worker is done with it; there are as many as pieces in flight, which bounds memory.
+Always true: a piece up to 16 MiB reaches a file only after its hash was found right. Larger ones have no buffer:
+their blocks are written as they come and the whole piece is hashed on reading, before it counts. A buffer belongs
+to exactly one piece from its first block until the worker is done with it; there are as many as pieces in flight,
+which bounds memory.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from shoal.swarm.blame import digest_blocks
 from shoal.swarm.pieces import PieceProgress
 from shoal.units import MIB
 
-BUFFER_BYTES = 64 * MIB  # of pieces in flight, all peers together
+BUFFER_BYTES = 32 * MIB  # of pieces in flight, all peers together
 FEWEST_IN_FLIGHT = 4  # pieces, so that four of 16 MiB can be under way
 MOST_IN_FLIGHT = 1024  # pieces; more small ones only make the bookkeeping longer
 LARGEST_BUFFERED = 16 * MIB  # pieces above go to disk block by block

@@ -32,7 +32,11 @@ class Ledger:
         self.sent = 0
 
     def credit(
-        self, senders: Mapping[Address, int], layout: Layout, piece: int, neighbours: Mapping[Address, Neighbour]
+        self,
+        senders: Mapping[Address, int],
+        layout: Layout,
+        piece: int,
+        neighbours: Mapping[Address, Neighbour],
     ) -> dict[str, int]:
         """A piece was right: each sender's bytes of it, by address."""
         shares: dict[str, int] = {}
@@ -63,4 +67,3 @@ class Ledger:
         elif name:
             entry.name = name
         return entry
-

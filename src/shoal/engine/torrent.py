@@ -118,7 +118,9 @@ class Torrent:
             self.swarm.leave(peer, self.engine.now())
             self._drop_given_up()
             self.ledger.add_sent(neighbour.address, peer.name, peer.sent.total)
-            self.report("disconnected", peer=format_address(neighbour.address), client=peer.name, reason=reason)
+            self.report(
+                "disconnected", peer=format_address(neighbour.address), client=peer.name, reason=reason
+            )
         self.dialling.on_parted(neighbour, is_fault=is_fault)
 
     def learn_listen_port(self, neighbour: Neighbour, port: int) -> None:
@@ -178,6 +180,7 @@ class Torrent:
             self._saving.on_piece(size)
             if self.swarm.pieces.is_complete:
                 self.completed.set()
+                self.dialling.on_completed()
         else:
             self.report("bad piece", piece=piece, senders=[format_address(key) for key in senders])
         for address in verdict.guilty:
@@ -257,6 +260,12 @@ class Torrent:
     def left_bytes(self) -> int:
         """What is still to come of what is wanted; BEP 3's `left`."""
         return self.swarm.pieces.bytes_in(self.swarm.pieces.needed)
+
+    @property
+    def left_of_all(self) -> int:
+        """What is missing of the whole torrent, wanted or not: a seed is who has none of it."""
+        pieces = self.swarm.pieces
+        return pieces.bytes_in(pieces.all & ~pieces.have)
 
     def rates(self) -> tuple[float, float]:
         """Bytes a second: (to us, from us)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b32decode
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_to_bytes
 
 from shoal.errors import FormatError
@@ -51,7 +51,7 @@ class Magnet:
     web_seeds: tuple[str, ...] = ()
     peers: tuple[Address, ...] = ()
     dht_nodes: tuple[Address, ...] = ()
-    selected_files: int = 0  # a bit a file; none: no selection, so all
+    selected_files: int = field(default=0, repr=False)  # a bit a file, up to a million; 0: all files
 
 
 def parse_magnet(uri: str) -> Magnet:

@@ -17,7 +17,7 @@ from shoal.formats.file_list import Entry, RawPath, with_padding
 from shoal.formats.layout import BLOCK_LENGTH
 from shoal.formats.merkle import HASH_LENGTH
 from shoal.formats.metainfo import MAX_PIECE_COUNT, MAX_PIECE_LENGTH, SHA1_LENGTH
-from shoal.formats.safe_names import Path, safe_path
+from shoal.formats.safe_names import Path, safe_path, unique_paths
 from shoal.units import MIB
 
 Format = Literal["v1", "v2", "hybrid"]
@@ -76,6 +76,7 @@ def build_metainfo(
     """
     entries = arrange_files(files, piece_length, format)
     _check(entries, piece_length, format)
+    _check_unique([path for path, _ in files])
     info: dict[str, object] = {"name": _raw_path((name,))[0], "piece length": piece_length}
     if format != "v2":
         info |= {"pieces": piece_hashes} | _v1_files(entries, is_single_file)
@@ -186,6 +187,12 @@ def _check(entries: Sequence[Entry], piece_length: int, format: Format) -> None:
         raise FormatError(
             f"{count} pieces, where {MAX_PIECE_COUNT} is the limit", hint="choose a longer piece"
         )
+
+
+def _check_unique(paths: Sequence[Path]) -> None:
+    for path, unique in zip(paths, unique_paths(paths, ignore_case=False), strict=True):
+        if path != unique:
+            raise FormatError(f"the name '{'/'.join(path)}' is there twice, or is a folder's too")
 
 
 def _check_count(what: str, length: int, needed: int) -> None:

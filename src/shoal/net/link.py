@@ -11,7 +11,9 @@ After `close` the owner hears nothing more.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from shoal.units import KIB, MIB
@@ -65,6 +67,11 @@ class PeerLink:
         self._out.append(data)
         self.queued += len(data)
 
+    def queue_all(self, buffers: Iterable[Buffer], size: int) -> None:
+        """Add many, of `size` bytes together."""
+        self._out += buffers
+        self.queued += size
+
     def flush(self) -> None:
         """Send as much as the socket takes now, the rest when it can take more."""
         if self._is_writing or self._is_closed:
@@ -76,10 +83,8 @@ class PeerLink:
         if self._is_closed:
             return
         if self._out:
-            try:
+            with contextlib.suppress(OSError):  # it may be gone already
                 self._sock.sendmsg(self._out[:MOST_BUFFERS])
-            except OSError:
-                pass  # it is gone already
         self._shut()
 
     def _shut(self) -> None:

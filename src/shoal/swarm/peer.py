@@ -16,11 +16,11 @@ from shoal.swarm.rate import RateMeter
 
 class Peer:
     __slots__ = (
-        "address", "allowed_to_us", "allowed_to_them", "am_choking", "am_interested", "asked_since", "close_reason",
-        "depth", "has", "has_fast", "has_told", "is_snubbed", "is_upload_only", "joined_at", "key", "last_block_at", "name",
-        "received", "outbox", "owed", "owed_count", "peer_choking", "peer_interested", "refilled_at",
-        "received_since_refill", "request_limit", "sent", "suggested", "unchoked_at", "uploads", "wake",
-        "wasted",
+        "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "close_reason",
+        "depth", "has", "has_fast", "has_told", "is_snubbed", "is_upload_only", "joined_at", "key",
+        "last_block_at", "name", "outbox", "owed", "owed_count", "peer_choking", "peer_interested",
+        "received", "received_since_refill", "refilled_at", "request_limit", "sent", "suggested",
+        "unchoked_at", "uploads", "wake", "wasted",
     )  # fmt: skip
 
     def __init__(

@@ -24,7 +24,9 @@ class PieceProgress:
         self.received = 0
         self.asked = 0  # blocks that somebody who answers owes us; never overlaps `received`
         self.senders: dict[PeerKey, int] = {}
-        self.exclusive_to = exclusive_to  # after a bad hash: only this peer is asked, so that a lie has one author
+        self.exclusive_to = (
+            exclusive_to  # after a bad hash: only this peer is asked, so that a lie has one author
+        )
 
     @property
     def unasked(self) -> int:

@@ -130,20 +130,23 @@ class Swarm:
     def _on_choke(self, peer: Peer, now: float) -> None:
         peer.peer_choking = True
         self.desk.forget_exclusive(peer)
-        if not peer.has_fast:  # BEP 6 peers answer or reject each request still; the others have dropped them all
+        if (
+            not peer.has_fast
+        ):  # BEP 6 peers answer or reject each request still; the others have dropped them all
             self.desk.release_all(peer)
             self.refill_all(now)
 
-    def on_block(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> PieceProgress | None:
+    def on_block(self, peer: Peer, piece: int, begin: int, length: int) -> PieceProgress | None:
         """A block came: its piece's progress if the bytes are wanted, else None."""
-        peer.received.add(length, now)
-        return self.desk.receive_block(peer, piece, begin, length, now)
+        return self.desk.receive_block(peer, piece, begin, length)
+
+    def on_blocks(self, peer: Peer, count: int, now: float) -> None:
+        """The blocks that came together (`on_block` had each) were `count` of those that the peer owed us."""
+        self.desk.on_received(peer, count, now)
 
     # What became of pieces
 
-    def on_checked(
-        self, piece: int, is_good: bool, digests: Sequence[bytes], now: float
-    ) -> Verdict[PeerKey]:
+    def on_checked(self, piece: int, is_good: bool, digests: Sequence[bytes], now: float) -> Verdict[PeerKey]:
         """A whole piece was hashed. `digests` is needed if it is bad, or suspect. The verdict names liars."""
         if is_good:
             verdict = self.blame.on_good_piece(piece, digests)
