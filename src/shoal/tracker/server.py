@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from shoal.net.addresses import primary_address, url_host
+from shoal.net.addresses import is_wildcard, primary_address, url_host
 from shoal.net.listening import listen
 from shoal.protocol.tracker.answers import encode_announce_response, encode_failure, encode_scrape_response
 from shoal.protocol.tracker.messages import AnnounceRequest, TrackerFailure
@@ -72,7 +72,7 @@ class Tracker:
         loop = asyncio.get_running_loop()
         sockets = listen(bind, port)
         real_port = sockets[0].getsockname()[1]
-        host = primary_address() if bind is None or is_wildcard(bind) else bind
+        host = primary_address() if is_wildcard(bind) else str(bind)
         servers = [await loop.create_server(self._door, sock=listener) for listener in sockets]
         housekeeping = _Repeating(loop, HOUSEKEEPING_SECONDS, self.keep_house)
         try:
