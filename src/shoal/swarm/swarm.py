@@ -138,7 +138,9 @@ class Swarm:
     def _on_choke(self, peer: Peer, now: float) -> None:
         peer.peer_choking = True
         self.desk.forget_exclusive(peer)
-        if not peer.has_fast:  # BEP 6 peers answer or reject each request still; the others have dropped them all
+        if (
+            not peer.has_fast
+        ):  # BEP 6 peers answer or reject each request still; the others have dropped them all
             self.desk.release_all(peer)
             self.refill_all(now)
 
@@ -149,9 +151,7 @@ class Swarm:
 
     # What became of pieces
 
-    def on_checked(
-        self, piece: int, is_good: bool, digests: Sequence[bytes], now: float
-    ) -> Verdict[PeerKey]:
+    def on_checked(self, piece: int, is_good: bool, digests: Sequence[bytes], now: float) -> Verdict[PeerKey]:
         """A whole piece was hashed. `digests` is needed if it is bad, or suspect. The verdict names liars."""
         if is_good:
             verdict = self.blame.on_good_piece(piece, digests)

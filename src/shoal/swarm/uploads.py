@@ -36,7 +36,9 @@ def accept_requests(peer: Peer, pieces: Pieces, requests: Requests) -> None:
     for request in requests.items:
         piece, begin, length = request
         if begin + length > layout.piece_size(piece):
-            raise PeerError(f"a request for bytes {begin} to {begin + length} of piece {piece}, which is shorter")
+            raise PeerError(
+                f"a request for bytes {begin} to {begin + length} of piece {piece}, which is shorter"
+            )
         if servable >> piece & 1 and len(peer.uploads) < REQUEST_QUEUE:
             peer.uploads.append(request)
         elif peer.has_fast:
