@@ -1,4 +1,4 @@
-"""The receiving half of the wire: the same bytes mean the same however they are cut, and what is forbidden is refused."""
+"""The receiving half of the wire: the same bytes mean the same however cut, and what is forbidden is refused."""
 
 from __future__ import annotations
 

@@ -26,15 +26,14 @@ from shoal.swarm.pipeline import (
     SECOND_CHANCE,
     SILENCE_BEFORE_SNUB,
     adapt_depth,
+    count_to_move,
     is_willing,
     note_refusal,
     note_round_trip,
-    seconds_owed,
+    seconds_a_block,
     silent_for,
     would_send,
 )
-
-STEAL_ADVANTAGE = 2.0  # in the endgame a block moves to a peer that would have it in half the time
 
 
 class RequestDesk:
@@ -103,7 +102,7 @@ class RequestDesk:
             room -= blocks.bit_count()
             if not room:
                 return runs
-        return runs or self._steal_for(peer, may_ask, room)
+        return runs if runs or not self._is_endgame() else self._steal_for(peer, may_ask, room)
 
     def _begun_for(self, peer: Peer, may_ask: int) -> list[PieceProgress]:
         """Begun pieces with blocks nobody was asked for, nearest to their end first."""
@@ -171,31 +170,43 @@ class RequestDesk:
 
     # Endgame
 
+    def _is_endgame(self) -> bool:
+        """Nothing can be begun any more, be it that the buffers are full. Before that, two askers only waste."""
+        if len(self._pieces.in_flight) >= self._most_in_flight:
+            return True
+        missing = self._pieces.missing
+        return not any(
+            missing & peer.has for peer in self._peers.values() if not peer.peer_choking and is_willing(peer)
+        )
+
     def _steal_for(self, peer: Peer, may_ask: int, room: int) -> list[tuple[int, int]]:
-        """Blocks that a slower peer owes us, the slowest debtor's first; none is asked of more than two peers."""
-        mine = seconds_owed(peer, peer.owed_count + 1)
-        slower = [
-            (late, other)
+        """Blocks that slower peers owe us, the slowest debtor's first; none is asked of more than two peers."""
+        debtors = [
+            (count, other)
             for other in self._peers.values()
             if other is not peer
             and not other.is_snubbed  # what it owes is asked of others already
             and other.owed
-            and (late := seconds_owed(other, other.owed_count)) > mine * STEAL_ADVANTAGE
+            and (count := count_to_move(other, peer))
         ]
-        slower.sort(key=lambda pair: -pair[0])
+        debtors.sort(key=lambda pair: -seconds_a_block(pair[1]))
         runs: dict[int, int] = {}
-        for _, other in slower:
-            for piece, blocks in other.owed.items():
+        for count, other in debtors:
+            count = min(count, room)
+            for piece in reversed(other.owed):  # a queue is served from its front, so help from its end
                 progress = self._pieces.in_flight.get(piece)
                 if progress is None or not may_ask >> piece & 1 or progress.exclusive_to is not None:
                     continue
-                free = blocks & progress.missing & ~self._doubled.get(piece, 0) & ~peer.owed.get(piece, 0)
-                chosen = _last_blocks(free & ~runs.get(piece, 0), room)
+                taken = self._doubled.get(piece, 0) | peer.owed.get(piece, 0) | runs.get(piece, 0)
+                chosen = _last_blocks(other.owed[piece] & progress.missing & ~taken, count)
                 if chosen:
                     runs[piece] = runs.get(piece, 0) | chosen
+                    count -= chosen.bit_count()
                     room -= chosen.bit_count()
-                    if not room:
-                        return list(runs.items())
+                if not count:
+                    break
+            if not room:
+                break
         return list(runs.items())
 
     # Receiving
@@ -396,7 +407,7 @@ def _first_blocks(blocks: int, count: int) -> int:
 
 
 def _last_blocks(blocks: int, count: int) -> int:
-    """The highest `count` members of a set: a queue is served from its front, so help from its end."""
+    """The highest `count` members of a set."""
     while blocks.bit_count() > count:
         blocks &= blocks - 1
     return blocks
