@@ -22,7 +22,9 @@ from shoal.units import GIB, KIB, MIB
 
 ROOT = Path(__file__).resolve().parent.parent
 _MEMORY = Path("/dev/shm")  # Linux keeps it in memory
-_RANDOM_LENGTH = 1 * MIB  # written again and again with another number; small, for `peak_memory` is above ours
+_RANDOM_LENGTH = (
+    1 * MIB
+)  # written again and again with another number; small, for `peak_memory` is above ours
 
 
 @dataclass(frozen=True, slots=True)

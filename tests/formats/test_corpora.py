@@ -14,7 +14,10 @@ from shoal.formats.safe_names import MAX_NAME_LENGTH, safe_name, safe_path, uniq
 
 from .conformance import CORPORA, load, raw
 
-pytestmark = pytest.mark.corpora
+pytestmark = [
+    pytest.mark.corpora,
+    pytest.mark.skipif(not CORPORA.is_dir(), reason=f"no conformance data at {CORPORA}: set SHOAL_CORPORA"),
+]
 
 TORRENTS = {torrent["file"]: torrent for torrent in load("torrents.json")}
 VALID = {file: torrent for file, torrent in TORRENTS.items() if torrent["expect"] == "valid"}

@@ -277,6 +277,13 @@ def test_a_file_tree_may_not_be_too_deep() -> None:
     assert refusal(v2(file_tree=tree)) == "info.file tree.a: more than 100 folders deep"
 
 
+def test_a_small_torrent_may_not_spell_out_endless_paths() -> None:
+    tree: dict[str, Any] = {f"{number}": {"": {"length": 0}} for number in range(25_000)}
+    for _ in range(99):
+        tree = {"a": tree}
+    assert refusal(v2(file_tree=tree)).startswith("info.file tree: more than 2000000 names in all")
+
+
 def test_the_source_is_named_first() -> None:
     with pytest.raises(MetainfoError) as caught:
         parse_metainfo(b"d4:infoi007ee", source="ubuntu.torrent")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from shoal.errors import FormatError
 from shoal.formats.safe_names import (
     MAX_DEPTH,
+    MAX_FOLDERS,
     MAX_NAME_LENGTH,
     MAX_SAME_NAME,
     safe_name,
@@ -138,6 +139,12 @@ def test_the_first_keeps_its_name_and_a_folder_always_does() -> None:
     assert unique_paths([("a",), ("a", "b")]) == [("a.1",), ("a", "b")]
     assert unique_paths([(".x",), (".x",)]) == [(".x",), (".x.1",)]
     assert unique_paths([("a",), ("A",)], ignore_case=False) == [("a",), ("A",)]
+
+
+def test_very_many_folders_are_refused() -> None:
+    deep = [(f"{number}", *["d"] * 98, "file") for number in range(MAX_FOLDERS // 98)]
+    with pytest.raises(FormatError, match=f"more than {MAX_FOLDERS} folders"):
+        unique_paths(deep)
 
 
 def test_very_many_files_of_one_name_are_refused() -> None:

@@ -1,7 +1,7 @@
 """What can be fuzzed: a function of any bytes, for each decoder of bytes from outside.
 
-A target returns when the bytes gave a value or the decoder's own error, and raises for everything else: that is
-a find. What a decoder accepted must also come back the same when it is encoded, where the form has one spelling.
+A target returns when the bytes gave a value or the decoder's own error, and raises for everything else: that
+is a find. What was accepted must also come back the same when it is encoded, where the form has one spelling.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def test_passes(): ...
 
 
 @pytest.mark.parametrize(
-    ("no_skips", "outcome"), [("1", {"3 failed", "1 passed", "1 skipped"}), ("", {"1 passed", "4 skipped"})]
+    ("no_skips", "outcome"),
+    [("1", {"1 failed", "2 errors", "1 passed", "1 skipped"}), ("", {"1 passed", "4 skipped"})],
 )
 def test_a_skip_is_a_failure_where_nothing_may_be_skipped(
     no_skips: str, outcome: set[str], tmp_path: Path

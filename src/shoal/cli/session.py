@@ -23,7 +23,7 @@ from shoal.engine.torrent import Torrent
 from shoal.errors import UnfinishedError
 from shoal.formats.metainfo import Metainfo
 from shoal.net.addresses import is_wildcard, primary_address
-from shoal.net.sockets import check_bind_address, format_address
+from shoal.net.sockets import format_address
 
 REMARKS = {  # events that people are told of, with the words for it
     "banned": "dropped {peer} ({client}): {reason}",
@@ -91,8 +91,7 @@ def serving_address(engine: Engine) -> str:
 
 
 def make_engine(options: NetworkOptions) -> Engine:
-    bind = check_bind_address(options.bind) if options.bind is not None else None
-    return Engine(bind=None if is_wildcard(bind) else bind, port=options.port)
+    return Engine(bind=None if is_wildcard(options.bind) else options.bind, port=options.port)
 
 
 async def open_torrent(

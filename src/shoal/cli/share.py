@@ -21,11 +21,11 @@ from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
 from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
 from shoal.cli.signals import run_until_stopped
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
 from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.net.addresses import is_wildcard, primary_address, url_host
-from shoal.net.sockets import check_bind_address
 from shoal.tracker.decision import Policy
 from shoal.tracker.server import DEFAULT_PORT, Tracker
 
@@ -89,7 +89,7 @@ async def share(
     voice: Voice,
     stop: asyncio.Event,
 ) -> int:
-    bind = None if network.bind is None else check_bind_address(network.bind)
+    bind = network.bind
     host = announce_host or (primary_address() if is_wildcard(bind) else str(bind))
     chosen = payload_paths(paths, each)
     announced: set[bytes] = set()  # info hashes that the tracker inside serves
@@ -139,7 +139,7 @@ def payload_paths(paths: Sequence[Path], each: bool) -> list[Path]:
 def make_shared(path: Path, announce: str, quiet: bool) -> Shared:
     payload = find_named_payload(path, None, ())
     data = make_torrent(payload, TorrentWishes(trackers=(announce,)), quiet=quiet)
-    return Shared(path.resolve().parent, data, parse_metainfo(data))
+    return Shared(path.resolve().parent, data, parse_metainfo(data, ignore_case=FOLDERS_IGNORE_CASE))
 
 
 def publish(shared: Sequence[Shared], inner: Tracker, base: str) -> list[str]:

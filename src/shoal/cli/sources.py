@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from shoal.cli.torrent_files import load_metainfo
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, load_metainfo
 from shoal.errors import FormatError, NetworkError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 from shoal.protocol.tracker.urls import shown_url
@@ -33,7 +33,7 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
     response.raise_for_status()
     shown = shown_url(source)
     try:
-        return parse_metainfo(response.body, source=shown)
+        return parse_metainfo(response.body, source=shown, ignore_case=FOLDERS_IGNORE_CASE)
     except FormatError as error:
         raise FormatError(
             f"{shown}: not a torrent file: {error.message.removeprefix(f'{shown}: ')}",

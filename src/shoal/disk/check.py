@@ -79,11 +79,12 @@ def foreign_files(
 ) -> list[int]:
     """Files that are somebody else's: they hold data, share no good piece, and we have no record of them."""
     recorded = remembered.stamps if remembered is not None else ()
+    ours = {index for index, stamp in enumerate(recorded) if stamp is not None and not stamp.is_of_parts}
     return [
         file_index
         for file_index, file in enumerate(metainfo.files)
         if file.size
-        and not (file_index < len(recorded) and recorded[file_index] is not None)
+        and file_index not in ours
         and not good_bits & metainfo.layout.bits_of_files([file_index])
         and storage.holds_data(file_index)
     ]

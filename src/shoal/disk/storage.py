@@ -48,6 +48,7 @@ class Stamp(NamedTuple):
 
     size: int
     mtime_ns: int
+    is_of_parts: bool = False  # the parts file's: what lies under the file's own name is not ours
 
 
 class Presence(enum.Enum):
@@ -140,9 +141,10 @@ class Storage:
         position = offset - self._zero_points[file_index]
         try:
             file = self._open_files.get(key, for_writing=True)
-            written = os.pwrite(file.descriptor, data, position)
-            while written < len(data):  # a signal, a disk that fills up, or over 2 GiB at once
-                written += os.pwrite(file.descriptor, memoryview(data)[written:], position + written)
+            with file.writing:
+                written = os.pwrite(file.descriptor, data, position)
+                while written < len(data):  # a signal, a disk that fills up, or over 2 GiB at once
+                    written += os.pwrite(file.descriptor, memoryview(data)[written:], position + written)
         except OSError as error:
             raise file_fault(error, self._shown(key), "writing") from error
         self._unsynced.add(key)
@@ -247,7 +249,7 @@ class Storage:
             return None
         except OSError as error:
             raise file_fault(error, self._shown(key), "looking") from error
-        return Stamp(status.st_size, status.st_mtime_ns)
+        return Stamp(status.st_size, status.st_mtime_ns, key == _PARTS)
 
     # -- making, cutting, syncing, closing ------------------------------------------------------------
 

@@ -26,7 +26,8 @@ from shoal.engine.torrent import Report, Torrent, report_nothing
 from shoal.errors import ExistsError, ShoalError
 from shoal.formats.metainfo import Metainfo
 from shoal.net.link import RECEIVE_BUFFER
-from shoal.net.sockets import Address, listen, peer_address
+from shoal.net.listening import listen
+from shoal.net.sockets import Address, peer_address
 from shoal.protocol.peer.peer_id import make_peer_id
 from shoal.swarm.known_peers import Source
 

@@ -68,7 +68,11 @@ class Neighbour:
             if self.peer is None:
                 self._on_opening(view)
             else:
-                self._on_messages(self.connection.receive_data(view))
+                owed = self.peer.owed_count
+                messages = self.connection.receive_data(view)
+                if self.peer.owed_count != owed and self.torrent is not None:
+                    self.torrent.swarm.on_blocks(self.peer, owed - self.peer.owed_count, self._now)
+                self._on_messages(messages)
         except (PeerError, FormatError) as error:
             self.close(error.message, is_fault=True)
 
@@ -106,6 +110,8 @@ class Neighbour:
             name=client_name(handshake.peer_id),
             wake=self._wake,
         )
+        self._receive_block = torrent.swarm.desk.receive_block
+        self._store = torrent.incoming.store
         torrent.join(self, self.peer)
         if self.connection.has_extended:
             self._say_extended(torrent)
@@ -125,12 +131,10 @@ class Neighbour:
     # Messages
 
     def _on_block(self, piece: int, begin: int, view: memoryview) -> None:
-        torrent, peer = self.torrent, self.peer
-        if torrent is None or peer is None:
-            raise PeerError("a block before the handshake was answered")
-        progress = torrent.swarm.on_block(peer, piece, begin, len(view), self._now)
+        assert self.peer is not None, "the connection is opened after the peer has joined"
+        progress = self._receive_block(self.peer, piece, begin, len(view))
         if progress is not None:
-            torrent.incoming.store(progress, begin, view)
+            self._store(progress, begin, view)
 
     def _on_messages(self, messages: list[m.Message]) -> None:
         torrent, peer = self.torrent, self.peer

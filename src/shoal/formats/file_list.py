@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from shoal.errors import FormatError
-from shoal.formats.bencode import Value
+from shoal.formats.bencode import MAX_ITEMS, Value
 from shoal.formats.fields import Fields
 from shoal.formats.merkle import HASH_LENGTH
 from shoal.formats.safe_names import MAX_DEPTH, safe_path, unique_paths
 
 MAX_TOTAL_SIZE = 2**63 - 1  # as far as file offsets reach
+
+MAX_PATH_ELEMENTS = MAX_ITEMS  # as many as a v1 list could hold, where each is written out
 
 RawPath = tuple[bytes, ...]
 
@@ -75,7 +77,8 @@ def parse_v1_files(info: Fields, name: bytes) -> list[Entry]:
 
 def parse_v2_files(info: Fields) -> list[Entry]:
     """`file tree`, walked in its order without recursion."""
-    entries = []
+    entries: list[Entry] = []
+    element_count = 0
     open_folders: list[tuple[RawPath, Iterator[tuple[bytes, Value]]]] = [
         ((), iter(info.dict_of("file tree").items()))
     ]
@@ -90,6 +93,9 @@ def parse_v2_files(info: Fields) -> list[Entry]:
             raise _refused(path, "not a dictionary with a name")
         if len(path) > MAX_DEPTH:
             raise _refused(path[:1], f"more than {MAX_DEPTH} folders deep")
+        element_count += len(path)
+        if element_count > MAX_PATH_ELEMENTS:
+            raise FormatError(f"info.file tree: more than {MAX_PATH_ELEMENTS} names in all paths together")
         if b"" not in node:
             open_folders.append((path, iter(node.items())))
         elif len(node) > 1:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from shoal.errors import FormatError
 
@@ -21,6 +21,7 @@ Path = tuple[str, ...]
 
 MAX_NAME_LENGTH = 240  # of the 255 bytes that file systems allow; the rest is for a number or a suffix
 MAX_DEPTH = 100  # elements; what libtorrent allows, and more than anybody makes by hand
+MAX_FOLDERS = 200_000  # a few bytes in a torrent can make a hundred of them, each kept as its whole path
 MAX_SAME_NAME = 100  # files that differ only by our number; more are an attack or a mistake
 
 IS_WINDOWS = sys.platform == "win32"
@@ -61,7 +62,7 @@ def unique_paths(paths: Iterable[Path], *, ignore_case: bool = True) -> list[Pat
     """The paths, later ones renamed (`a.txt` -> `a.1.txt`) where they would meet a file or a folder."""
     paths = list(paths)
     fold = _without_case if ignore_case else "/".join
-    taken = {fold(folder) for folder in _folders(paths)}
+    taken = _folders(paths, fold)
     next_number: dict[str, int] = {}
     for place, path in enumerate(paths):
         key = fold(path)
@@ -84,9 +85,18 @@ def _numbered(path: Path, number: int) -> Path:
     return (*path[:-1], name)
 
 
-def _folders(paths: Iterable[Path]) -> set[Path]:
-    direct = {path[:-1] for path in paths}
-    return {folder[:depth] for folder in direct for depth in range(1, len(folder) + 1)}
+def _folders(paths: Iterable[Path], fold: Callable[[Path], str]) -> set[str]:
+    """All folders that the files lie in, directly or not."""
+    found: set[str] = set()
+    for folder in {path[:-1] for path in paths}:
+        for depth in range(len(folder), 0, -1):
+            key = fold(folder[:depth])
+            if key in found:
+                break  # and so are those above it
+            found.add(key)
+        if len(found) > MAX_FOLDERS:
+            raise FormatError(f"more than {MAX_FOLDERS} folders")
+    return found
 
 
 def _without_case(path: Path) -> str:

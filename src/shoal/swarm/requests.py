@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterable, Mapping
 
 from shoal.errors import PeerError
-from shoal.formats.bitfield import iter_bits
+from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer.messages import Cancel, Request, Requests
 from shoal.swarm.availability import Availability
@@ -50,6 +50,8 @@ class RequestDesk:
         self._blame = blame
         self._rng = rng
         self._most_in_flight = most_in_flight  # pieces; what the buffers hold
+        has_even_pieces = pieces.layout.piece_length % BLOCK_LENGTH == 0
+        self._first_uneven = pieces.count - 1 if has_even_pieces else 0  # from here on blocks may be short
         self._open: dict[int, PieceProgress] = {}  # begun pieces with blocks that nobody was asked for
         self._doubled: dict[int, int] = {}  # piece -> blocks asked of two peers
         self.is_held = False  # the disk is behind: nothing more is asked for
@@ -75,7 +77,7 @@ class RequestDesk:
                 peer.asked_since = now
             for piece, blocks in runs:
                 self._owe(peer, piece, blocks)
-            peer.say(Requests(tuple(_requests_of(self._pieces.layout, runs))))
+            peer.say(Requests(_requests_of(self._pieces.layout, runs)))
 
     def _adapt_depth(self, peer: Peer, now: float) -> None:
         elapsed = now - peer.refilled_at
@@ -218,27 +220,26 @@ class RequestDesk:
 
     # Receiving
 
-    def receive_block(
-        self, peer: Peer, piece: int, begin: int, length: int, now: float
-    ) -> PieceProgress | None:
-        """Mark one block; the piece's progress if its bytes are wanted, None if they came too late or unasked."""
+    def receive_block(self, peer: Peer, piece: int, begin: int, length: int) -> PieceProgress | None:
+        """Mark one block; the piece's progress if its bytes are wanted, None if they came too late or unasked.
+
+        Runs 65,536 times a GiB. `on_received` is told afterwards how many one wake-up brought.
+        """
         block, misfit = divmod(begin, BLOCK_LENGTH)
         bit = 1 << block
         owed = peer.owed.get(piece, 0)
         if not owed & bit:
             peer.wasted += length
             return None
-        if misfit or length != self._pieces.layout.block_size(piece, block):
+        if (misfit or length != BLOCK_LENGTH or piece >= self._first_uneven) and (
+            misfit or length != self._pieces.layout.block_size(piece, block)
+        ):
             raise PeerError(f"block {block} of piece {piece} came with {length} bytes at {begin}")
         if owed == bit:
             del peer.owed[piece]
         else:
             peer.owed[piece] = owed ^ bit
         peer.owed_count -= 1
-        peer.last_block_at = now
-        peer.received_since_refill += 1
-        if peer.is_snubbed:
-            self._welcome_back(peer)
         progress = self._pieces.in_flight.get(piece)
         if progress is None or progress.received & bit:
             peer.wasted += length
@@ -251,6 +252,14 @@ class RequestDesk:
         if self._doubled and self._doubled.get(piece, 0) & bit:
             self._cancel_elsewhere(peer, piece, block)
         return progress
+
+    def on_received(self, peer: Peer, count: int, now: float) -> None:
+        """So many blocks that `peer` owed us came just now."""
+        peer.received.add(count * BLOCK_LENGTH, now)
+        peer.last_block_at = now
+        peer.received_since_refill += count
+        if peer.is_snubbed:
+            self._welcome_back(peer)
 
     def _cancel_elsewhere(self, sender: Peer, piece: int, block: int) -> None:
         bit = 1 << block
@@ -346,16 +355,23 @@ def _request_of(layout: Layout, piece: int, block: int) -> Request:
     return piece, block * BLOCK_LENGTH, layout.block_size(piece, block)
 
 
-def _requests_of(layout: Layout, runs: Iterable[tuple[int, int]]) -> Iterable[Request]:
+def _requests_of(layout: Layout, runs: Iterable[tuple[int, int]]) -> tuple[Request, ...]:
+    requests: list[Request] = []
     for piece, blocks in runs:
-        for block in iter_bits(blocks):
-            yield _request_of(layout, piece, block)
+        requests += [(piece, block * BLOCK_LENGTH, BLOCK_LENGTH) for block in iter_bits(blocks)]
+        last = layout.block_count(piece) - 1
+        if blocks >> last & 1:
+            requests[-1] = _request_of(layout, piece, last)
+    return tuple(requests)
 
 
 def _first_blocks(blocks: int, count: int) -> int:
     """The lowest `count` members of a set."""
     if blocks.bit_count() <= count:
         return blocks
+    run = all_bits(count) * (blocks & -blocks)
+    if blocks & run == run:  # they stand side by side, as most do
+        return run
     chosen = 0
     for _ in range(count):
         lowest = blocks & -blocks

@@ -136,10 +136,13 @@ class Swarm:
             self.desk.release_all(peer)
             self.refill_all(now)
 
-    def on_block(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> PieceProgress | None:
+    def on_block(self, peer: Peer, piece: int, begin: int, length: int) -> PieceProgress | None:
         """A block came: its piece's progress if the bytes are wanted, else None."""
-        peer.received.add(length, now)
-        return self.desk.receive_block(peer, piece, begin, length, now)
+        return self.desk.receive_block(peer, piece, begin, length)
+
+    def on_blocks(self, peer: Peer, count: int, now: float) -> None:
+        """The blocks that came together (`on_block` had each) were `count` of those that the peer owed us."""
+        self.desk.on_received(peer, count, now)
 
     # What became of pieces
 
