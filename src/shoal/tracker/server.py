@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from shoal.net.addresses import primary_address, url_host
+from shoal.net.addresses import is_wildcard, primary_address, url_host
 from shoal.net.listening import listen
 from shoal.protocol.tracker.answers import encode_announce_response, encode_failure, encode_scrape_response
 from shoal.protocol.tracker.messages import AnnounceRequest, TrackerFailure
