@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shoal.cli.log import EventLog
 from shoal.cli.progress import Progress
@@ -24,6 +24,8 @@ from shoal.errors import UnfinishedError
 from shoal.formats.metainfo import Metainfo
 from shoal.net.addresses import is_wildcard, primary_address
 from shoal.net.sockets import format_address
+
+Result = TypeVar("Result")
 
 REMARKS = {  # events that people are told of, with the words for it
     "banned": "dropped {peer} ({client}): {reason}",
@@ -124,6 +126,20 @@ async def open_torrent(
     for path in torrent.too_long:
         voice.remark(f"{path}: longer than in the torrent; the rest is left as it is")
     return torrent
+
+
+async def unless_stopped(work: Awaitable[Result], stop: asyncio.Event, doing: str) -> Result:
+    """What `work` comes to; `UnfinishedError` as soon as a stop is asked for."""
+    working, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise UnfinishedError(f"stopped while {doing}")
+        return working.result()
+    finally:
+        working.cancel()
+        stopped.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)
 
 
 def snapshot(torrent: Torrent) -> Snapshot:

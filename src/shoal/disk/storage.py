@@ -272,18 +272,21 @@ class Storage:
                 raise file_fault(error, self._shown(file_index), "shortening") from error
             self._unsynced.add(file_index)
 
-    def sync(self) -> None:
+    def sync(self) -> bool:
         """Make durable everything whose `write` returned before this call, and the names of new files.
 
-        After an error the same files are synced again by the next call.
+        Tells whether anything was written since the last call. After an error the same files are synced again
+        by the next call.
         """
         with self._sync_lock:
-            for key in list(self._unsynced):
+            written = list(self._unsynced)
+            for key in written:
                 self._unsynced.discard(key)  # before fsync: a write during it needs the next one
                 self._sync_file(key)
             for folder in list(self._unsynced_folders):
                 self._unsynced_folders.discard(folder)
                 self._sync_folder(folder)
+            return bool(written)
 
     def close(self) -> None:
         """Let go of all files. Syncs nothing."""

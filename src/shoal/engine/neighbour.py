@@ -23,6 +23,7 @@ from shoal.protocol.peer.handshake import Handshake, encode_handshake
 from shoal.protocol.peer.peer_id import client_name
 from shoal.swarm.peer import Peer
 from shoal.swarm.uploads import REQUEST_QUEUE
+from shoal.units import MIB
 
 if TYPE_CHECKING:
     from shoal.engine.engine import Engine
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 HANDSHAKE_TIMEOUT = 10.0  # seconds from the connection to the end of its handshake
 SILENCE_TIMEOUT = 150.0  # seconds without a byte; BEP 3 peers say something every two minutes
 KEEP_ALIVE_AFTER = 100.0  # seconds without a byte from us
+MOST_UNREAD = 8 * MIB  # waiting for a peer to read: a million `have`, or the answers to a flood of requests
 
 
 class Neighbour:
@@ -97,9 +99,10 @@ class Neighbour:
         self.peer_id = handshake.peer_id
         if not self.is_outgoing:
             self.torrent = torrent
-        torrent.admit(self)  # raises PeerError for ourselves, for doubles, and when all places are taken
         if not self.is_outgoing:
-            self._shake_hands(torrent)
+            self._shake_hands(torrent)  # even if we refuse below: who dialled itself, or twice, sees it now
+        torrent.admit(self)  # raises PeerError for ourselves, for doubles, and when all places are taken
+        self.engine.on_introduced(self)
         self.peer = Peer(
             self.address,
             self._now,
@@ -171,7 +174,9 @@ class Neighbour:
             outbox, peer.outbox = peer.outbox, []
             self.link.queue(b"".join([m.encode_message(message) for message in outbox]))
         self.spoke_at = self._now
-        if peer.close_reason:
+        if self.link.pending > MOST_UNREAD:
+            self.close("does not read what it makes us say", is_fault=True)
+        elif peer.close_reason:
             self.close(peer.close_reason, is_fault=False)
         else:
             self.link.flush()
