@@ -3,7 +3,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -139,18 +138,15 @@ def test_our_answer_tells_the_asker_its_address() -> None:
 # -- conformance data --------------------------------------------------------------------------------
 
 
-def vectors() -> list[dict[str, Any]]:
-    beside = Path(__file__).parents[2].parent / "shared" / "corpora"
-    path = Path(os.environ.get("SHOAL_CORPORA", beside)) / "vectors" / "tracker.json"
-    if not path.exists():
-        pytest.skip("no conformance data (SHOAL_CORPORA)")
+def vectors(corpora: Path) -> list[dict[str, Any]]:
+    path = corpora / "vectors" / "tracker.json"
     cases: list[dict[str, Any]] = json.loads(path.read_text())["cases"]
     return cases
 
 
 @pytest.mark.corpora
-def test_answers_seen_elsewhere_are_read_as_they_are_elsewhere() -> None:
-    cases = [case for case in vectors() if case.get("kind") != "peer dict"]
+def test_answers_seen_elsewhere_are_read_as_they_are_elsewhere(corpora: Path) -> None:
+    cases = [case for case in vectors(corpora) if case.get("kind") != "peer dict"]
     assert cases
     for case in cases:
         check_answer(case, bytes.fromhex(case["hex"]))
@@ -176,8 +172,8 @@ def check_answer(case: dict[str, Any], data: bytes) -> None:
 
 
 @pytest.mark.corpora
-def test_peer_dictionaries_seen_elsewhere_are_read_as_they_are_elsewhere() -> None:
-    cases = [case for case in vectors() if case.get("kind") == "peer dict"]
+def test_peer_dictionaries_seen_elsewhere_are_read_as_they_are_elsewhere(corpora: Path) -> None:
+    cases = [case for case in vectors(corpora) if case.get("kind") == "peer dict"]
     assert cases
     for case in cases:
         entry = decode(bytes.fromhex(case["hex"]), allow_unsorted=True)

@@ -1,8 +1,8 @@
 """Carry out one torrent's announces: ask when the schedule says so, and tell it what came of it.
 
 All decisions are `swarm/tiers.py`'s; the bytes are `protocol/tracker`'s. Peers that are found go to
-`on_peers` as (host, port); what a person should read (a refusal, a warning, a tracker that cannot be asked) goes
-to `on_message`, the same text of the same tracker only once in a row.
+`on_peers` as (host, port); what a person should read (a refusal, a warning, a tracker that cannot be asked)
+goes to `on_message`, the same text of the same tracker only once in a row.
 
 IPv4 and IPv6: the announce is made once, over whichever libcurl connects by first. Trackers that keep to
 BEP 7 tell peers of both families to both, and a bound announcer has one address only.

@@ -13,7 +13,6 @@ reached from outside, let them announce to its outer address.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from shoal.protocol.tracker.messages import (
@@ -38,7 +37,7 @@ class Policy:
     """How one tracker wants it. Times in seconds."""
 
     interval: float = DEFAULT_INTERVAL
-    only: Collection[bytes] | None = None  # info hashes that are served; None: all
+    only: set[bytes] | None = None  # info hashes that are served, more may be added at any time; None: all
 
     @property
     def min_interval(self) -> float:

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from shoal.net.addresses import is_wildcard, listening_sockets, primary_address, url_host
+from shoal.net.addresses import is_wildcard, primary_address, url_host
+from shoal.net.sockets import check_bind_address, listen
 from shoal.protocol.tracker.answers import encode_announce_response, encode_failure, encode_scrape_response
 from shoal.protocol.tracker.messages import AnnounceRequest, TrackerFailure
 from shoal.protocol.tracker.query import QueryError, parse_announce_query, parse_scrape_query
@@ -65,13 +66,14 @@ class Tracker:
     async def serve(self, bind: str | None = None, port: int = DEFAULT_PORT) -> AsyncIterator[str]:
         """Listen while the context lasts; gives the base URL, such as `http://192.0.2.7:6969`.
 
-        For a wildcard `bind` it has the address by which others most likely reach this machine. Raises
-        `NetworkError` when the port is busy.
+        `bind` None means all interfaces; the URL then has the address at which others most likely reach this
+        machine. Raises `NetworkError` when the port is busy, `UsageError` when `bind` is no address.
         """
         loop = asyncio.get_running_loop()
-        sockets = listening_sockets(bind, port)
+        address = None if bind is None or is_wildcard(bind) else check_bind_address(bind)
+        sockets = listen(address, port)
         real_port = sockets[0].getsockname()[1]
-        host = primary_address() if is_wildcard(bind) else str(bind)
+        host = address or primary_address()
         servers = [await loop.create_server(self._door, sock=listener) for listener in sockets]
         housekeeping = _Repeating(loop, HOUSEKEEPING_SECONDS, self.keep_house)
         try:
