@@ -126,6 +126,9 @@ class Torrent:
     def learn_listen_port(self, neighbour: Neighbour, port: int) -> None:
         """A peer that dialled us says where it can be dialled."""
         neighbour.listens_at = (neighbour.address[0], port)
+        self.report(
+            "listens", peer=format_address(neighbour.address), address=format_address(neighbour.listens_at)
+        )
         self.dialling.on_listen_port(neighbour)
 
     def wake(self, neighbour: Neighbour) -> None:
