@@ -129,6 +129,7 @@ class Torrent:
         if self.dialling.known.is_banned(listens_at):
             raise PeerError("this address is banned")
         neighbour.listens_at = listens_at
+        self.report("listens", peer=format_address(neighbour.address), address=format_address(listens_at))
         self.dialling.on_listen_port(neighbour)
 
     def wake(self, neighbour: Neighbour) -> None:
