@@ -21,7 +21,7 @@ from shoal.units import format_duration, format_rate, format_size
 
 # For each machine in order; told apart by most colour-blind people, on dark and on light ground.
 COLOURS = ("#4c8dff", "#f0a020", "#14b88a", "#e8599b", "#9d6bff")
-LETTERS = ("A", "B", "1", "2", "3")
+FIRST_LETTER = ord("A")
 GROUND = "#404040"  # where a piece is missing
 NOTHING = "·"
 
@@ -52,7 +52,9 @@ class Strip:
 
 
 def strip_letters(givers: Sequence[int | None], width: int) -> str:
-    return "".join(NOTHING if giver is None else LETTERS[giver] for giver in sampled(givers, width))
+    return "".join(
+        NOTHING if giver is None else chr(FIRST_LETTER + giver) for giver in sampled(givers, width)
+    )
 
 
 def strip_segments(givers: Sequence[int | None], width: int) -> list[Segment]:
@@ -64,8 +66,8 @@ def strip_segments(givers: Sequence[int | None], width: int) -> list[Segment]:
 
 
 def name_of(story: Story, machine: int) -> Text:
-    """A machine's name beside its colour or letter."""
-    return Text.assemble((f"{LETTERS[machine]} ", f"bold {COLOURS[machine]}"), story.machines[machine].name)
+    """A machine's name in its colour; its last letter is the one that strips have without colours."""
+    return Text(story.machines[machine].name, style=f"bold {COLOURS[machine]}")
 
 
 def live(story: Story | None, headline: str, now: float) -> RenderableType:
@@ -75,7 +77,7 @@ def live(story: Story | None, headline: str, now: float) -> RenderableType:
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
-    grid.add_column(width=10)
+    grid.add_column()
     for _ in range(3):
         grid.add_column(no_wrap=True, justify="right")
     for machine, (down, up) in enumerate(story.rates(now)):
@@ -83,7 +85,7 @@ def live(story: Story | None, headline: str, now: float) -> RenderableType:
         grid.add_row(
             name_of(story, machine),
             Strip(story.piece_givers(machine)),
-            ProgressBar(completed=100 * share, width=10),
+            ProgressBar(completed=100 * share, width=10, complete_style=COLOURS[machine]),
             f"{100 * share:.0f} %",
             Text(f"↓ {format_rate(down)}" if down else "", style="cyan"),
             Text(f"↑ {format_rate(up)}" if up else "", style="magenta"),
@@ -92,7 +94,7 @@ def live(story: Story | None, headline: str, now: float) -> RenderableType:
 
 
 def plain_line(story: Story, now: float) -> str:
-    """`"leecher 1 37 %  leecher 2 41 %  leecher 3 40 %  together 310 MiB/s"`."""
+    """`"leecher C 37 %  leecher D 41 %  together 310 MiB/s"`."""
     parts = [
         f"{machine.name} {100 * story.share_had(index):.0f} %" for index, machine in enumerate(story.machines)
     ]
@@ -102,7 +104,8 @@ def plain_line(story: Story, now: float) -> str:
 def final(story: Story, leechers: Sequence[int], size: int, seconds: float) -> RenderableType:
     """Who has what from whom, piece by piece and in bytes, and what it comes to."""
     result = summary(story, leechers, size, seconds)
-    return Group(pieces_table(story), "", matrix_table(story, leechers), "", Text(result))
+    caption = Text("the pieces of each machine, from first to last, as who gave them", style="dim")
+    return Group(caption, pieces_table(story), "", matrix_table(story, leechers), "", Text(result))
 
 
 def pieces_table(story: Story) -> Table:
