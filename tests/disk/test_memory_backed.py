@@ -31,9 +31,8 @@ def test_a_file_in_memory_is_known_as_one(memory_folder: Path) -> None:
         assert is_in_memory(file.fileno())
 
 
-def test_what_is_no_file_system_in_memory_is_not(tmp_path: Path) -> None:
-    with open(os.devnull, "rb") as device:
-        # devtmpfs is not one of those either: its files are devices, which wait as they please
+def test_a_device_is_not_a_file_in_memory() -> None:
+    with Path(os.devnull).open("rb") as device:
         assert is_in_memory(device.fileno()) is False
 
 
