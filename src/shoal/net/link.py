@@ -119,8 +119,11 @@ class PeerLink:
         while budget > 0:
             if self.pending < LOW_WATER:
                 self._owner.on_room(LOW_WATER)
-            if self._is_closed or not self._out:
-                break
+            if self._is_closed:
+                return
+            if not self._out:
+                self._stop_writing()
+                return
             try:
                 count = self._sock.sendmsg(self._out[:MOST_BUFFERS])
             except (BlockingIOError, InterruptedError):
@@ -132,9 +135,10 @@ class PeerLink:
             self.sent += count
             budget -= count
             self._drop_sent(count)
-        if self._out:
-            self._wait_for_room()
-        elif self._is_writing:
+        self._wait_for_room()  # even with nothing queued: the owner may have more, and is asked at the next turn
+
+    def _stop_writing(self) -> None:
+        if self._is_writing:
             self._is_writing = False
             self._loop.remove_writer(self._fd)
 
