@@ -151,8 +151,7 @@ class RequestDesk:
 
     def give_up(self, piece: int) -> None:
         """Forget a piece in flight; what peers owe of it is forgotten too."""
-        self._cancel_piece(piece)
-        self._open.pop(piece, None)
+        self.finish(piece)
         self._pieces.give_up(piece)
         self.given_up.append(piece)
 
@@ -352,10 +351,8 @@ class RequestDesk:
             self._doubled.pop(piece, None)
 
     def finish(self, piece: int) -> None:
-        """The piece is whole and its hash is right: what is still owed of it is not wanted."""
-        self._cancel_piece(piece)
-
-    def _cancel_piece(self, piece: int) -> None:
+        """The piece is not in flight any more: what is still owed of it is not wanted."""
+        self._open.pop(piece, None)
         self._doubled.pop(piece, None)
         for peer in self._peers.values():
             blocks = peer.owed.pop(piece, 0)
