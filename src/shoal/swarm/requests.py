@@ -71,7 +71,7 @@ class RequestDesk:
         if peer.owed_count * 2 > peer.depth:
             return
         adapt_depth(peer, now)
-        room = peer.depth - peer.owed_count
+        room = min(peer.depth, peer.request_limit) - peer.owed_count
         if room <= 0:
             return
         runs = self._choose(peer, room)
