@@ -19,6 +19,7 @@ PIPELINE_ROUND_TRIPS = (
     4  # and so many of them: half must last for one, and it must grow while the depth is the limit
 )
 LONGEST_ROUND_TRIP = 2.0  # seconds; more is a queue in the way and not distance
+ROUND_TRIP_OF_STRANGERS = 0.1  # seconds; across a continent
 RATE_OF_STRANGERS = 512 * KIB  # bytes a second that a peer which has sent nothing yet is trusted to have
 
 MOVE_ADVANTAGE = 3.0  # so many times as long a block must seem to take before it is asked of another
@@ -34,7 +35,7 @@ def adapt_depth(peer: Peer, now: float) -> None:
     if not peer.depth:
         peer.depth = min(FIRST_DEPTH, peer.request_limit)
     elif elapsed > 0 and peer.received_since_refill:
-        seconds = PIPELINE_SECONDS + PIPELINE_ROUND_TRIPS * (peer.round_trip or 0.0)
+        seconds = PIPELINE_SECONDS + PIPELINE_ROUND_TRIPS * round_trip(peer)
         useful = int(peer.received_since_refill / elapsed * seconds)
         grown = min(useful, peer.depth * 2)
         peer.depth = min(max(grown, peer.depth * 3 // 4, LEAST_DEPTH), MOST_DEPTH, peer.request_limit)
@@ -46,6 +47,10 @@ def note_round_trip(peer: Peer, now: float) -> None:
     """The first answer after a time when it owed nothing: nothing stood in the way of it."""
     seconds = min(now - peer.asked_since, LONGEST_ROUND_TRIP)
     peer.round_trip = seconds if peer.round_trip is None else min(seconds, peer.round_trip)
+
+
+def round_trip(peer: Peer) -> float:
+    return ROUND_TRIP_OF_STRANGERS if peer.round_trip is None else peer.round_trip
 
 
 def note_refusal(peer: Peer, now: float) -> None:
@@ -82,6 +87,6 @@ def count_to_move(debtor: Peer, taker: Peer) -> int:
     The debtor also needs time to hear that the block is not wanted any more.
     """
     late, soon = seconds_a_block(debtor), MOVE_ADVANTAGE * seconds_a_block(taker)
-    spare = late * debtor.owed_count - (debtor.round_trip or 0.0)
-    spare -= soon * taker.owed_count + MOVE_ADVANTAGE * (taker.round_trip or 0.0)
+    spare = late * debtor.owed_count - round_trip(debtor)
+    spare -= soon * taker.owed_count + MOVE_ADVANTAGE * round_trip(taker)
     return max(int(spare / (late + soon)), 0)

@@ -73,7 +73,7 @@ class RequestDesk:
         if peer.owed_count * 2 > peer.depth:
             return
         adapt_depth(peer, now)
-        room = peer.depth - peer.owed_count
+        room = min(peer.depth, peer.request_limit) - peer.owed_count
         if room <= 0:
             return
         runs = self._choose(peer, room)
@@ -153,8 +153,7 @@ class RequestDesk:
 
     def give_up(self, piece: int) -> None:
         """Forget a piece in flight; what peers owe of it is forgotten too."""
-        self._cancel_piece(piece)
-        self._open.pop(piece, None)
+        self.finish(piece)
         self._pieces.give_up(piece)
         self.given_up.append(piece)
 
@@ -361,10 +360,8 @@ class RequestDesk:
             self._doubled.pop(piece, None)
 
     def finish(self, piece: int) -> None:
-        """The piece is whole and its hash is right: what is still owed of it is not wanted."""
-        self._cancel_piece(piece)
-
-    def _cancel_piece(self, piece: int) -> None:
+        """The piece is not in flight any more: what is still owed of it is not wanted."""
+        self._open.pop(piece, None)
         self._doubled.pop(piece, None)
         for peer in self._peers.values():
             blocks = peer.owed.pop(piece, 0)
