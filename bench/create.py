@@ -1,7 +1,7 @@
 """`shoal create` against the programs that make torrents: whole processes, one file in memory, 1 MiB pieces.
 
-`./dev bench create [--size SIZE] [--rounds N]`. What the contenders made is compared too: a fast wrong answer
-is no answer.
+`./dev bench create [--size SIZE] [--rounds N] [--only TEXT]...`. What the contenders made is compared too: a fast
+wrong answer is no answer.
 """
 
 from __future__ import annotations
@@ -52,17 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dev bench create", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--size", type=parse_size, default=parse_size("1GiB"), help="of the payload (1GiB)")
     parser.add_argument("--rounds", type=int, default=5, help="that count, after one that does not (5)")
+    parser.add_argument(
+        "--only", action="append", metavar="TEXT", help="those whose names hold a TEXT, like v1"
+    )
     chosen = parser.parse_args(argv)
     print(f"{machine()}; shoal {__version__}; {size_in_words(chosen.size)} in pieces of 1 MiB")
     with memory_folder() as folder:
-        measure(Path(folder), chosen.size, chosen.rounds)
+        measure(Path(folder), chosen.size, chosen.rounds, chosen.only or [""])
     return 0
 
 
-def measure(folder: Path, size: int, rounds: int) -> None:
+def measure(folder: Path, size: int, rounds: int, only: Sequence[str]) -> None:
     payload = folder / "payload.bin"
     make_payload(payload, size)
-    commands = dict(_others()) | _ours()
+    everyone = _others() | _ours()
+    commands = {name: make for name, make in everyone.items() if any(text in name for text in only)}
     contenders = [
         Contender(name, partial(_create, make, payload, _torrent(folder, name)), _rival(name))
         for name, make in commands.items()
@@ -80,19 +84,19 @@ def _ours() -> dict[str, MakeCommand]:
     return {"shoal v1": make("v1"), "shoal hybrid": make("hybrid")}
 
 
-def _others() -> list[tuple[str, MakeCommand]]:
+def _others() -> dict[str, MakeCommand]:
     """Those that are installed; the absent are said."""
-    found: list[tuple[str, MakeCommand]] = []
+    found: dict[str, MakeCommand] = {}
     if is_there("mktorrent"):
         print(first_line_of(["mktorrent", "-h"]))
-        found.append(("mktorrent -t2", _mktorrent))
+        found["mktorrent v1"] = _mktorrent
     if is_there("transmission-create"):
         print(first_line_of(["transmission-create", "--version"]))
-        found.append(("transmission-create", _transmission))
+        found["transmission-create v1"] = _transmission
     libtorrent = first_line_of([sys.executable, "-c", "import libtorrent; print(libtorrent.__version__)"])
     if libtorrent[0].isdigit():
         print(f"libtorrent {libtorrent}")
-        found += [("libtorrent v1", _libtorrent("v1")), ("libtorrent hybrid", _libtorrent("hybrid"))]
+        found |= {f"libtorrent {kind}": _libtorrent(kind) for kind in ("v1", "hybrid")}
     else:
         print("absent: libtorrent (pip install libtorrent)")
     return found
@@ -112,7 +116,7 @@ def _libtorrent(kind: str) -> MakeCommand:
 
 
 def _rival(name: str) -> str:
-    return {"shoal v1": "mktorrent -t2", "shoal hybrid": "libtorrent hybrid"}.get(name, "")
+    return {"shoal v1": "mktorrent v1", "shoal hybrid": "libtorrent hybrid"}.get(name, "")
 
 
 def _torrent(folder: Path, name: str) -> Path:

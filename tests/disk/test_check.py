@@ -256,3 +256,15 @@ def test_an_unwanted_file_is_never_foreign(tmp_path: Path) -> None:
     storage = Storage(metainfo, tmp_path, wanted_files={0}, parts_path=tmp_path / "parts")
     assert foreign_files(metainfo, storage, None, 0) == []
     storage.close()
+
+
+def test_a_file_that_was_unwanted_when_recorded_is_still_foreign(tmp_path: Path) -> None:
+    metainfo = make_torrent(CONTENTS, PIECE)
+    narrow = Storage(metainfo, tmp_path, wanted_files={0}, parts_path=tmp_path / "parts")
+    narrow.write(0, whole_run(metainfo, CONTENTS)[: 4 * PIECE])
+    remembered = remember(narrow, 0b1111)
+    narrow.close()
+    (tmp_path / "t" / "d").write_bytes(b"precious" * 1000)
+    wide = Storage(metainfo, tmp_path)
+    assert foreign_files(metainfo, wide, remembered, 0b0111) == [file_index(metainfo, "d")]
+    wide.close()

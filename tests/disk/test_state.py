@@ -22,7 +22,7 @@ from shoal.testing.torrents import make_torrent
 
 INFO_HASH = bytes(range(20))
 INT64 = st.integers(0, 2**63 - 1)
-STAMPS = st.lists(st.none() | st.builds(Stamp, INT64, INT64), max_size=20).map(tuple)
+STAMPS = st.lists(st.none() | st.builds(Stamp, INT64, INT64, st.booleans()), max_size=20).map(tuple)
 
 
 @pytest.fixture

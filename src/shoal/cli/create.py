@@ -19,6 +19,7 @@ from shoal.cli.progress import Progress
 from shoal.cli.text import aligned, counted, printable
 from shoal.cli.torrent_files import refuse_existing, write_torrent
 from shoal.disk.hashing import hash_files
+from shoal.disk.parallel import ShouldStop
 from shoal.disk.walk import Payload, find_payload
 from shoal.errors import UnfinishedError, UsageError
 from shoal.formats.layout import BLOCK_LENGTH
@@ -169,7 +170,9 @@ def find_named_payload(path: Path, name: str | None, excludes: Sequence[str]) ->
     return replace(payload, name=name)
 
 
-def make_torrent(payload: Payload, wishes: Wishes, *, quiet: bool = False) -> bytes:
+def make_torrent(
+    payload: Payload, wishes: Wishes, *, quiet: bool = False, should_stop: ShouldStop | None = None
+) -> bytes:
     """Hash the payload on all cores; the bytes of its torrent. Raises `ShoalError`."""
     piece_length = wishes.piece_length or choose_piece_length(payload.total_size)
     files = [(file.names, file.size) for file in payload.files]
@@ -181,6 +184,7 @@ def make_torrent(payload: Payload, wishes: Wishes, *, quiet: bool = False) -> by
             v1=wishes.format != "v2",
             v2=wishes.format != "v1",
             on_progress=progress.advance,
+            should_stop=should_stop,
         )
     if hashes is None:
         raise UnfinishedError(f"{payload.name}: hashing was stopped")

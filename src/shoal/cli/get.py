@@ -7,14 +7,21 @@ import fnmatch
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
 from shoal.cli import options
-from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
+from shoal.cli.session import (
+    NetworkOptions,
+    Voice,
+    make_engine,
+    open_torrent,
+    show_until,
+    unless_stopped,
+)
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.sources import load_source, resolve_peers
 from shoal.cli.text import counted, printable
@@ -109,28 +116,25 @@ def command(
         raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")
     network = NetworkOptions(bind, port, name, log_path, quiet, as_json)
     wishes = Wishes(sources, folder, peers, globs, Seeding(no_seed, seed_ratio, seed_time), overwrite)
-    started_at = time.monotonic()
+    course = Course(folder)
     with Voice(network) as voice:
         try:
-            return run_until_stopped(lambda stop: get(wishes, network, voice, stop, started_at))
+            return run_until_stopped(lambda stop: get(wishes, network, voice, stop, course))
         except ShoalError as error:
             if as_json:
-                voice.json(failure_record(error, wishes, time.monotonic() - started_at))
+                voice.json(course.record(error))
             raise
 
 
 async def get(
-    wishes: Wishes, network: NetworkOptions, voice: Voice, stop: asyncio.Event, started_at: float
+    wishes: Wishes, network: NetworkOptions, voice: Voice, stop: asyncio.Event, course: Course
 ) -> int:
-    metainfos = [await load_source(source, network.bind) for source in wishes.sources]
-    wanted = [select_files(metainfo, wishes.globs) for metainfo in metainfos]
-    if wishes.globs and not any(wanted_files for wanted_files in wanted):
-        raise NotFoundError(f"no file matches {' '.join(wishes.globs)}", hint="shoal inspect lists the files")
-    addresses = await resolve_peers(wishes.peers)
+    chosen = await unless_stopped(choose(wishes, network), stop, "fetching the torrent")
+    addresses = await unless_stopped(resolve_peers(wishes.peers), stop, "looking up the peers")
     async with make_engine(network) as engine:
         voice.serving(engine)
-        torrents = [
-            await open_torrent(
+        for metainfo, wanted_files in chosen:
+            torrent = await open_torrent(
                 engine,
                 metainfo,
                 wishes.folder,
@@ -141,23 +145,51 @@ async def get(
                 overwrite=wishes.overwrite,
                 peers=addresses,
             )
-            for metainfo, wanted_files in zip(metainfos, wanted, strict=True)
-        ]
+            course.torrents.append(torrent)
+        torrents = course.torrents
         await show_until(torrents, network, stop.wait(), wait_all_completed(torrents), seeding=False)
-        is_complete = all(torrent.completed.is_set() for torrent in torrents)
-        seconds = time.monotonic() - started_at
-        if is_complete:
-            tell_complete(torrents, wishes.folder, seconds, network, voice)
+        course.on_fetched(is_complete=all(torrent.completed.is_set() for torrent in torrents))
+        if course.is_complete:
+            tell_complete(torrents, wishes.folder, course.seconds, network, voice)
             await seed_as_asked(torrents, wishes.seeding, network, stop)
     for torrent in torrents:
         if torrent.save_error is not None:
             raise torrent.save_error
     if network.as_json:
-        voice.json(result_record(torrents, wishes.folder, seconds, is_complete))
-    if not is_complete:
+        voice.json(course.record())
+    if not course.is_complete:
         tell_unfinished(torrents, voice)
         return ExitCode.UNFINISHED
     return ExitCode.OK
+
+
+Choice = tuple[Metainfo, list[int] | None]  # a torrent, and the indices of its wanted files; None for all
+
+
+async def choose(wishes: Wishes, network: NetworkOptions) -> list[Choice]:
+    """What is to be fetched, each torrent once, without those of which no file is wanted. Raises `ShoalError`."""
+    loaded = [await load_source(source, network.bind) for source in wishes.sources]
+    metainfos = {metainfo.wire_hash: metainfo for metainfo in loaded}.values()
+    chosen = [(metainfo, select_files(metainfo, wishes.globs)) for metainfo in metainfos]
+    chosen = [choice for choice in chosen if choice[1] is None or choice[1]]
+    if not chosen:
+        raise NotFoundError(f"no file matches {' '.join(wishes.globs)}", hint="shoal inspect lists the files")
+    refuse_collisions(chosen)
+    return chosen
+
+
+def refuse_collisions(chosen: Sequence[Choice]) -> None:
+    """Raise `UsageError` if two torrents would write to one file."""
+    writers: dict[tuple[str, ...], Metainfo] = {}
+    for metainfo, wanted_files in chosen:
+        for index in range(len(metainfo.files)) if wanted_files is None else wanted_files:
+            if not metainfo.files[index].is_padding:
+                path = metainfo.disk_path(index)
+                if writers.setdefault(path, metainfo) is not metainfo:
+                    raise UsageError(
+                        f"two of the torrents have a file {'/'.join(path)}",
+                        hint="get them one at a time, each with a --dir of its own",
+                    )
 
 
 def select_files(metainfo: Metainfo, globs: Sequence[str]) -> list[int] | None:
@@ -239,33 +271,39 @@ def source_records(torrents: Sequence[Torrent]) -> list[dict[str, Any]]:
     return [{"kind": "peer", "address": address, "bytes": size} for address, size in ranked]
 
 
-def result_record(
-    torrents: Sequence[Torrent], folder: Path, seconds: float, is_complete: bool
-) -> dict[str, Any]:
-    """The last line of `--json`."""
-    single = torrents[0] if len(torrents) == 1 else None
-    return {
-        "status": "complete" if is_complete else "unfinished",
-        "path": str(result_path(single, folder) if single else folder),
-        "bytes": sum(torrent.have_bytes for torrent in torrents),
-        "seconds": round(seconds, 3),
-        "sources": source_records(torrents),
-        "verified": "pieces",
-    }
+@dataclass(slots=True)
+class Course:
+    """How far a `get` has come; the last line of `--json` is told from this, however it ended."""
 
+    folder: Path
+    torrents: list[Torrent] = field(default_factory=list)
+    is_complete: bool = False
+    seconds: float = 0.0  # until everything was here, or until the end
+    started_at: float = field(default_factory=time.monotonic)
 
-def failure_record(error: ShoalError, wishes: Wishes, seconds: float) -> dict[str, Any]:
-    status = "unfinished" if error.exit_code == ExitCode.UNFINISHED else "failed"
-    return {
-        "status": status,
-        "path": str(wishes.folder),
-        "bytes": 0,
-        "seconds": round(seconds, 3),
-        "sources": [],
-        "verified": "none",
-        "error": error.message,
-        "exit_code": int(error.exit_code),
-    }
+    def on_fetched(self, *, is_complete: bool) -> None:
+        self.is_complete = is_complete
+        self.seconds = time.monotonic() - self.started_at
+
+    def record(self, error: ShoalError | None = None) -> dict[str, Any]:
+        """The last line of `--json`."""
+        single = self.torrents[0] if len(self.torrents) == 1 else None
+        record = {
+            "status": self._status(error),
+            "path": str(result_path(single, self.folder) if single else self.folder),
+            "bytes": sum(torrent.have_bytes for torrent in self.torrents),
+            "seconds": round(self.seconds or time.monotonic() - self.started_at, 3),
+            "sources": source_records(self.torrents),
+            "verified": "pieces" if self.torrents else "none",
+        }
+        if error is not None:
+            record |= {"error": error.message, "exit_code": int(error.exit_code)}
+        return record
+
+    def _status(self, error: ShoalError | None) -> str:
+        if error is None:
+            return "complete" if self.is_complete else "unfinished"
+        return "unfinished" if error.exit_code == ExitCode.UNFINISHED else "failed"
 
 
 def tell_complete(

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from shoal.cli import options
-from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
+from shoal.cli.session import (
+    NetworkOptions,
+    Voice,
+    make_engine,
+    open_torrent,
+    show_until,
+    unless_stopped,
+)
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.sources import load_source, resolve_peers
 from shoal.engine.torrent import Torrent
@@ -53,8 +61,8 @@ async def seed(
 ) -> int:
     if not await asyncio.to_thread(folder.is_dir):
         raise NotFoundError(f"{folder}: no such folder", hint="--dir names the folder that holds the data")
-    metainfos = [await load_source(source, network.bind) for source in sources]
-    addresses = await resolve_peers(peers)
+    addresses = await unless_stopped(resolve_peers(peers), stop, "looking up the peers")
+    metainfos = await unless_stopped(load_all(sources, network), stop, "fetching the torrent")
     async with make_engine(network) as engine:
         voice.serving(engine)
         running = [
@@ -67,6 +75,12 @@ async def seed(
             _say_what_is_there(torrent, folder, voice)
         await show_until(running, network, stop.wait(), seeding=True)
     return ExitCode.OK
+
+
+async def load_all(sources: Sequence[str], network: NetworkOptions) -> list[Metainfo]:
+    """The torrents named, each once."""
+    loaded = [await load_source(source, network.bind) for source in sources]
+    return list({metainfo.wire_hash: metainfo for metainfo in loaded}.values())
 
 
 def _say_what_is_there(torrent: Torrent, folder: Path, voice: Voice) -> None:

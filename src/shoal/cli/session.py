@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from shoal.cli.log import EventLog
 from shoal.cli.progress import Progress
@@ -23,7 +23,9 @@ from shoal.engine.torrent import Torrent
 from shoal.errors import UnfinishedError
 from shoal.formats.metainfo import Metainfo
 from shoal.net.addresses import is_wildcard, primary_address
-from shoal.net.sockets import check_bind_address, format_address
+from shoal.net.sockets import format_address
+
+Result = TypeVar("Result")
 
 REMARKS = {  # events that people are told of, with the words for it
     "banned": "dropped {peer} ({client}): {reason}",
@@ -91,8 +93,7 @@ def serving_address(engine: Engine) -> str:
 
 
 def make_engine(options: NetworkOptions) -> Engine:
-    bind = check_bind_address(options.bind) if options.bind is not None else None
-    return Engine(bind=None if is_wildcard(bind) else bind, port=options.port)
+    return Engine(bind=None if is_wildcard(options.bind) else options.bind, port=options.port)
 
 
 async def open_torrent(
@@ -125,6 +126,20 @@ async def open_torrent(
     for path in torrent.too_long:
         voice.remark(f"{path}: longer than in the torrent; the rest is left as it is")
     return torrent
+
+
+async def unless_stopped(work: Awaitable[Result], stop: asyncio.Event, doing: str) -> Result:
+    """What `work` comes to; `UnfinishedError` as soon as a stop is asked for."""
+    working, stopped = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise UnfinishedError(f"stopped while {doing}")
+        return working.result()
+    finally:
+        working.cancel()
+        stopped.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)
 
 
 def snapshot(torrent: Torrent) -> Snapshot:

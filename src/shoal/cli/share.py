@@ -21,11 +21,11 @@ from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
 from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
 from shoal.cli.signals import run_until_stopped
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
 from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.net.addresses import is_wildcard, primary_address, url_host
-from shoal.net.sockets import check_bind_address
 from shoal.tracker.decision import Policy
 from shoal.tracker.server import DEFAULT_PORT, Tracker
 
@@ -89,14 +89,17 @@ async def share(
     voice: Voice,
     stop: asyncio.Event,
 ) -> int:
-    bind = None if network.bind is None else check_bind_address(network.bind)
+    bind = network.bind
     host = announce_host or (primary_address() if is_wildcard(bind) else str(bind))
     chosen = payload_paths(paths, each)
     announced: set[bytes] = set()  # info hashes that the tracker inside serves
     async with serve_metainfo(bind, announced) as (inner, port):
         base = f"http://{url_host(host)}:{port}"
         announce = tracker or f"{base}/announce"
-        shared = [await asyncio.to_thread(make_shared, path, announce, network.quiet) for path in chosen]
+        shared = [
+            await asyncio.to_thread(make_shared, path, announce, network.quiet, stop) for path in chosen
+        ]
+        shared = list({one.metainfo.wire_hash: one for one in shared}.values())  # the same file twice is one
         urls = publish(shared, inner, base)
         if tracker is None:
             announced.update(one.metainfo.wire_hash for one in shared)
@@ -115,7 +118,7 @@ async def share(
                 for one in shared
             ]
             voice.serving(engine)
-            tell_command(urls, network)
+            tell_commands(commands_for(shared, urls), network)
             await show_until(torrents, network, stop.wait(), seeding=True)
     return ExitCode.OK
 
@@ -127,30 +130,36 @@ def payload_paths(paths: Sequence[Path], each: bool) -> list[Path]:
         if not path.exists():
             raise NotFoundError(f"{path}: no such file or folder")
         if each and path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.is_file() and file.stat().st_size)
+            inside = sorted(file for file in path.rglob("*") if is_sharable(file))
             if not inside:
                 raise UsageError(f"{path}: holds no file that is not empty")
             chosen += inside
         else:
-            chosen.append(path)
+            chosen.append(path.resolve())  # what a link leads to, under its own name
     return chosen
 
 
-def make_shared(path: Path, announce: str, quiet: bool) -> Shared:
+def is_sharable(file: Path) -> bool:
+    """An ordinary file with something in it; links are left out, as they are of a folder."""
+    return file.is_file() and not file.is_symlink() and file.stat().st_size > 0
+
+
+def make_shared(path: Path, announce: str, quiet: bool, stop: asyncio.Event) -> Shared:
     payload = find_named_payload(path, None, ())
-    data = make_torrent(payload, TorrentWishes(trackers=(announce,)), quiet=quiet)
-    return Shared(path.resolve().parent, data, parse_metainfo(data))
+    wishes = TorrentWishes(trackers=(announce,))
+    data = make_torrent(payload, wishes, quiet=quiet, should_stop=stop.is_set)
+    return Shared(path.resolve().parent, data, parse_metainfo(data, ignore_case=FOLDERS_IGNORE_CASE))
 
 
 def publish(shared: Sequence[Shared], inner: Tracker, base: str) -> list[str]:
     """Put each torrent at a path of its own; the URLs."""
     urls: list[str] = []
     for one in shared:
-        path = f"/{quote(one.metainfo.name, safe='')}.torrent"
+        path = f"/{one.metainfo.name}.torrent"
         if path in inner.routes:  # two files of one name
             path = f"/{one.metainfo.wire_hash.hex()[:8]}{path}"
         inner.routes[path] = (TORRENT_TYPE, one.data)
-        urls.append(base + path)
+        urls.append(base + quote(path))
     return urls
 
 
@@ -173,10 +182,26 @@ async def serve_metainfo(bind: str | None, announced: set[bytes]) -> AsyncIterat
         await serving.__aexit__(None, None, None)
 
 
-def tell_command(urls: Sequence[str], network: NetworkOptions) -> None:
-    """The command for the other machine, alone on its line; printed even with --quiet: it is the result."""
-    line = "shoal get " + " ".join(shlex.quote(url) for url in urls)
+def commands_for(shared: Sequence[Shared], urls: Sequence[str]) -> list[str]:
+    """What to type on the other machine: one command, and one more with a folder of its own for each name again."""
+    batches: list[dict[str, str]] = []  # name -> URL
+    for one, url in zip(shared, urls, strict=True):
+        batch = next((batch for batch in batches if one.metainfo.name not in batch), None)
+        if batch is None:
+            batches.append(batch := {})
+        batch[one.metainfo.name] = url
+    return [
+        " ".join(
+            ["shoal get", *([] if number == 1 else [f"--dir {number}"]), *map(shlex.quote, batch.values())]
+        )
+        for number, batch in enumerate(batches, 1)
+    ]
+
+
+def tell_commands(commands: Sequence[str], network: NetworkOptions) -> None:
+    """Each command alone on its line; printed even with --quiet: they are the result."""
     if network.quiet:
-        click.echo(line)
+        click.echo("\n".join(commands))
     else:
-        click.echo(f"on the other machine:\n\n  {line}\n")
+        lines = "\n".join(f"  {command}" for command in commands)
+        click.echo(f"on the other machine:\n\n{lines}\n")

@@ -7,10 +7,10 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from shoal.cli.text import printable
-from shoal.cli.torrent_files import load_metainfo
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, load_metainfo
 from shoal.errors import FormatError, NetworkError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
+from shoal.protocol.tracker.urls import shown_url
 
 FETCH_TIMEOUT = 60.0  # seconds for a torrent file over HTTP
 
@@ -31,11 +31,12 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
 
     response = await get(source, bind=bind, timeout=FETCH_TIMEOUT, max_bytes=MAX_METAINFO_LENGTH)
     response.raise_for_status()
+    shown = shown_url(source)
     try:
-        return parse_metainfo(response.body, source=source)
+        return parse_metainfo(response.body, source=shown, ignore_case=FOLDERS_IGNORE_CASE)
     except FormatError as error:
         raise FormatError(
-            f"{printable(source)}: not a torrent file: {error.message.removeprefix(f'{source}: ')}",
+            f"{shown}: not a torrent file: {error.message.removeprefix(f'{shown}: ')}",
             hint="SOURCE is a .torrent file, or the http(s) URL of one",
         ) from None
 

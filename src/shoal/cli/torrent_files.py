@@ -6,16 +6,20 @@ Nothing is overwritten unasked, and no half of a file is ever left under the nam
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from shoal.disk.faults import file_fault
 from shoal.errors import ExistsError, FileError, NotFoundError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 
+# Where `A` and `a` are one file, the second of two such names gets another one; elsewhere they are as they are.
+FOLDERS_IGNORE_CASE = sys.platform in ("win32", "darwin")
+
 
 def load_metainfo(path: Path) -> Metainfo:
     """The metainfo in the file at `path`. Raises `NotFoundError`, `FileError`, `MetainfoError`."""
-    return parse_metainfo(read_torrent(path), source=str(path))
+    return parse_metainfo(read_torrent(path), source=str(path), ignore_case=FOLDERS_IGNORE_CASE)
 
 
 def read_torrent(path: Path) -> bytes:

@@ -13,16 +13,17 @@ been written to since. A hole is not data: it is not even read, and counts only 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shoal.disk.faults import MissingDataError
 from shoal.disk.parallel import OnProgress, ShouldStop, Work, work_through
 from shoal.disk.state import Remembered
-from shoal.disk.storage import Presence, Storage
+from shoal.disk.storage import Presence, Stamp, Storage
 from shoal.formats.bitfield import iter_bits
 from shoal.formats.metainfo import Metainfo, is_piece_good
 from shoal.units import MIB
 
+TO_BE_MADE = Stamp(0, 0)  # no file that holds anything looks like this, so nothing is believed of it
 _CHUNK_LENGTH = 1 * MIB  # v1 pieces are read so much at a time, whatever their length
 
 
@@ -78,14 +79,23 @@ def foreign_files(
 ) -> list[int]:
     """Files that are somebody else's: they hold data, share no good piece, and we have no record of them."""
     recorded = remembered.stamps if remembered is not None else ()
+    ours = {index for index, stamp in enumerate(recorded) if stamp is not None and not stamp.is_of_parts}
     return [
         file_index
         for file_index, file in enumerate(metainfo.files)
         if file.size
-        and not (file_index < len(recorded) and recorded[file_index] is not None)
+        and file_index not in ours
         and not good_bits & metainfo.layout.bits_of_files([file_index])
         and storage.holds_data(file_index)
     ]
+
+
+def claimed(storage: Storage, stamps: Sequence[Stamp | None]) -> tuple[Stamp | None, ...]:
+    """What to record while files are being written: those still to be made count as ours already."""
+    return tuple(
+        TO_BE_MADE if stamp is None and storage.is_wanted(file_index) else stamp
+        for file_index, stamp in enumerate(stamps)
+    )
 
 
 def _make_judge(metainfo: Metainfo, storage: Storage) -> Callable[[int], bool]:

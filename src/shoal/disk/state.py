@@ -39,8 +39,8 @@ CREATE TABLE IF NOT EXISTS torrent (
 _SELECT = "SELECT have, stamps, uploaded, downloaded FROM torrent"
 _REPLACE = "INSERT OR REPLACE INTO torrent (id, have, stamps, uploaded, downloaded) VALUES (1, ?, ?, ?, ?)"
 _VERSION = 1  # PRAGMA user_version; another one is set aside like damage
-_STAMP = struct.Struct("<qq")  # size, mtime_ns; size -1 for a file that is not there
-_NO_FILE = (-1, 0)
+_STAMP = struct.Struct("<qq?")  # as `Stamp`; size -1 for a file that is not there
+_NO_FILE = (-1, 0, False)
 _ROOT_DIGITS = 16  # 64 bits of the root's hash: roots of one torrent are few
 
 _DAMAGE = frozenset(
@@ -191,7 +191,7 @@ def _remembered(have: bytes, stamps: bytes, uploaded: int, downloaded: int) -> R
         raise TypeError("a total that is no number")
     return Remembered(
         have_bits=int.from_bytes(have, "little"),
-        stamps=tuple(None if size < 0 else Stamp(size, mtime) for size, mtime in _STAMP.iter_unpack(stamps)),
+        stamps=tuple(None if fields[0] < 0 else Stamp(*fields) for fields in _STAMP.iter_unpack(stamps)),
         uploaded=uploaded,
         downloaded=downloaded,
     )

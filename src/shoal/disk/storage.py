@@ -48,6 +48,7 @@ class Stamp(NamedTuple):
 
     size: int
     mtime_ns: int
+    is_of_parts: bool = False  # the parts file's: what lies under the file's own name is not ours
 
 
 class Presence(enum.Enum):
@@ -140,9 +141,10 @@ class Storage:
         position = offset - self._zero_points[file_index]
         try:
             file = self._open_files.get(key, for_writing=True)
-            written = os.pwrite(file.descriptor, data, position)
-            while written < len(data):  # a signal, a disk that fills up, or over 2 GiB at once
-                written += os.pwrite(file.descriptor, memoryview(data)[written:], position + written)
+            with file.writing:
+                written = os.pwrite(file.descriptor, data, position)
+                while written < len(data):  # a signal, a disk that fills up, or over 2 GiB at once
+                    written += os.pwrite(file.descriptor, memoryview(data)[written:], position + written)
         except OSError as error:
             raise file_fault(error, self._shown(key), "writing") from error
         self._unsynced.add(key)
@@ -247,7 +249,7 @@ class Storage:
             return None
         except OSError as error:
             raise file_fault(error, self._shown(key), "looking") from error
-        return Stamp(status.st_size, status.st_mtime_ns)
+        return Stamp(status.st_size, status.st_mtime_ns, key == _PARTS)
 
     # -- making, cutting, syncing, closing ------------------------------------------------------------
 
@@ -270,18 +272,21 @@ class Storage:
                 raise file_fault(error, self._shown(file_index), "shortening") from error
             self._unsynced.add(file_index)
 
-    def sync(self) -> None:
+    def sync(self) -> bool:
         """Make durable everything whose `write` returned before this call, and the names of new files.
 
-        After an error the same files are synced again by the next call.
+        Tells whether anything was written since the last call. After an error the same files are synced again
+        by the next call.
         """
         with self._sync_lock:
-            for key in list(self._unsynced):
+            written = list(self._unsynced)
+            for key in written:
                 self._unsynced.discard(key)  # before fsync: a write during it needs the next one
                 self._sync_file(key)
             for folder in list(self._unsynced_folders):
                 self._unsynced_folders.discard(folder)
                 self._sync_folder(folder)
+            return bool(written)
 
     def close(self) -> None:
         """Let go of all files. Syncs nothing."""

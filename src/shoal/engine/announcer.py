@@ -24,7 +24,7 @@ from shoal.net.http import HttpResponse, get
 from shoal.protocol.tracker.answers import MAX_ANSWER_LENGTH, parse_announce_response
 from shoal.protocol.tracker.messages import AnnounceRequest, AnnounceResponse, TrackerFailure
 from shoal.protocol.tracker.query import encode_announce_query
-from shoal.protocol.tracker.urls import announce_url, is_http, url_scheme, with_query
+from shoal.protocol.tracker.urls import announce_url, is_http, shown_url, url_scheme, with_query
 from shoal.swarm.tiers import AnnounceAction, AnnounceSchedule
 
 ANNOUNCE_TIMEOUT = 20.0  # a loaded tracker answers late, but a dead one must not hold up its tier
@@ -103,7 +103,7 @@ class Announcer:
     async def run(self) -> None:
         """Announce until `stop` is called, or until cancelled; either gives up what is under way."""
         for url in self._schedule.unsupported:
-            self._say(url, f"{url}: {_why_not_asked(url)}; skipped")
+            self._say(url, f"{shown_url(url)}: {_why_not_asked(url)}; skipped")
         under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as announces:
             while not self._is_stopping:

@@ -49,6 +49,7 @@ class Dialling:
             rng=self._engine.rng,
         )
         self._announcing = self._engine.loop.create_task(self._announcer.run())
+        self._announcing.add_done_callback(self._on_task_over)
 
     def on_completed(self) -> None:
         """Everything wanted has come: trackers are told."""
@@ -75,6 +76,12 @@ class Dialling:
             task = self._engine.loop.create_task(self._dial(address))
             self._dials.add(task)
             task.add_done_callback(self._dials.discard)
+            task.add_done_callback(self._on_task_over)
+
+    def _on_task_over(self, task: asyncio.Task[None]) -> None:
+        """Neither dialling nor announcing ends with an exception, unless there is a bug."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._engine.crash(error)
 
     async def _dial(self, address: Address) -> None:
         try:
@@ -83,7 +90,13 @@ class Dialling:
             self.known.on_failed(address, self._engine.now())
             self._torrent.report("unreachable", peer=format_address(address), reason=error.message)
             return
-        neighbour = Neighbour(self._engine, sock, address, torrent=self._torrent)
+        try:
+            neighbour = Neighbour(self._engine, sock, address, torrent=self._torrent)
+        except OSError as error:  # gone already
+            sock.close()
+            self.known.on_failed(address, self._engine.now())
+            self._torrent.report("unreachable", peer=format_address(address), reason=error.strerror)
+            return
         self._opening.add(neighbour)
         self._engine.remember(neighbour)
         neighbour.start()

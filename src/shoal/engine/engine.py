@@ -8,29 +8,33 @@ async with Engine(port=None) as engine:
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import secrets
 import socket
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from shoal import __version__
 from shoal.disk.workers import Workers
 from shoal.engine.neighbour import Neighbour
-from shoal.engine.opening import OnProgress, open_torrent
+from shoal.engine.opening import OnProgress, Opened, open_torrent
 from shoal.engine.saving import Saving
 from shoal.engine.torrent import Report, Torrent, report_nothing
+from shoal.errors import ExistsError, ShoalError
 from shoal.formats.metainfo import Metainfo
 from shoal.net.link import RECEIVE_BUFFER
-from shoal.net.sockets import Address, listen, peer_address
+from shoal.net.listening import listen
+from shoal.net.sockets import Address, peer_address
 from shoal.protocol.peer.peer_id import make_peer_id
 from shoal.swarm.known_peers import Source
 
 TICK = 0.5  # seconds; silence, slots and dials are looked at so often
 ACCEPTS_AT_ONCE = 32  # connections a wake-up, so that a flood of them leaves time for the others
-MOST_STRANGERS = 100  # connections whose handshake is still to come
+MOST_STRANGERS = 100  # who dialled us and have not shaken hands; then the one that dawdles longest goes
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Engine:
@@ -47,15 +51,18 @@ class Engine:
         self._wanted_port = port
         self._listening: list[socket.socket] = []
         self._neighbours: set[Neighbour] = set()
+        self._strangers: dict[Neighbour, None] = {}  # who dialled us and has not shaken hands, oldest first
+        self._is_accepting = False
         self._ticking: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
         self._listening = listen(self.bind, self._wanted_port)
         self.port = self._listening[0].getsockname()[1]
-        self.workers = Workers(self.loop.call_soon_threadsafe, on_crash=self._on_crash)
-        for sock in self._listening:
-            self.loop.add_reader(sock.fileno(), self._accept, sock)
+        self.workers = Workers(self.loop.call_soon_threadsafe, on_crash=self.crash)
+        self._handler_before = self.loop.get_exception_handler()
+        self.loop.set_exception_handler(self._on_loop_error)
+        self._begin_accepting()
         self._ticking = self.loop.call_later(TICK, self._tick)
         return self
 
@@ -64,13 +71,21 @@ class Engine:
     ) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
+        self._pause_accepting()
         for sock in self._listening:
-            self.loop.remove_reader(sock.fileno())
             sock.close()
-        await asyncio.gather(*(torrent.stop() for torrent in self.torrents.values()))
-        for neighbour in list(self._neighbours):
-            neighbour.close("we are leaving", is_fault=False)
-        await asyncio.to_thread(self.workers.close)
+        try:
+            # Each torrent ends whatever becomes of the others; the first trouble is told afterwards.
+            endings = (torrent.stop() for torrent in self.torrents.values())
+            ended = await asyncio.gather(*endings, return_exceptions=True)
+        finally:
+            for neighbour in list(self._neighbours):
+                neighbour.close("we are leaving", is_fault=False)
+            await asyncio.to_thread(self.workers.close)
+            self.loop.set_exception_handler(self._handler_before)
+        for trouble in ended:
+            if trouble is not None and error is None:
+                raise trouble
 
     def now(self) -> float:
         return self.loop.time()
@@ -99,22 +114,21 @@ class Engine:
         `have` says what is there when that is known already; `trackers` replaces those of the metainfo;
         `read_only` serves and fetches nothing. Raises `ShoalError`.
         """
-        opened = await asyncio.to_thread(
-            open_torrent,
-            metainfo,
-            root,
-            wanted_files=wanted_files,
-            overwrite=overwrite,
-            read_only=read_only,
-            have=have,
-            on_progress=on_progress,
-            should_stop=should_stop,
+        if metainfo.wire_hash in self.torrents:
+            raise ExistsError(f"{metainfo.name}: this torrent is running already")
+        opened = await _in_thread(
+            lambda: open_torrent(
+                metainfo,
+                root,
+                wanted_files=wanted_files,
+                overwrite=overwrite,
+                read_only=read_only,
+                have=have,
+                on_progress=on_progress,
+                should_stop=should_stop,
+            )
         )
-        saving = Saving(self, opened.storage, opened.state, opened.remembered)
-        torrent = Torrent(
-            self, metainfo, opened.storage, saving, have=opened.have, wanted=opened.wanted, report=report
-        )
-        torrent.too_long = opened.too_long
+        torrent = Torrent(self, metainfo, opened, Saving(self, opened), report=report)
         self.torrents[torrent.info_hash] = torrent
         torrent.dialling.learn(peers, Source.HAND)
         torrent.dialling.begin_announcing(metainfo.trackers if trackers is None else trackers)
@@ -125,24 +139,33 @@ class Engine:
 
     # Connections that have no torrent yet
 
+    def _begin_accepting(self) -> None:
+        self._is_accepting = True
+        for sock in self._listening:
+            self.loop.add_reader(sock.fileno(), self._accept, sock)
+
+    def _pause_accepting(self) -> None:
+        self._is_accepting = False
+        for sock in self._listening:
+            self.loop.remove_reader(sock.fileno())
+
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
             try:
                 sock, _ = listening.accept()
-            except (BlockingIOError, InterruptedError):
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self._pause_accepting()  # until the next tick, or the loop would spin
                 return
-            except OSError:
-                return  # no descriptors left, or the stranger is gone already
             try:
-                address = peer_address(sock)
-            except OSError:
+                neighbour = Neighbour(self, sock, peer_address(sock), torrent=None)
+            except OSError:  # gone already
                 sock.close()
                 continue
-            if sum(neighbour.peer is None for neighbour in self._neighbours) >= MOST_STRANGERS:
-                sock.close()
-                continue
-            neighbour = Neighbour(self, sock, address, torrent=None)
             self.remember(neighbour)
+            self._strangers[neighbour] = None
+            if len(self._strangers) > MOST_STRANGERS:
+                next(iter(self._strangers)).close("too slow to shake hands in a crowd", is_fault=False)
             neighbour.start()
 
     def remember(self, neighbour: Neighbour) -> None:
@@ -150,9 +173,16 @@ class Engine:
 
     def forget(self, neighbour: Neighbour) -> None:
         self._neighbours.discard(neighbour)
+        self._strangers.pop(neighbour, None)
+
+    def on_introduced(self, neighbour: Neighbour) -> None:
+        """Its handshake is complete: it belongs to a torrent now."""
+        self._strangers.pop(neighbour, None)
 
     def _tick(self) -> None:
         self._ticking = self.loop.call_later(TICK, self._tick)
+        if not self._is_accepting:
+            self._begin_accepting()
         now = self.now()
         for torrent in list(self.torrents.values()):
             torrent.tick(now)
@@ -160,7 +190,35 @@ class Engine:
             if neighbour.peer is None:
                 neighbour.on_time(now)
 
-    def _on_crash(self, error: BaseException) -> None:
-        """A bug in a worker: end the program rather than wait for ever."""
+    # What nobody expected
+
+    def crash(self, error: BaseException) -> None:
+        """A bug in a worker or a callback: whoever waits for a torrent gets it, rather than wait for ever."""
         for torrent in self.torrents.values():
             torrent.crash(error)
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback raised: an error of ours ends the torrents with its own words, anything else is a bug."""
+        error = context.get("exception")
+        if isinstance(error, ShoalError):
+            for torrent in self.torrents.values():
+                torrent.fail(error)
+        elif isinstance(error, BaseException):
+            self.crash(error)
+        else:
+            loop.default_exception_handler(context)
+
+
+async def _in_thread(open_: Callable[[], Opened]) -> Opened:
+    """`open_()` in a thread. Cancelled meanwhile, what it opens is let go of as soon as it is there."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_let_go)
+        raise
+
+
+def _let_go(opening: asyncio.Task[Opened]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

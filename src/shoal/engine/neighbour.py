@@ -23,6 +23,7 @@ from shoal.protocol.peer.handshake import Handshake, encode_handshake
 from shoal.protocol.peer.peer_id import client_name
 from shoal.swarm.peer import Peer
 from shoal.swarm.uploads import REQUEST_QUEUE
+from shoal.units import MIB
 
 if TYPE_CHECKING:
     from shoal.engine.engine import Engine
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 HANDSHAKE_TIMEOUT = 10.0  # seconds from the connection to the end of its handshake
 SILENCE_TIMEOUT = 150.0  # seconds without a byte; BEP 3 peers say something every two minutes
 KEEP_ALIVE_AFTER = 100.0  # seconds without a byte from us
+MOST_UNREAD = 8 * MIB  # waiting for a peer to read: a million `have`, or the answers to a flood of requests
 
 
 class Neighbour:
@@ -66,7 +68,11 @@ class Neighbour:
             if self.peer is None:
                 self._on_opening(view)
             else:
-                self._on_messages(self.connection.receive_data(view))
+                owed = self.peer.owed_count
+                messages = self.connection.receive_data(view)
+                if self.peer.owed_count != owed and self.torrent is not None:
+                    self.torrent.swarm.on_blocks(self.peer, owed - self.peer.owed_count, self._now)
+                self._on_messages(messages)
         except (PeerError, FormatError) as error:
             self.close(error.message, is_fault=True)
 
@@ -93,9 +99,10 @@ class Neighbour:
         self.peer_id = handshake.peer_id
         if not self.is_outgoing:
             self.torrent = torrent
-        torrent.admit(self)  # raises PeerError for ourselves, for doubles, and when all places are taken
         if not self.is_outgoing:
-            self._shake_hands(torrent)
+            self._shake_hands(torrent)  # even if we refuse below: who dialled itself, or twice, sees it now
+        torrent.admit(self)  # raises PeerError for ourselves, for doubles, and when all places are taken
+        self.engine.on_introduced(self)
         self.peer = Peer(
             self.address,
             self._now,
@@ -103,6 +110,8 @@ class Neighbour:
             name=client_name(handshake.peer_id),
             wake=self._wake,
         )
+        self._receive_block = torrent.swarm.desk.receive_block
+        self._store = torrent.incoming.store
         torrent.join(self, self.peer)
         if self.connection.has_extended:
             self._say_extended(torrent)
@@ -122,12 +131,10 @@ class Neighbour:
     # Messages
 
     def _on_block(self, piece: int, begin: int, view: memoryview) -> None:
-        torrent, peer = self.torrent, self.peer
-        if torrent is None or peer is None:
-            raise PeerError("a block before the handshake was answered")
-        progress = torrent.swarm.on_block(peer, piece, begin, len(view), self._now)
+        assert self.peer is not None, "the connection is opened after the peer has joined"
+        progress = self._receive_block(self.peer, piece, begin, len(view))
         if progress is not None:
-            torrent.incoming.store(progress, begin, view)
+            self._store(progress, begin, view)
 
     def _on_messages(self, messages: list[m.Message]) -> None:
         torrent, peer = self.torrent, self.peer
@@ -167,7 +174,9 @@ class Neighbour:
             outbox, peer.outbox = peer.outbox, []
             self.link.queue(b"".join([m.encode_message(message) for message in outbox]))
         self.spoke_at = self._now
-        if peer.close_reason:
+        if self.link.pending > MOST_UNREAD:
+            self.close("does not read what it makes us say", is_fault=True)
+        elif peer.close_reason:
             self.close(peer.close_reason, is_fault=False)
         else:
             self.link.flush()

@@ -13,8 +13,8 @@ from shoal.disk.storage import Storage
 from shoal.disk.workers import Workers
 from shoal.errors import ShoalError
 from shoal.formats.layout import Layout
-from shoal.net.link import PeerLink
-from shoal.protocol.peer.messages import Request, encode_block_head
+from shoal.net.link import Buffer, PeerLink
+from shoal.protocol.peer.messages import BLOCK_HEAD_LENGTH, Request, encode_block_head
 from shoal.swarm.peer import Peer
 from shoal.swarm.uploads import take_run
 from shoal.units import MIB
@@ -77,11 +77,14 @@ class Outgoing:
         return answered
 
     def _queue_run(self, link: PeerLink, unit: _Unit, start: int, run: list[Request]) -> int:
+        view = unit.view
+        buffers: list[Buffer] = []
         size = 0
         for piece, begin, length in run:
-            link.queue(encode_block_head(piece, begin, length))
-            link.queue(unit.view[begin - start : begin - start + length])
+            position = begin - start
+            buffers += (encode_block_head(piece, begin, length), view[position : position + length])
             size += length
+        link.queue_all(buffers, size + BLOCK_HEAD_LENGTH * len(run))
         unit.in_use[link] = link.queued
         return size
 

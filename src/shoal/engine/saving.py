@@ -1,7 +1,10 @@
 """Remember what is on the disk: data, then fsync, then the record; every few seconds and at the end.
 
 Always true: a piece is recorded only after its bytes are durable, because the set that is recorded is taken before
-the sync begins. One saving at a time; what becomes whole meanwhile waits for the next.
+the sync begins. It is recorded with the stamps its files had when the bytes were last ours to know: at the check, or
+after our own latest write. Whoever changes a file later makes the next start look again. Until the end the record
+claims all wanted files, so that what a kill leaves of them is known to be ours. One saving at a time; what becomes
+whole meanwhile waits for the next.
 """
 
 from __future__ import annotations
@@ -9,33 +12,36 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from shoal.disk.state import Remembered, TorrentState
-from shoal.disk.storage import Storage
+from shoal.disk.check import claimed
+from shoal.disk.storage import Stamp
 from shoal.engine.ledger import Ledger
 from shoal.errors import ShoalError
 from shoal.units import MIB
 
 if TYPE_CHECKING:
     from shoal.engine.engine import Engine
+    from shoal.engine.opening import Opened
 
 SAVE_EVERY = 5.0  # seconds
 SAVE_AFTER = 64 * MIB  # or so many new bytes, whichever comes first: what a kill may cost at most
 
 
 class Saving:
-    """`remembered` is what the state held before this run: its totals go on from there."""
+    """The state of one torrent; its totals go on from those of earlier runs."""
 
-    def __init__(
-        self, engine: Engine, storage: Storage, state: TorrentState, remembered: Remembered | None
-    ) -> None:
+    def __init__(self, engine: Engine, opened: Opened) -> None:
         self._engine = engine
-        self._storage = storage
-        self._state = state
-        self._uploaded_before = remembered.uploaded if remembered else 0
-        self._downloaded_before = remembered.downloaded if remembered else 0
+        self._storage = opened.storage
+        self._state = opened.state
+        before = opened.remembered
+        self._uploaded_before = before.uploaded if before else 0
+        self._downloaded_before = before.downloaded if before else 0
+        self._stamps: tuple[Stamp | None, ...] = opened.stamps
+        self._claims = not opened.is_read_only
+        is_recorded = before is not None and before.stamps == opened.stamps and opened.is_read_only
+        self._saved_have = before.have_bits if before and is_recorded else None
         self._unsaved_bytes = 0
         self._saved_at = engine.now()
-        self._saved_have = remembered.have_bits if remembered else -1
         self._is_saving = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -51,11 +57,19 @@ class Saving:
 
     async def finish(self, have: int, ledger: Ledger) -> None:
         """Save what is there now, and let go of the state."""
-        await self._idle.wait()
-        if have != self._saved_have or self._unsaved_bytes or ledger.sent:
-            self._save(have, ledger)
+        try:
             await self._idle.wait()
-        self._state.close()
+            self._claims = False
+            if have != self._saved_have or self._unsaved_bytes or ledger.sent:
+                self._save(have, ledger)
+                await self._idle.wait()
+        finally:
+            self._state.close()
+
+    def on_crash(self) -> None:
+        """A worker broke down, perhaps on our errand: nobody may wait for it."""
+        self._is_saving = False
+        self._idle.set()
 
     def _save(self, have: int, ledger: Ledger) -> None:
         uploaded = self._uploaded_before + ledger.sent
@@ -63,11 +77,14 @@ class Saving:
         self._is_saving = True
         self._idle.clear()
         self._unsaved_bytes = 0
+        claims = self._claims
 
         def save() -> ShoalError | None:
             try:
-                self._storage.sync()
-                self._state.record(have, self._storage.stamps(), uploaded=uploaded, downloaded=downloaded)
+                if self._storage.sync():
+                    self._stamps = self._storage.stamps()
+                stamps = claimed(self._storage, self._stamps) if claims else self._stamps
+                self._state.record(have, stamps, uploaded=uploaded, downloaded=downloaded)
             except ShoalError as error:
                 return error
             return None
@@ -75,7 +92,7 @@ class Saving:
         def saved(error: ShoalError | None) -> None:
             self._is_saving = False
             self._saved_at = self._engine.now()
-            self._saved_have = have if error is None else -1
+            self._saved_have = have if error is None else None
             self.error = error
             self._idle.set()
 

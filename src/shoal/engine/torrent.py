@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shoal.disk.storage import Storage
 from shoal.engine.dialling import Dialling
 from shoal.engine.incoming import Checked, Incoming, most_pieces_in_flight
 from shoal.engine.ledger import Ledger
 from shoal.engine.neighbour import Neighbour
+from shoal.engine.opening import Opened
 from shoal.engine.outgoing import Outgoing
 from shoal.engine.saving import Saving
 from shoal.errors import PeerError, ShoalError
@@ -43,42 +42,43 @@ class Torrent:
         self,
         engine: Engine,
         metainfo: Metainfo,
-        storage: Storage,
+        opened: Opened,
         saving: Saving,
         *,
-        have: int,
-        wanted: int,
         report: Report = report_nothing,
     ) -> None:
         self.engine = engine
         self.metainfo = metainfo
         self.info_hash = metainfo.wire_hash
-        self.storage = storage
+        self.storage = opened.storage
         self.report = report
         self.ledger = Ledger()
-        self.too_long: tuple[Path, ...] = ()  # files with bytes past their end in the torrent
+        self.too_long = opened.too_long
         self.neighbours: dict[Address, Neighbour] = {}
         self.failed: asyncio.Future[ShoalError] = engine.loop.create_future()  # what ended this torrent
         self.completed = asyncio.Event()
         self._saving = saving
+        self._piece_checked = asyncio.Event()
         self._spoken_to: set[Neighbour] = set()  # with something to say, until the end of this loop turn
         self.swarm = Swarm(
             metainfo.layout,
             now=engine.now(),
             rng=engine.rng,
-            have=have,
-            wanted=wanted,
+            have=opened.have,
+            wanted=opened.wanted,
             most_in_flight=most_pieces_in_flight(metainfo.piece_length),
         )
         self.incoming = Incoming(
             metainfo,
-            storage,
+            opened.storage,
             engine.workers,
             is_suspect=self.swarm.blame.is_suspect,
             on_checked=self._on_checked,
             on_error=self.fail,
         )
-        self.outgoing = Outgoing(metainfo.layout, storage, engine.workers, on_unreadable=self._on_unreadable)
+        self.outgoing = Outgoing(
+            metainfo.layout, opened.storage, engine.workers, on_unreadable=self._on_unreadable
+        )
         self.dialling = Dialling(self)
         if self.swarm.pieces.is_complete:
             self.completed.set()
@@ -124,11 +124,12 @@ class Torrent:
         self.dialling.on_parted(neighbour, is_fault=is_fault)
 
     def learn_listen_port(self, neighbour: Neighbour, port: int) -> None:
-        """A peer that dialled us says where it can be dialled."""
-        neighbour.listens_at = (neighbour.address[0], port)
-        self.report(
-            "listens", peer=format_address(neighbour.address), address=format_address(neighbour.listens_at)
-        )
+        """A peer that dialled us says where it can be dialled. Raises `PeerError` for a banned one."""
+        listens_at = (neighbour.address[0], port)
+        if self.dialling.known.is_banned(listens_at):
+            raise PeerError("this address is banned")
+        neighbour.listens_at = listens_at
+        self.report("listens", peer=format_address(neighbour.address), address=format_address(listens_at))
         self.dialling.on_listen_port(neighbour)
 
     def wake(self, neighbour: Neighbour) -> None:
@@ -150,7 +151,7 @@ class Torrent:
         if peer is None or neighbour.is_closed:
             return
         self.incoming.write_waiting()
-        self.swarm.desk.is_held = self.incoming.is_behind
+        self.swarm.desk.is_held = self.incoming.is_behind or self.failed.done()
         self.swarm.desk.refill(peer, now)
         self._drop_given_up()
         if peer.outbox or peer.uploads or peer.close_reason:
@@ -163,12 +164,17 @@ class Torrent:
         answered = self.outgoing.fill(peer, neighbour.link, room)
         if answered:
             now = self.engine.now()
-            size = sum(length for _, _, length in answered)
+            sizes: dict[int, int] = {}
+            for piece, _, length in answered:
+                sizes[piece] = sizes.get(piece, 0) + length
+            size = sum(sizes.values())
             peer.sent.add(size, now)
             self.ledger.sent += size
-            self.report("sent", peer=format_address(neighbour.address), piece=answered[0][0], bytes=size)
+            for piece, part in sizes.items():
+                self.report("sent", peer=format_address(neighbour.address), piece=piece, bytes=part)
 
     def _on_checked(self, checked: Checked) -> None:
+        self._piece_checked.set()
         if checked.error is not None:
             self.fail(checked.error)
             return
@@ -190,6 +196,8 @@ class Torrent:
             self._ban(address, f"sent a corrupt block of piece {piece}")
 
     def _ban(self, address: Address, reason: str) -> None:
+        if self.dialling.known.is_banned(address):
+            return  # several of its pieces were on their way
         neighbour = self.neighbours.get(address)
         listens_at = neighbour.listens_at if neighbour else None
         name = neighbour.peer.name if neighbour and neighbour.peer else self.ledger.name_of(address)
@@ -219,11 +227,15 @@ class Torrent:
         if not self.failed.done():
             self.failed.set_result(error)
         self.swarm.desk.is_held = True
+        self._piece_checked.set()
 
     def crash(self, error: BaseException) -> None:
         """A bug of ours: whoever waits for this torrent gets the exception."""
         if not self.failed.done():
             self.failed.set_exception(error)
+            self.failed.exception()  # it may be that nobody waits for this torrent: no complaint then
+        self._piece_checked.set()
+        self._saving.on_crash()
 
     # Time
 
@@ -242,11 +254,22 @@ class Torrent:
 
     async def stop(self) -> None:
         """Leave the swarm, sync what is there and remember it."""
-        await self.dialling.stop()
-        for neighbour in list(self.neighbours.values()):
-            neighbour.close("we are leaving", is_fault=False)
-        await self._saving.finish(self.swarm.pieces.have, self.ledger)
-        self.storage.close()
+        try:
+            await self.dialling.stop()
+            for neighbour in list(self.neighbours.values()):
+                neighbour.close("we are leaving", is_fault=False)
+            await self._wait_for_whole_pieces()
+        finally:
+            await self._saving.finish(self.swarm.pieces.have, self.ledger)
+            self.storage.close()
+
+    async def _wait_for_whole_pieces(self) -> None:
+        """All bytes of some pieces are here and at the workers: they count, and nothing is written after the sync."""
+        while not self.failed.done() and any(
+            progress.is_whole for progress in self.swarm.pieces.in_flight.values()
+        ):
+            self._piece_checked.clear()
+            await self._piece_checked.wait()
 
     # For people
 

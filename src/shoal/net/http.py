@@ -20,6 +20,7 @@ import pycurl  # type: ignore[import-untyped]  # its stubs are a package of thei
 from shoal import __version__
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.net.addresses import is_wildcard
+from shoal.protocol.tracker.urls import shown_url
 from shoal.units import MIB, format_size
 
 USER_AGENT = f"shoal/{__version__}"
@@ -50,7 +51,7 @@ class HttpResponse:
             return
         message = f"{_host_of(self.final_url)} answered {self.status} {_phrase(self.status)}"
         if self.status in _NOT_FOUND_STATUSES:
-            raise NotFoundError(f"{message} for {self.final_url}")
+            raise NotFoundError(f"{message} for {shown_url(self.final_url)}")
         raise NetworkError(message)
 
 
@@ -108,7 +109,7 @@ def _set_up(
     try:
         curl.setopt(pycurl.URL, transfer.url)
     except (pycurl.error, ValueError):
-        raise FormatError(f"{transfer.url!r} is not a URL") from None
+        raise FormatError(f"{shown_url(transfer.url)!r} is not a URL") from None
 
 
 def _hosts_without_proxy() -> str:
@@ -155,11 +156,13 @@ class _Transfer:
         if code in (pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY):
             return NotFoundError(f"{host}: no such host")
         if code == pycurl.E_URL_MALFORMAT:
-            return FormatError(f"{self.url!r} is not a URL")
+            return FormatError(f"{shown_url(self.url)!r} is not a URL")
         if code == _WEIRD_REPLY or (code == pycurl.E_UNSUPPORTED_PROTOCOL and "HTTP/0.9" in message):
             return FormatError(f"{host} does not answer in HTTP")
         if code == pycurl.E_UNSUPPORTED_PROTOCOL:
-            return FormatError(f"{self.url!r} is not an http or https URL, or leads to one that is not")
+            return FormatError(
+                f"{shown_url(self.url)!r} is not an http or https URL, or leads to one that is not"
+            )
         return NetworkError(f"{host}: {_REASONS.get(code) or message.strip() or 'failed'}")
 
     def _refuse(self, what: str) -> int:
@@ -184,8 +187,8 @@ _REASONS: dict[int, str] = {
 def _host_of(url: str) -> str:
     """`host:port` as it stands in the URL, without what may be secret."""
     with contextlib.suppress(ValueError):
-        return urlsplit(url).netloc.rpartition("@")[2] or url
-    return url
+        return urlsplit(url).netloc.rpartition("@")[2] or shown_url(url)
+    return shown_url(url)
 
 
 def _phrase(status: int) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from shoal.units import KIB, MIB
@@ -65,6 +66,11 @@ class PeerLink:
         """Add to what goes out; `flush` sends it."""
         self._out.append(data)
         self.queued += len(data)
+
+    def queue_all(self, buffers: Iterable[Buffer], size: int) -> None:
+        """Add many, of `size` bytes together."""
+        self._out += buffers
+        self.queued += size
 
     def flush(self) -> None:
         """Send as much as the socket takes now, the rest when it can take more."""

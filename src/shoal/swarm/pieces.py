@@ -49,6 +49,7 @@ class Pieces:
         self.count = layout.piece_count
         self.all = all_bits(self.count)
         wanted = self.all if wanted is None else wanted
+        self._wanted = wanted
         self.have = have
         self.missing = wanted & ~have
         self.unwanted = self.all & ~wanted & ~have
@@ -87,11 +88,12 @@ class Pieces:
         self.missing |= 1 << piece
 
     def lose(self, bits: int) -> None:
-        """HAVE -> MISSING: what was there cannot be read any more."""
+        """HAVE -> MISSING, or UNWANTED if nobody wants it: what was there cannot be read any more."""
         lost = self.have & bits
         self.have ^= lost
-        self.missing |= lost
-        self.needed |= lost
+        self.missing |= lost & self._wanted
+        self.needed |= lost & self._wanted
+        self.unwanted |= lost & ~self._wanted
 
     def bytes_in(self, bits: int) -> int:
         """The length of a set of pieces, the short last one counted right."""

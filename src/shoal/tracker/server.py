@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from shoal.net.addresses import is_wildcard, primary_address, url_host
-from shoal.net.sockets import check_bind_address, listen
+from shoal.net.listening import listen
 from shoal.protocol.tracker.answers import encode_announce_response, encode_failure, encode_scrape_response
 from shoal.protocol.tracker.messages import AnnounceRequest, TrackerFailure
 from shoal.protocol.tracker.query import QueryError, parse_announce_query, parse_scrape_query
@@ -70,10 +70,9 @@ class Tracker:
         machine. Raises `NetworkError` when the port is busy, `UsageError` when `bind` is no address.
         """
         loop = asyncio.get_running_loop()
-        address = None if bind is None or is_wildcard(bind) else check_bind_address(bind)
-        sockets = listen(address, port)
+        sockets = listen(bind, port)
         real_port = sockets[0].getsockname()[1]
-        host = address or primary_address()
+        host = primary_address() if is_wildcard(bind) else str(bind)
         servers = [await loop.create_server(self._door, sock=listener) for listener in sockets]
         housekeeping = _Repeating(loop, HOUSEKEEPING_SECONDS, self.keep_house)
         try:

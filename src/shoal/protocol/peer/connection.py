@@ -111,7 +111,7 @@ class PeerConnection:
         on_block = self._on_block
         while position + 13 <= end:
             length, kind, piece, begin = read_head(data, position)
-            if kind == m.PIECE and length >= 9:
+            if kind == m.PIECE and 9 <= length <= LONGEST_BLOCK_FRAME:
                 after = position + 4 + length
                 if after > end:
                     break
@@ -137,12 +137,11 @@ class PeerConnection:
         kept = self._kept
         taken = 0
         for needed in (4, 5, None):  # the length, the kind (unless it is a keep-alive), the rest
-            if needed == 5 and _LENGTH.unpack_from(kept)[0] == 0:
-                continue
-            if needed is None:
+            if needed != 4:
                 length, kind = self._frame_start(kept)
                 self._check_length(length, kind)
-                needed = 4 + length
+                if needed is None or length == 0:
+                    needed = 4 + length
             missing = needed - len(kept)
             if missing > 0:
                 kept += data[taken : taken + missing]

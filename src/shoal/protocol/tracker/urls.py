@@ -1,17 +1,24 @@
 """Tracker URLs: what people write and torrents carry -> what is really asked.
 
 Always true of what `announce_url` returns: a scheme, a host, a path, no fragment, no blanks. A query string
-in a tracker's URL (a passkey, mostly) is part of its name and is kept.
+in a tracker's URL (a passkey, mostly) is part of its name and is kept. What messages and logs show of any URL is
+`shown_url`'s to say, and no error of this module shows more.
 """
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from shoal.errors import FormatError
 
 DEFAULT_PATH = "/announce"
 HTTP_SCHEMES = frozenset({"http", "https"})
+SECRET = "…"  # stands where something was left out
+_USER = re.compile(r"//[^/?#]*@")
+_KEY = re.compile(
+    r"(?=[^/]*[0-9])[0-9A-Za-z]{16,}"
+)  # passkeys have 32 digits mostly; names have other characters
 
 
 def announce_url(url: str) -> str:
@@ -49,19 +56,31 @@ def with_query(url: str, query: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
+def shown_url(url: str) -> str:
+    """`url` without what may be secret: user and password, the query, and elements of the path that look like keys.
+
+    >>> shown_url("https://me:pw@tracker.example/0123456789abcdef/announce?passkey=1")
+    'https://tracker.example/…/announce?…'
+    """
+    address, question_mark, _ = _USER.sub("//", url, count=1).partition("?")
+    elements = [SECRET if _KEY.fullmatch(element) else element for element in address.split("/")]
+    return "/".join(elements) + (question_mark and f"?{SECRET}")
+
+
 def _split(url: str) -> SplitResult:
     text = url.strip()
+    shown = shown_url(text)
     blank = next((position for position, char in enumerate(text) if char <= " " or char == "\x7f"), None)
     if blank is not None:
-        raise FormatError(f"tracker URL {text!r}: a blank or control character at position {blank}")
+        raise FormatError(f"tracker URL {shown!r}: a blank or control character at position {blank}")
     try:
         parts = urlsplit(text)
         has_host = bool(parts.hostname)
         _ = parts.port  # raises for a port that is no port
     except ValueError as error:
-        raise FormatError(f"tracker URL {text!r}: {error}") from None
+        raise FormatError(f"tracker URL {shown!r}: {error}") from None
     if not parts.scheme or not has_host:
         raise FormatError(
-            f"tracker URL {text!r} lacks a scheme or a host", hint="write it like http://192.0.2.7:6969"
+            f"tracker URL {shown!r} lacks a scheme or a host", hint="write it like http://192.0.2.7:6969"
         )
     return parts
