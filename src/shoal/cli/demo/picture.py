@@ -27,6 +27,7 @@ NOTHING = "·"
 
 LEFT_HALF = "▌"  # its foreground is one piece, its background the next: two to a character
 MIN_STRIP, MAX_STRIP = 16, 64  # characters
+PERCENT_WIDTH, RATE_WIDTH = len("100 %"), len("↓ 1023 MiB/s")  # room from the start: nothing moves sideways
 
 
 def sampled(givers: Sequence[int | None], width: int) -> list[int | None]:
@@ -78,8 +79,8 @@ def live(story: Story | None, headline: str, now: float) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
     grid.add_column()
-    for _ in range(3):
-        grid.add_column(no_wrap=True, justify="right")
+    for width in (PERCENT_WIDTH, RATE_WIDTH, RATE_WIDTH):
+        grid.add_column(no_wrap=True, justify="right", min_width=width)
     for machine, (down, up) in enumerate(story.rates(now)):
         share = story.share_had(machine)
         grid.add_row(
