@@ -88,10 +88,10 @@ def test_a_finished_piece_is_told_to_everybody() -> None:
 def test_those_who_both_have_everything_part() -> None:
     swarm = make_swarm(have=ALL)
     seed, leecher = join(swarm, 1), join(swarm, 2, ALL & ~0b1)
-    assert seed.close_reason == "both sides have everything"
+    assert seed.close_reason == "neither side wants anything"
     assert leecher.close_reason == ""
     swarm.on_message(leecher, m.Have(0), 1.0)
-    assert leecher.close_reason == "both sides have everything"
+    assert leecher.close_reason == "neither side wants anything"
 
 
 def test_a_liar_caught_alone_is_to_be_closed() -> None:

@@ -157,7 +157,8 @@ class Neighbour:
             peer.request_limit = hello.request_queue
         if hello.listen_port and not self.is_outgoing:
             torrent.learn_listen_port(self, hello.listen_port)
-        peer.is_upload_only = bool(hello.is_upload_only)
+        if hello.is_upload_only:
+            torrent.swarm.on_upload_only(peer)
 
     # Speaking
 

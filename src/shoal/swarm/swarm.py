@@ -210,9 +210,14 @@ class Swarm:
         if is_useful:
             self.desk.refill(peer, now)
 
+    def on_upload_only(self, peer: Peer) -> None:
+        """BEP 21: it wants nothing more, whether or not it has everything."""
+        peer.is_upload_only = True
+        self._part_if_pointless(peer)
+
     def _part_if_pointless(self, peer: Peer) -> None:
-        if self.pieces.is_complete and peer.has == self.pieces.all:
-            peer.close_reason = "both sides have everything"
+        if self.pieces.is_complete and (peer.has == self.pieces.all or peer.is_upload_only):
+            peer.close_reason = "neither side wants anything"
 
     def _rechoke(self, now: float) -> None:
         candidates = [
