@@ -15,14 +15,10 @@ FIRST_DEPTH = 16  # blocks; 256 KiB fill 100 Mbit/s at 20 ms, and the depth doub
 LEAST_DEPTH = 4  # fewer, and a slow link idles for a round trip between blocks
 MOST_DEPTH = 512  # blocks; 8 MiB fill 1 Gbit/s at 60 ms, and more only grows the buffers
 PIPELINE_SECONDS = 0.5  # worth of a peer's rate to keep asked for, beside its round trip: short to redirect
-PIPELINE_ROUND_TRIPS = (
-    4  # and so many of them: half must last for one, and it must grow while the depth is the limit
-)
+PIPELINE_ROUND_TRIPS = 4  # and so many of them: half must last for one, and leave room to grow
 LONGEST_ROUND_TRIP = 2.0  # seconds; more is a queue in the way and not distance
 ROUND_TRIP_OF_STRANGERS = 0.1  # seconds; across a continent
 RATE_OF_STRANGERS = 512 * KIB  # bytes a second that a peer which has sent nothing yet is trusted to have
-
-MOVE_ADVANTAGE = 3.0  # so many times as long a block must seem to take before it is asked of another
 
 SILENCE_BEFORE_SNUB = 4.0  # seconds without a block from a peer that owes some
 SECOND_CHANCE = 30.0  # seconds until a silent peer is asked anew: a block takes less at 1 KiB/s
@@ -79,14 +75,3 @@ def seconds_a_block(peer: Peer) -> float:
     """How long it takes for one, at the rate it had when it last sent."""
     rate = peer.received.rate(max(peer.last_block_at, peer.refilled_at))
     return BLOCK_LENGTH / (rate or RATE_OF_STRANGERS)
-
-
-def count_to_move(debtor: Peer, taker: Peer) -> int:
-    """How many blocks from the end of what `debtor` owes would be here that much sooner from `taker`.
-
-    The debtor also needs time to hear that the block is not wanted any more.
-    """
-    late, soon = seconds_a_block(debtor), MOVE_ADVANTAGE * seconds_a_block(taker)
-    spare = late * debtor.owed_count - round_trip(debtor)
-    spare -= soon * taker.owed_count + MOVE_ADVANTAGE * round_trip(taker)
-    return max(int(spare / (late + soon)), 0)

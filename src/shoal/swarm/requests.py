@@ -18,6 +18,7 @@ from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer.messages import Cancel, Request, Requests
 from shoal.swarm.availability import Availability
 from shoal.swarm.blame import Blame
+from shoal.swarm.endgame import LOOK_INTERVAL, Debtors, choose_to_move
 from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import PeerKey, PieceProgress, Pieces
 from shoal.swarm.pipeline import (
@@ -26,11 +27,9 @@ from shoal.swarm.pipeline import (
     SECOND_CHANCE,
     SILENCE_BEFORE_SNUB,
     adapt_depth,
-    count_to_move,
     is_willing,
     note_refusal,
     note_round_trip,
-    seconds_a_block,
     silent_for,
     would_send,
 )
@@ -58,6 +57,7 @@ class RequestDesk:
         has_even_pieces = pieces.layout.piece_length % BLOCK_LENGTH == 0
         self._first_uneven = pieces.count - 1 if has_even_pieces else 0  # from here on blocks may be short
         self._open: dict[int, PieceProgress] = {}  # begun pieces with blocks that nobody was asked for
+        self._debtors = Debtors(peers)
         self._doubled: dict[int, int] = {}  # piece -> blocks asked of two peers
         self.is_held = False  # the disk is behind: nothing more is asked for
         self.given_up: list[int] = []  # pieces whose buffers the shell may drop; it empties the list
@@ -72,11 +72,13 @@ class RequestDesk:
             return
         if peer.owed_count * 2 > peer.depth:
             return
+        if not self.has_work and now - peer.looked_at < LOOK_INTERVAL:
+            return
         adapt_depth(peer, now)
         room = min(peer.depth, peer.request_limit) - peer.owed_count
         if room <= 0:
             return
-        runs = self._choose(peer, room)
+        runs = self._choose(peer, room, now)
         if runs:
             if not peer.owed_count:
                 peer.asked_since = now
@@ -84,7 +86,13 @@ class RequestDesk:
                 self._owe(peer, piece, blocks)
             peer.say(Requests(_requests_of(self._pieces.layout, runs)))
 
-    def _choose(self, peer: Peer, room: int) -> list[tuple[int, int]]:
+    @property
+    def has_work(self) -> bool:
+        """There may be blocks that nobody was asked for; if not, peers are looked at now and then only."""
+        pieces = self._pieces
+        return bool(self._open) or (bool(pieces.missing) and len(pieces.in_flight) < self._most_in_flight)
+
+    def _choose(self, peer: Peer, room: int, now: float) -> list[tuple[int, int]]:
         """Runs of (piece, blocks) for this peer: at most `room` blocks."""
         may_ask = peer.has if not peer.peer_choking else peer.has & peer.allowed_to_us
         runs: list[tuple[int, int]] = []
@@ -102,7 +110,22 @@ class RequestDesk:
             room -= blocks.bit_count()
             if not room:
                 return runs
-        return runs if runs or not self._is_endgame() else self._steal_for(peer, may_ask, room)
+        if runs or now - peer.looked_at < LOOK_INTERVAL:
+            return runs
+        peer.looked_at = now
+        if not self._is_endgame():
+            return []
+        debtors = self._debtors.latest_first(now)
+        return choose_to_move(peer, may_ask, room, debtors, self._pieces.in_flight, self._doubled)
+
+    def _is_endgame(self) -> bool:
+        """Nothing can be begun any more, be it that the buffers are full. Before that, two askers only waste."""
+        if len(self._pieces.in_flight) >= self._most_in_flight:
+            return True
+        missing = self._pieces.missing
+        return not any(
+            missing & peer.has for peer in self._peers.values() if not peer.peer_choking and is_willing(peer)
+        )
 
     def _begun_for(self, peer: Peer, may_ask: int) -> list[PieceProgress]:
         """Begun pieces with blocks nobody was asked for, nearest to their end first."""
@@ -166,47 +189,6 @@ class RequestDesk:
         progress.asked |= blocks
         if not progress.unasked:
             self._open.pop(piece, None)
-
-    # Endgame
-
-    def _is_endgame(self) -> bool:
-        """Nothing can be begun any more, be it that the buffers are full. Before that, two askers only waste."""
-        if len(self._pieces.in_flight) >= self._most_in_flight:
-            return True
-        missing = self._pieces.missing
-        return not any(
-            missing & peer.has for peer in self._peers.values() if not peer.peer_choking and is_willing(peer)
-        )
-
-    def _steal_for(self, peer: Peer, may_ask: int, room: int) -> list[tuple[int, int]]:
-        """Blocks that slower peers owe us, the slowest debtor's first; none is asked of more than two peers."""
-        debtors = [
-            (count, other)
-            for other in self._peers.values()
-            if other is not peer
-            and not other.is_snubbed  # what it owes is asked of others already
-            and other.owed
-            and (count := count_to_move(other, peer))
-        ]
-        debtors.sort(key=lambda pair: -seconds_a_block(pair[1]))
-        runs: dict[int, int] = {}
-        for count, other in debtors:
-            count = min(count, room)
-            for piece in reversed(other.owed):  # a queue is served from its front, so help from its end
-                progress = self._pieces.in_flight.get(piece)
-                if progress is None or not may_ask >> piece & 1 or progress.exclusive_to is not None:
-                    continue
-                taken = self._doubled.get(piece, 0) | peer.owed.get(piece, 0) | runs.get(piece, 0)
-                chosen = _last_blocks(other.owed[piece] & progress.missing & ~taken, count)
-                if chosen:
-                    runs[piece] = runs.get(piece, 0) | chosen
-                    count -= chosen.bit_count()
-                    room -= chosen.bit_count()
-                if not count:
-                    break
-            if not room:
-                break
-        return list(runs.items())
 
     # Receiving
 
@@ -401,10 +383,3 @@ def _first_blocks(blocks: int, count: int) -> int:
         chosen |= lowest
         blocks ^= lowest
     return chosen
-
-
-def _last_blocks(blocks: int, count: int) -> int:
-    """The highest `count` members of a set."""
-    while blocks.bit_count() > count:
-        blocks &= blocks - 1
-    return blocks

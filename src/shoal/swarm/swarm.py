@@ -197,6 +197,8 @@ class Swarm:
 
     def _refill_idle(self, now: float) -> None:
         for peer in self.peers.values():
+            if not self.desk.has_work:
+                break
             if not peer.owed_count:
                 self.desk.refill(peer, now)
 
