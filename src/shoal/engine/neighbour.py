@@ -70,7 +70,7 @@ class Neighbour:
             else:
                 owed = self.peer.owed_count
                 messages = self.connection.receive_data(view)
-                if self.peer.owed_count != owed and self.torrent is not None:
+                if self.torrent is not None:
                     self.torrent.swarm.on_blocks(self.peer, owed - self.peer.owed_count, self._now)
                 self._on_messages(messages)
         except (PeerError, FormatError) as error:

@@ -62,6 +62,7 @@ class Torrent:
         self._spoken_to: set[Neighbour] = set()  # with something to say, until the end of this loop turn
         self.swarm = Swarm(
             metainfo.layout,
+            info_hash=self.info_hash,
             now=engine.now(),
             rng=engine.rng,
             have=opened.have,

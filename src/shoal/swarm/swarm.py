@@ -144,13 +144,20 @@ class Swarm:
             self.desk.release_all(peer)
             self.refill_all(now)
 
-    def on_block(self, peer: Peer, piece: int, begin: int, length: int) -> PieceProgress | None:
-        """A block came: its piece's progress if the bytes are wanted, else None."""
-        return self.desk.receive_block(peer, piece, begin, length)
+    def on_block(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> PieceProgress | None:
+        """A block came alone: its piece's progress if the bytes are wanted, else None.
+
+        Where many come together, `desk.receive_block` takes each and `on_blocks` is told once.
+        """
+        owed = peer.owed_count
+        progress = self.desk.receive_block(peer, piece, begin, length)
+        self.on_blocks(peer, owed - peer.owed_count, now)
+        return progress
 
     def on_blocks(self, peer: Peer, count: int, now: float) -> None:
-        """The blocks that came together (`on_block` had each) were `count` of those that the peer owed us."""
-        self.desk.on_received(peer, count, now)
+        """`count` of the blocks that `peer` owed us came just now."""
+        if count:
+            self.desk.on_received(peer, count, now)
 
     # What became of pieces
 
