@@ -5,6 +5,7 @@ Nothing is imported here that the answer does not need: a version is asked for b
 
 from __future__ import annotations
 
+import os
 import sys
 
 from shoal import __version__
@@ -16,10 +17,22 @@ def main() -> None:
         return
     import signal
 
+    fill_closed_descriptors()
     from shoal.cli.app import run
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end a command alike
     sys.exit(run(sys.argv[1:]))
+
+
+def fill_closed_descriptors() -> None:
+    """Where the caller closed stdin, stdout or stderr: or the first socket would take the number, and be written to."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 (for as long as the program runs)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 if __name__ == "__main__":

@@ -111,7 +111,9 @@ def test_without_bind_both_families_are_served_on_one_port(tmp_path: Path) -> No
             folder = scene.folder("seed", with_payload=True)
             await engine.add(scene.metainfo, folder, read_only=True)
             for host in ("127.0.0.1", "::1"):
-                async with scene.getting(bind=host, name=url_host(host), peers=[(host, engine.port)]) as torrent:
+                async with scene.getting(
+                    bind=host, name=url_host(host), peers=[(host, engine.port)]
+                ) as torrent:
                     await finish(torrent)
 
     play(story())
@@ -158,7 +160,9 @@ def test_of_two_that_dial_each_other_at_once_one_connection_stays(
             one.dialling.learn([(HOST, two.engine.port)], Source.HAND)
             two.dialling.learn([(HOST, one.engine.port)], Source.HAND)
             links = (one.engine._neighbours, two.engine._neighbours)
-            await until(lambda: [len(each) for each in links] == [1, 1] and bool(one.neighbours and two.neighbours))
+            await until(
+                lambda: [len(each) for each in links] == [1, 1] and bool(one.neighbours and two.neighbours)
+            )
             (mine,), (theirs,) = one.neighbours.values(), two.neighbours.values()
             assert mine.is_outgoing != theirs.is_outgoing
             assert mine.is_outgoing == first_id_is_higher
@@ -205,7 +209,10 @@ def test_all_peers_gone_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     scene = Scene(tmp_path)
 
     async def story() -> None:
-        with scene.scripted(Script(stall_after_blocks=3)) as one, scene.scripted(Script(stall_after_blocks=2, seed=1)) as two:
+        with (
+            scene.scripted(Script(stall_after_blocks=3)) as one,
+            scene.scripted(Script(stall_after_blocks=2, seed=1)) as two,
+        ):
             addresses = [one.listen(), two.listen()]
             async with scene.getting(peers=addresses) as torrent:
                 await until(lambda: one.blocks_sent == 3 and two.blocks_sent == 2)
