@@ -105,20 +105,23 @@ def time_picks(swarm: Swarm, peer: Peer, rounds: int = 20) -> float:
 
 def answer_everything(swarm: Swarm, peer: Peer, now: float) -> None:
     layout = swarm.pieces.layout
+    owed = peer.owed_count
     for piece, blocks in list(peer.owed.items()):
         for block in range(BLOCKS):
             if blocks >> block & 1:
-                swarm.on_block(peer, piece, block * BLOCK_LENGTH, layout.block_size(piece, block), now)
+                swarm.on_block(peer, piece, block * BLOCK_LENGTH, layout.block_size(piece, block))
         if swarm.pieces.in_flight[piece].is_whole:
             swarm.desk.finish(piece)
             swarm.pieces.complete(piece)
+    if owed:
+        swarm.on_blocks(peer, owed, now)
 
 
 def time_finish(swarm: Swarm, peers: list[Peer]) -> float:
     for peer in peers:
         for piece in list(peer.owed):
             for block in range(BLOCKS):
-                swarm.on_block(peer, piece, block * BLOCK_LENGTH, BLOCK_LENGTH, 1.0)
+                swarm.on_block(peer, piece, block * BLOCK_LENGTH, BLOCK_LENGTH)
             if swarm.pieces.in_flight[piece].is_whole:
                 return timed(lambda piece=piece: swarm.on_checked(piece, True, (), 1.0))  # type: ignore[misc]
     raise AssertionError("no piece is owed by one peer alone")

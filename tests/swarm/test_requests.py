@@ -11,6 +11,7 @@ from shoal.formats.bitfield import all_bits
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer import messages as m
 from shoal.swarm.peer import Peer
+from shoal.swarm.pieces import PieceProgress
 from shoal.swarm.pipeline import FIRST_DEPTH, LEAST_DEPTH, REFUSAL_PAUSE, SECOND_CHANCE, SILENCE_BEFORE_SNUB
 from shoal.swarm.swarm import Swarm
 
@@ -48,10 +49,19 @@ def take_requests(peer: Peer) -> list[m.Request]:
     return [item for message in outbox if isinstance(message, m.Requests) for item in message.items]
 
 
+def receive(swarm: Swarm, peer: Peer, request: m.Request, now: float) -> PieceProgress | None:
+    """A block comes alone, and is counted if the peer owed it."""
+    piece, begin, length = request
+    owed = peer.owed_count
+    progress = swarm.on_block(peer, piece, begin, length)
+    if peer.owed_count < owed:
+        swarm.on_blocks(peer, 1, now)
+    return progress
+
+
 def send(swarm: Swarm, peer: Peer, request: m.Request, now: float) -> bool:
     """The block comes; whether it was wanted."""
-    piece, begin, length = request
-    return swarm.on_block(peer, piece, begin, length, now) is not None
+    return receive(swarm, peer, request, now) is not None
 
 
 # ---- asking
@@ -264,7 +274,7 @@ def test_a_block_of_another_shape_than_asked_is_a_fault(begin: int, length: int)
     peer = join(swarm, 1)
     piece = take_requests(peer)[0][0]
     with pytest.raises(PeerError, match=f"block 0 of piece {piece} came with {length} bytes at {begin}"):
-        swarm.on_block(peer, piece, begin, length, 0.1)
+        swarm.on_block(peer, piece, begin, length)
 
 
 def test_a_suspect_piece_is_asked_of_one_peer_and_of_another_when_it_refuses() -> None:

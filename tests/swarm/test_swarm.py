@@ -79,7 +79,7 @@ def test_a_finished_piece_is_told_to_everybody() -> None:
     peer, other = join(swarm, 1), join(swarm, 2, 0)
     piece = take_requests(peer)[0][0]
     for block in range(LAYOUT.block_count(piece)):
-        swarm.on_block(peer, piece, block * BLOCK_LENGTH, LAYOUT.block_size(piece, block), 0.1)
+        swarm.on_block(peer, piece, block * BLOCK_LENGTH, LAYOUT.block_size(piece, block))
     swarm.on_checked(piece, True, [], 0.2)
     assert m.Have(piece) in peer.outbox
     assert m.Have(piece) in other.outbox
@@ -99,7 +99,7 @@ def test_a_liar_caught_alone_is_to_be_closed() -> None:
     peer = join(swarm, 1)
     piece = take_requests(peer)[0][0]
     for block in range(LAYOUT.block_count(piece)):
-        swarm.on_block(peer, piece, block * BLOCK_LENGTH, LAYOUT.block_size(piece, block), 0.1)
+        swarm.on_block(peer, piece, block * BLOCK_LENGTH, LAYOUT.block_size(piece, block))
     verdict = swarm.on_checked(piece, False, [bytes([n]) for n in range(LAYOUT.block_count(piece))], 0.2)
     assert verdict.guilty == {peer.key}
     assert peer.close_reason == f"sent a corrupt block of piece {piece}"
