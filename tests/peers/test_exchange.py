@@ -12,7 +12,8 @@ from .programs import CLIENTS, shoal_get, shoal_seed
 pytestmark = pytest.mark.peers
 
 # Who can take part in which torrent. Of a hybrid one aria2 1.36 computes another info hash (it drops the empty keys
-# of a file tree), and Transmission 3.00 refuses the file. Transmission takes over ten seconds for anything, so it is asked for once each.
+# of a file tree), and Transmission 3.00 refuses the file. Transmission takes over ten seconds for anything, so it is
+# asked for once each way.
 PAIRS = [
     *(("libtorrent", offer) for offer in OFFERS),
     *(("aria2", offer) for offer in OFFERS if "v1" in offer),
