@@ -325,7 +325,6 @@ def test_a_stop_while_existing_data_is_checked_forgets_and_touches_nothing(
         file.truncate(size)
     before = payload.stat()
     with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL) as get:
-        get.address()
         get.wait_line("checking payload", on_stderr=True)
         assert get.stop() == ExitCode.UNFINISHED
     assert "stopped while checking" in get.err[-1]
