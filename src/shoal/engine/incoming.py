@@ -42,7 +42,7 @@ def most_pieces_in_flight(piece_length: int) -> int:
 
 
 class Incoming:
-    """`on_checked` is called on the loop for each piece that became whole."""
+    """`on_checked` is called on the loop for each piece that became whole, `on_relief` when the disk has caught up."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Incoming:
         is_suspect: Callable[[int], bool],
         on_checked: Callable[[Checked], None],
         on_error: Callable[[ShoalError], None],
+        on_relief: Callable[[], None],
     ) -> None:
         self._metainfo = metainfo
         self._layout = metainfo.layout
@@ -61,6 +62,7 @@ class Incoming:
         self._is_suspect = is_suspect
         self._on_checked = on_checked
         self._on_error = on_error
+        self._on_relief = on_relief
         self._buffers: dict[int, memoryview] = {}
         self._free: list[memoryview] = []
         self._is_large = self._layout.piece_length > LARGEST_BUFFERED
@@ -152,7 +154,10 @@ class Incoming:
             return None
 
         def written(error: ShoalError | None) -> None:
+            was_behind = self.is_behind
             self.backlog -= size
+            if was_behind and not self.is_behind:
+                self._on_relief()
             self._batches[piece] -= 1
             if error is not None:
                 self._on_error(error)

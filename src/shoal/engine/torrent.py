@@ -75,6 +75,7 @@ class Torrent:
             is_suspect=self.swarm.blame.is_suspect,
             on_checked=self._on_checked,
             on_error=self.fail,
+            on_relief=self._on_relief,
         )
         self.outgoing = Outgoing(
             metainfo.layout, opened.storage, engine.workers, on_unreadable=self._on_unreadable
@@ -155,6 +156,11 @@ class Torrent:
         self._drop_given_up()
         if peer.outbox or peer.uploads or peer.close_reason:
             neighbour.speak()
+
+    def _on_relief(self) -> None:
+        """The disk has caught up: peers that owe us nothing any more send nothing that would wake us."""
+        self.swarm.desk.is_held = self.failed.done()
+        self.swarm.refill_all(self.engine.now())
 
     def upload(self, neighbour: Neighbour, room: int) -> None:
         """The link has room: bytes that were asked for go out."""
