@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,12 +51,24 @@ class ProcessFailed(Exception):
     """A measured process ended badly; its own words are in the message."""
 
 
-def run_process(command: Sequence[str | Path], *, cwd: Path = ROOT) -> Run:
-    """Start `command`, wait for its end, and tell what it took. Raises `ProcessFailed`."""
+def run_process(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    limit: float | None = None,
+) -> Run:
+    """Start `command`, wait for its end, and tell what it took. Raises `ProcessFailed`.
+
+    After `limit` seconds it is killed, which counts as a bad end.
+    """
     with tempfile.TemporaryFile() as output:
         started_at = time.perf_counter()
-        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        run = wait_process(process, started_at)
+        process = subprocess.Popen(
+            command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+        )
+        with _killed_after(limit, process):
+            run = wait_process(process, started_at)
         if process.returncode != 0:
             output.seek(0)
             said = output.read().decode(errors="replace").strip()
@@ -68,6 +82,34 @@ def wait_process(process: subprocess.Popen[bytes], started_at: float) -> Run:
     seconds = time.perf_counter() - started_at
     process.returncode = os.waitstatus_to_exitcode(status)  # or Popen would wait for it once more
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIB)
+
+
+@contextmanager
+def _killed_after(limit: float | None, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    if limit is None:
+        yield
+        return
+    timer = threading.Timer(limit, os.kill, (process.pid, signal.SIGKILL))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """What a running process has used so far, all its threads, in user and system time. Linux only."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = after_name[11:13]  # the 14th and 15th field, and the first two are cut off
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory_of(pid: int) -> int:
+    """The most bytes that a running process had resident so far. Linux only."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * KIB
+    return 0
 
 
 def take_turns(contenders: Sequence[Contender], rounds: int, *, warm_up: int = 1) -> dict[str, list[Run]]:

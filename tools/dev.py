@@ -31,9 +31,9 @@ def install(wanted: str, stamp_name: str, *requirements: str) -> None:
         if stamp.exists() and stamp.read_text() == wanted:
             return
         print(f"dev: installing {' '.join(requirements)} ...", file=sys.stderr)
-        log = Log(VENV, descriptor)
-        log.run(sys.executable, "-m", "pip", "install", *requirements)
-        log.keep()
+        with Log(VENV, descriptor) as log:
+            log.run(sys.executable, "-m", "pip", "install", *requirements)
+            log.keep()
         stamp.write_text(wanted)
 
 
@@ -126,15 +126,17 @@ def make_lock(arguments: list[str]) -> int:
     """Pin the newest versions of the tools and of what Shoal needs in requirements-dev.lock."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    with tempfile.TemporaryDirectory() as folder, lock(VENV) as descriptor:
-        log = Log(VENV, descriptor)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        lock(VENV) as descriptor,
+        Log(VENV, descriptor) as log,
+    ):
         log.run(sys.executable, "-m", "venv", folder)
         fresh_python = str(Path(folder, "bin", "python"))
         log.run(fresh_python, "-m", "pip", "install", *wanted)
         frozen = subprocess.run(
             [fresh_python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True
         ).stdout
-        log.path.unlink()
     LOCK_FILE.write_text(LOCK_HEADER + frozen)
     return 0
 

@@ -96,41 +96,56 @@ def lock(venv: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-class Log:
-    """Where the chatter of venv and pip goes: kept in the environment, or in /tmp if that came to nothing."""
+class Log(contextlib.AbstractContextManager["Log"]):
+    """The chatter of venv and pip. It has no name until somebody needs one, so nobody can take it away meanwhile."""
 
     def __init__(self, venv: Path, descriptor: int) -> None:
         self.venv = venv
         self.lock_descriptor = descriptor
-        handle, name = tempfile.mkstemp(prefix="shoal-install-", suffix=".log")
-        os.close(handle)
-        self.path = Path(name)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (`__exit__` closes it)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def run(self, *command: str | os.PathLike[str]) -> None:
-        """Run `command` quietly; raise `SetupError` with its last line if it fails."""
+        """Run `command` quietly; raise `SetupError` with its most telling line if it fails."""
         environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
-        with self.path.open("ab") as output:
-            result = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                pass_fds=(self.lock_descriptor,),
-            )
+        result = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=(self.lock_descriptor,),
+        )
         if result.returncode != 0:
             raise SetupError(self.explain())
 
     def explain(self) -> str:
         """What to do about it if we know, the most telling line of the log, and where the rest is."""
-        text = self.path.read_text(errors="replace")
+        text = self._read().decode("utf-8", "replace")
         advice = next((advice for words, advice in CAUSES if any(word in text for word in words)), "")
         if shutil.disk_usage(self.venv).free < NEEDED_SPACE // 10:
             advice = FULL_DISK  # ensurepip only says that it failed
-        return "; ".join(filter(None, (advice, telling_line(text), f"all of it: {self.path}")))
+        return "; ".join(filter(None, (advice, telling_line(text), self._save())))
 
     def keep(self) -> None:
-        shutil.move(self.path, self.venv / "install.log")
+        """All went well: the log stays in the environment."""
+        (self.venv / "install.log").write_bytes(self._read())
+
+    def _save(self) -> str:
+        """Put the log where a person finds it, since the environment is about to go; says where."""
+        try:
+            handle, name = tempfile.mkstemp(prefix="shoal-install-", suffix=".log")
+            with os.fdopen(handle, "wb") as file:
+                file.write(self._read())
+        except OSError:
+            return ""  # no room for that either
+        return f"all of it: {name}"
+
+    def _read(self) -> bytes:
+        self._file.seek(0)
+        return self._file.read()
 
 
 def telling_line(text: str) -> str:
@@ -179,18 +194,16 @@ def make_environment(root: Path, venv: Path) -> None:
             claim(venv)
         task = "updating" if is_upgrade else "first use: making"
         print(f"shoal: {task} {venv}, a moment ...", file=sys.stderr)
-        log = Log(venv, descriptor)
-        try:
-            if not is_upgrade:
-                log.run(os.path.realpath(sys.executable), "-m", "venv", venv)
-            install_checkout(root, venv, log)
-        except BaseException as error:
-            if not is_upgrade:
-                shutil.rmtree(venv, ignore_errors=True)
-            if not isinstance(error, SetupError):
-                log.path.unlink(missing_ok=True)
-            raise
-        log.keep()
+        with Log(venv, descriptor) as log:
+            try:
+                if not is_upgrade:
+                    log.run(os.path.realpath(sys.executable), "-m", "venv", venv)
+                install_checkout(root, venv, log)
+            except BaseException:
+                if not is_upgrade:
+                    shutil.rmtree(venv, ignore_errors=True)
+                raise
+            log.keep()
 
 
 def main(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +35,15 @@ def environment() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def lock_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of a file that may pass for the lock; temporary files go to a folder of the test's own."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with (tmp_path / "lock").open("w") as file:
+        yield file.fileno()
 
 
 def hold_lock(venv: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -106,12 +116,28 @@ def test_what_a_killed_holder_started_keeps_the_lock(tmp_path: Path) -> None:
     ],
 )
 def test_a_failure_is_told_in_one_line(
-    environment: ModuleType, tmp_path: Path, log: str, said: str, advice: str
+    environment: ModuleType, tmp_path: Path, lock_descriptor: int, log: str, said: str, advice: str
 ) -> None:
-    failed = environment.Log(tmp_path, 0)
-    failed.path.write_text(log)
-    line = failed.explain()
-    failed.path.unlink()
+    with (
+        environment.Log(tmp_path, lock_descriptor) as failed,
+        pytest.raises(environment.SetupError) as refusal,
+    ):
+        failed.run(sys.executable, "-c", f"print({log!r}, end=''); exit(1)")
+    line = str(refusal.value)
     assert said in line
     assert advice in line
     assert "\n" not in line
+    saved = Path(line.rpartition("all of it: ")[2])
+    assert saved.parent == tmp_path / "tmp"
+    assert saved.read_text() == log
+
+
+def test_nobody_can_take_the_log_away_while_pip_runs(
+    environment: ModuleType, tmp_path: Path, lock_descriptor: int
+) -> None:
+    with environment.Log(tmp_path, lock_descriptor) as log:
+        log.run("echo", "first")
+        assert list((tmp_path / "tmp").iterdir()) == []
+        log.run("echo", "second")
+        log.keep()
+    assert (tmp_path / "install.log").read_text() == "first\nsecond\n"

@@ -49,3 +49,11 @@ def test_without_a_route_the_address_of_an_interface_is_taken(monkeypatch: pytes
     monkeypatch.setattr(addresses, "_source_address", lambda family, target: None)
     monkeypatch.setattr(addresses, "_first_interface_address", lambda: "192.0.2.7")
     assert primary_address() == "192.0.2.7"
+
+
+def test_the_address_of_an_interface_is_one_of_this_machine() -> None:
+    address = addresses._first_interface_address()
+    if address is not None:
+        assert not ipaddress.ip_address(address).is_loopback
+        with socket.socket() as probe:
+            probe.bind((address, 0))

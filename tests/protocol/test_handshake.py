@@ -65,5 +65,5 @@ def test_a_wrong_byte_is_refused_wherever_it_stands(position: int, change: int, 
 
 
 def test_a_browser_is_refused_with_what_it_said() -> None:
-    with pytest.raises(PeerError, match="GET / HTTP/1.1"):
+    with pytest.raises(PeerError, match=r"GET / HTTP/1\.1"):
         check_beginning(b"GET / HTTP/1.1\r\nHost: example\r\n")

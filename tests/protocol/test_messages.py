@@ -106,4 +106,4 @@ def test_a_bitfield_has_a_bit_for_each_piece_and_spare_zeros(case: tuple[int, in
 
 
 def test_a_keep_alive_is_a_length_of_zero() -> None:
-    assert m.KEEP_ALIVE == struct.pack(">I", 0)
+    assert struct.pack(">I", 0) == m.KEEP_ALIVE

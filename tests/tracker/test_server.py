@@ -121,7 +121,7 @@ def test_a_busy_port_is_an_error_that_names_it(run: Runner) -> None:
 
 def test_what_is_no_address_is_not_bound_to(run: Runner) -> None:
     async def story() -> None:
-        with pytest.raises(UsageError, match="'localhost' is not an IP address"):
+        with pytest.raises(UsageError, match="'localhost' is not an address"):
             async with Tracker().serve("localhost", 0):
                 pass
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import importlib.util
 import os
 import sys
 import time
@@ -45,18 +44,14 @@ Shoal {__version__}: every machine that wants a file helps to spread it.
 shoal --help lists all commands."""
 
 
-def is_shipped(verb: str) -> bool:
-    return importlib.util.find_spec(f"shoal.cli.{verb}") is not None
-
-
 class Verbs(click.Group):
     """All verbs, known by name and help line, loaded one at a time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [verb for verb in VERBS if is_shipped(verb)]
+        return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in VERBS:
             return None
         command = importlib.import_module(f"shoal.cli.{cmd_name}").command
         assert isinstance(command, click.Command)
@@ -64,7 +59,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(verb, VERBS[verb]) for verb in self.list_commands(ctx)])
+            formatter.write_dl(list(VERBS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,7 +69,7 @@ class Verbs(click.Group):
         verb, *rest = args
         command = self.get_command(ctx, verb)
         if command is None:
-            near = difflib.get_close_matches(verb, self.list_commands(ctx), n=1, cutoff=0.5)
+            near = difflib.get_close_matches(verb, VERBS, n=1, cutoff=0.5)
             hint = f"did you mean: shoal {near[0]}" if near else "shoal --help lists all commands"
             raise UsageError(f"there is no command '{printable(verb)}'", hint=hint)
         return verb, command, rest

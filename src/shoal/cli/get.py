@@ -110,6 +110,7 @@ def command(
     """Get the files of a torrent. SOURCE is a .torrent file or the http(s) URL of one.
 
     What is there already is checked and kept; the same command goes on where an interrupted one was.
+    Once everything is here, it asks on a terminal whether to go on seeding; without one it ends.
     """
     if no_seed and (seed_ratio is not None or seed_time is not None):
         raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")

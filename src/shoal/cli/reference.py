@@ -48,9 +48,10 @@ def render_command(parent: click.Context, verb: str, command: click.Command) -> 
     context = command.make_context(verb, [], parent=parent, resilient_parsing=True)
     usage = " ".join([f"shoal {verb}", *command.collect_usage_pieces(context)])
     text = "\n\n".join(" ".join(block.split()) for block in (command.help or VERBS[verb]).split("\n\n"))
-    rows = (p.get_help_record(context) for p in command.params if isinstance(p, click.Option))
-    table = ["| option | |", "|---|---|", *(table_row(*row) for row in rows if row is not None)]
-    return "\n".join([f"## shoal {verb}", "", "```", usage, "```", "", text, "", *table, ""])
+    records = (p.get_help_record(context) for p in command.params if isinstance(p, click.Option))
+    rows = [table_row(*record) for record in records if record is not None]
+    table = ["| option | |", "|---|---|", *rows, ""] if rows else []
+    return "\n".join([f"## shoal {verb}", "", "```", usage, "```", "", text, "", *table])
 
 
 def table_row(option: str, explanation: str) -> str:

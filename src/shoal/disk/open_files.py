@@ -23,12 +23,14 @@ class OpenFile:
     So keep it in a variable while its `descriptor` is in use: that of `get(...).descriptor` may be closed.
     """
 
-    __slots__ = ("descriptor", "is_writable", "tells_cached", "used_at", "writing")
+    __slots__ = ("cached_flags", "descriptor", "is_writable", "used_at", "writing")
 
     def __init__(self, descriptor: int, is_writable: bool) -> None:
         self.descriptor = descriptor
         self.is_writable = is_writable
-        self.tells_cached = True  # until the file system has said that it cannot
+        self.cached_flags: int | None = getattr(
+            os, "RWF_NOWAIT", None
+        )  # to read what is in memory; None: cannot
         self.used_at = 0
         self.writing = threading.Lock()  # the kernel has one too, but spins while it waits
 

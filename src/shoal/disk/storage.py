@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shoal.disk.faults import MissingDataError, file_fault
+from shoal.disk.memory_backed import is_in_memory
 from shoal.disk.open_files import OpenFiles
 from shoal.disk.safe_path import SafeRoot
 from shoal.errors import FileError
@@ -39,7 +40,6 @@ _PARTS = -1  # the key of the parts file; the key of any other file is its index
 _NOWHERE = -2  # the key of padding, and of symbolic links, which are never made
 
 _CANNOT_TELL = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL})
-_NOWAIT = getattr(os, "RWF_NOWAIT", None)  # Linux only
 _SEEK_DATA = getattr(os, "SEEK_DATA", None)
 
 
@@ -119,7 +119,7 @@ class Storage:
     def read_cached_into(self, offset: int, buffer: memoryview) -> bool:
         """Fill `buffer` if all of it is in memory already; never waits for the disk.
 
-        False where some is not, the file is not open yet, or the system cannot tell (tmpfs, macOS): then
+        False where some is not, the file is not open yet, or the system cannot tell (macOS): then
         `read_into` in a thread is the way. `buffer` may be filled in part.
         """
         for span in self._layout.spans(offset, len(buffer)):
@@ -176,13 +176,14 @@ class Storage:
             view[:] = bytes(len(view))
             return True
         file = self._open_files.peek(key)
-        if file is None or not file.tells_cached or _NOWAIT is None:
+        if file is None or file.cached_flags is None:
             return False
         position = offset - self._zero_points[file_index]
         try:
-            return os.preadv(file.descriptor, [view], position, _NOWAIT) == len(view)
+            return os.preadv(file.descriptor, [view], position, file.cached_flags) == len(view)
         except OSError as error:
-            file.tells_cached = error.errno not in _CANNOT_TELL
+            if error.errno in _CANNOT_TELL:
+                file.cached_flags = 0 if file.cached_flags and is_in_memory(file.descriptor) else None
             return False
 
     # -- what is there --------------------------------------------------------------------------------

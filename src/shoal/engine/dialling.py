@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from shoal.engine.announcer import Announcer, Totals
 from shoal.engine.neighbour import Neighbour
 from shoal.errors import NetworkError
 from shoal.net.sockets import Address, connect, format_address
 from shoal.swarm.known_peers import KnownPeers, Source
 
 if TYPE_CHECKING:
+    from shoal.engine.announcer import Announcer
     from shoal.engine.torrent import Torrent
 
 WANTED_NEIGHBOURS = 50  # we dial until there are so many; others may still dial us
@@ -35,6 +35,8 @@ class Dialling:
         """Ask these trackers for peers from now on, and tell them of us."""
         if not tiers:
             return
+        from shoal.engine.announcer import Announcer, Totals  # it loads libcurl, which many never need
+
         torrent = self._torrent
         self._announcer = Announcer(
             tiers,

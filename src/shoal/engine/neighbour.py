@@ -70,7 +70,7 @@ class Neighbour:
             else:
                 owed = self.peer.owed_count
                 messages = self.connection.receive_data(view)
-                if self.peer.owed_count != owed and self.torrent is not None:
+                if self.torrent is not None:
                     self.torrent.swarm.on_blocks(self.peer, owed - self.peer.owed_count, self._now)
                 self._on_messages(messages)
         except (PeerError, FormatError) as error:
@@ -157,7 +157,8 @@ class Neighbour:
             peer.request_limit = hello.request_queue
         if hello.listen_port and not self.is_outgoing:
             torrent.learn_listen_port(self, hello.listen_port)
-        peer.is_upload_only = bool(hello.is_upload_only)
+        if hello.is_upload_only:
+            torrent.swarm.on_upload_only(peer)
 
     # Speaking
 

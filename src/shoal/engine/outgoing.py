@@ -1,6 +1,6 @@
 """Bring the bytes that peers asked for from the disk to their links: whole units, read once, sent by reference.
 
-A unit is a piece, or a MiB of a larger one. Units stay in memory for the next peer that asks (least recently used go
+A unit is a piece, or 256 KiB of a larger one. Units stay in memory for the next peer that asks (least recently used go
 first). Always true: a buffer is used again only after every link has handed all of its bytes to the system.
 """
 
@@ -17,10 +17,10 @@ from shoal.net.link import Buffer, PeerLink
 from shoal.protocol.peer.messages import BLOCK_HEAD_LENGTH, Request, encode_block_head
 from shoal.swarm.peer import Peer
 from shoal.swarm.uploads import take_run
-from shoal.units import MIB
+from shoal.units import KIB, MIB
 
-UNIT_LENGTH = 1 * MIB  # read at once: one system call, one vector of 64 blocks
-CACHE_BYTES = 16 * MIB  # units kept; what several leechers ask for in the same seconds
+UNIT_LENGTH = 256 * KIB  # read at once: still in the core's own cache when it is sent, 16 blocks a vector
+CACHE_BYTES = 4 * MIB  # units kept, for those that ask in the same moment; the system caches the file itself
 
 _Key = tuple[int, int, int]  # piece, start and stop within it
 

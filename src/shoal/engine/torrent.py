@@ -62,6 +62,7 @@ class Torrent:
         self._spoken_to: set[Neighbour] = set()  # with something to say, until the end of this loop turn
         self.swarm = Swarm(
             metainfo.layout,
+            info_hash=self.info_hash,
             now=engine.now(),
             rng=engine.rng,
             have=opened.have,
@@ -130,6 +131,7 @@ class Torrent:
         if self.dialling.known.is_banned(listens_at):
             raise PeerError("this address is banned")
         neighbour.listens_at = listens_at
+        self.report("listens", peer=format_address(neighbour.address), address=format_address(listens_at))
         self.dialling.on_listen_port(neighbour)
 
     def wake(self, neighbour: Neighbour) -> None:

@@ -2,7 +2,7 @@
 
 Sockets are driven directly (`add_reader`, `sendmsg`) instead of through asyncio's transports, so that what has
 left us is known to the byte: buffers can be used again, and what to send next is chosen when there is room for it,
-not seconds before. docs/decisions/0004-raw-sockets.md has the measurement.
+not seconds before. docs/decisions/0004-raw-sockets.md says why.
 
 Always true: all links of a loop share one receive buffer, so `on_data` must be done with its view when it returns.
 After `close` the owner hears nothing more.

@@ -1,22 +1,21 @@
-"""How many neighbours have each piece, kept as one set of pieces per count.
+"""How many neighbours have each piece, as one binary number a piece, written across a few sets.
 
-`with_count[n]` is the set of pieces that exactly n neighbours have; the sets are disjoint and together hold every
-piece. Rarest first is then "the first set that meets the candidates", and a whole bitfield is added with a few
-set operations per count instead of one step per piece. Neighbours that have everything are only counted.
+`_planes[k]` is the set of pieces whose count has bit k. So a whole bitfield is added with one addition that carries
+from plane to plane, and the rarest pieces are found from the highest plane down: both take as many set operations as
+the number of neighbours has digits, however many pieces there are. Neighbours that have everything are only counted.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 
-from shoal.formats.bitfield import all_bits, random_bit
+from shoal.formats.bitfield import all_bits, lowest_bit, random_bit
 
 
 class Availability:
     def __init__(self, piece_count: int) -> None:
         self._all = all_bits(piece_count)
-        self._with_count = [self._all]
+        self._planes: list[int] = []
         self._seeds = 0
 
     def add(self, bits: int) -> None:
@@ -44,44 +43,42 @@ class Availability:
 
     def count(self, piece: int) -> int:
         """How many neighbours have `piece`."""
-        for count, bits in enumerate(self._with_count):
-            if bits >> piece & 1:
-                return count + self._seeds
-        raise IndexError(piece)
+        return self._seeds + sum((plane >> piece & 1) << k for k, plane in enumerate(self._planes))
 
-    def rarest_first(self, candidates: int) -> Iterator[int]:
-        """The candidates in groups of equal count, fewest first; pieces that nobody has are a group too."""
-        for bits in self._with_count:
-            found = bits & candidates
-            if found:
-                yield found
+    def rarest_of(self, candidates: int) -> int:
+        """Those of the candidates that the fewest neighbours have, be it nobody."""
+        for plane in reversed(self._planes):
+            candidates = candidates & ~plane or candidates
+        return candidates
 
     def rarest(self, candidates: int, rng: random.Random) -> int | None:
         """One of the rarest candidates, any of them."""
-        for found in self.rarest_first(candidates):
-            return random_bit(found, rng)
-        return None
+        return random_bit(self.rarest_of(candidates), rng) if candidates else None
 
     def least(self) -> int:
         """The copies of the rarest piece among the neighbours."""
-        return self._seeds + next((n for n, bits in enumerate(self._with_count) if bits), 0)
+        return self.count(lowest_bit(self.rarest_of(self._all))) if self._all else 0
 
     def _raise(self, bits: int) -> None:
-        sets = self._with_count
-        for count in range(len(sets) - 1, -1, -1):
-            moving = sets[count] & bits
-            if moving:
-                sets[count] ^= moving
-                if count + 1 == len(sets):
-                    sets.append(0)
-                sets[count + 1] |= moving
+        """Add one to the count of each of these pieces."""
+        planes = self._planes
+        for k, plane in enumerate(planes):
+            if not bits:
+                return
+            planes[k] = plane ^ bits
+            bits &= plane  # the carry
+        if bits:
+            planes.append(bits)
 
     def _lower(self, bits: int) -> None:
-        sets = self._with_count
-        for count in range(1, len(sets)):
-            moving = sets[count] & bits
-            if moving:
-                sets[count] ^= moving
-                sets[count - 1] |= moving
-        while len(sets) > 1 and not sets[-1]:
-            sets.pop()
+        """Take one from the count of each of these pieces."""
+        planes = self._planes
+        for k, plane in enumerate(planes):
+            if not bits:
+                break
+            planes[k] = plane ^ bits
+            bits &= ~plane  # the borrow
+        if bits:
+            raise ValueError("a piece was taken away from a neighbour that did not have it")
+        while planes and not planes[-1]:
+            planes.pop()

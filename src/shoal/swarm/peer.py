@@ -16,11 +16,11 @@ from shoal.swarm.rate import RateMeter
 
 class Peer:
     __slots__ = (
-        "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "close_reason",
-        "depth", "has", "has_fast", "has_told", "is_snubbed", "is_upload_only", "joined_at", "key",
-        "last_block_at", "name", "outbox", "owed", "owed_count", "peer_choking", "peer_interested",
-        "received", "received_since_refill", "refilled_at", "request_limit", "sent", "suggested",
-        "unchoked_at", "uploads", "wake", "wasted",
+        "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "close_reason", "depth",
+        "has", "has_fast", "has_told", "is_refusing", "is_snubbed", "is_upload_only", "joined_at", "key",
+        "last_block_at", "looked_at", "name", "outbox", "owed", "owed_count", "peer_choking", "peer_interested",
+        "received", "received_since_refill", "refilled_at", "refused_at", "request_limit", "round_trip", "sent",
+        "suggested", "unchoked_at", "uploads", "wake", "wasted",
     )  # fmt: skip
 
     def __init__(
@@ -55,8 +55,12 @@ class Peer:
         self.asked_since = now  # since when it owes us something without a break
         self.last_block_at = now
         self.refilled_at = now
+        self.looked_at = float("-inf")  # when it was last seen whether it could take over from others
         self.received_since_refill = 0
-        self.is_snubbed = False
+        self.round_trip: float | None = None  # seconds from a first request to its answer, at best
+        self.is_snubbed = False  # it owes us blocks and has sent none for long
+        self.is_refusing = False  # it has just rejected what it might have sent
+        self.refused_at = now
         self.allowed_to_us = 0  # pieces we may ask for while choked (BEP 6)
         self.suggested = 0
         self.received = RateMeter(now)  # payload bytes, them to us

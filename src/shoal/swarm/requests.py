@@ -18,17 +18,21 @@ from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer.messages import Cancel, Request, Requests
 from shoal.swarm.availability import Availability
 from shoal.swarm.blame import Blame
+from shoal.swarm.endgame import LOOK_INTERVAL, Debtors, choose_to_move
 from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import PeerKey, PieceProgress, Pieces
-
-FIRST_DEPTH = 16  # blocks; 256 KiB fill 100 Mbit/s at 20 ms, and the depth doubles with each refill
-LEAST_DEPTH = 4  # fewer, and a slow link idles for a round trip between blocks
-MOST_DEPTH = 512  # blocks; 8 MiB fill 1 Gbit/s at 60 ms, and more only grows the buffers
-PIPELINE_SECONDS = (
-    0.5  # worth of a peer's rate to keep asked for: long enough for a round trip, short to redirect
+from shoal.swarm.pipeline import (
+    LEAST_DEPTH,
+    REFUSAL_PAUSE,
+    SECOND_CHANCE,
+    SILENCE_BEFORE_SNUB,
+    adapt_depth,
+    is_willing,
+    note_refusal,
+    note_round_trip,
+    silent_for,
+    would_send,
 )
-SILENCE_BEFORE_SNUB = 4.0  # seconds without a block from a peer that owes some
-STEAL_ADVANTAGE = 2.0  # in the endgame a block moves to a peer that would have it in half the time
 
 
 class RequestDesk:
@@ -53,6 +57,7 @@ class RequestDesk:
         has_even_pieces = pieces.layout.piece_length % BLOCK_LENGTH == 0
         self._first_uneven = pieces.count - 1 if has_even_pieces else 0  # from here on blocks may be short
         self._open: dict[int, PieceProgress] = {}  # begun pieces with blocks that nobody was asked for
+        self._debtors = Debtors(peers)
         self._doubled: dict[int, int] = {}  # piece -> blocks asked of two peers
         self.is_held = False  # the disk is behind: nothing more is asked for
         self.given_up: list[int] = []  # pieces whose buffers the shell may drop; it empties the list
@@ -61,17 +66,19 @@ class RequestDesk:
 
     def refill(self, peer: Peer, now: float) -> None:
         """Bring what `peer` owes us up to its depth, once half of it has been answered."""
-        if peer.is_snubbed or not peer.am_interested or peer.close_reason or self.is_held:
+        if self.is_held or not peer.am_interested or not is_willing(peer):
             return
         if peer.peer_choking and not peer.allowed_to_us:
             return
         if peer.owed_count * 2 > peer.depth:
             return
-        self._adapt_depth(peer, now)
+        if not self.has_work and now - peer.looked_at < LOOK_INTERVAL:
+            return
+        adapt_depth(peer, now)
         room = min(peer.depth, peer.request_limit) - peer.owed_count
         if room <= 0:
             return
-        runs = self._choose(peer, room)
+        runs = self._choose(peer, room, now)
         if runs:
             if not peer.owed_count:
                 peer.asked_since = now
@@ -79,18 +86,13 @@ class RequestDesk:
                 self._owe(peer, piece, blocks)
             peer.say(Requests(_requests_of(self._pieces.layout, runs)))
 
-    def _adapt_depth(self, peer: Peer, now: float) -> None:
-        elapsed = now - peer.refilled_at
-        if not peer.depth:
-            peer.depth = FIRST_DEPTH
-        elif elapsed > 0 and peer.received_since_refill:
-            useful = int(peer.received_since_refill / elapsed * PIPELINE_SECONDS)
-            grown = min(useful, peer.depth * 2)
-            peer.depth = min(max(grown, peer.depth * 3 // 4, LEAST_DEPTH), MOST_DEPTH)
-        peer.refilled_at = now
-        peer.received_since_refill = 0
+    @property
+    def has_work(self) -> bool:
+        """There may be blocks that nobody was asked for; if not, peers are looked at now and then only."""
+        pieces = self._pieces
+        return bool(self._open) or (bool(pieces.missing) and len(pieces.in_flight) < self._most_in_flight)
 
-    def _choose(self, peer: Peer, room: int) -> list[tuple[int, int]]:
+    def _choose(self, peer: Peer, room: int, now: float) -> list[tuple[int, int]]:
         """Runs of (piece, blocks) for this peer: at most `room` blocks."""
         may_ask = peer.has if not peer.peer_choking else peer.has & peer.allowed_to_us
         runs: list[tuple[int, int]] = []
@@ -108,7 +110,22 @@ class RequestDesk:
             room -= blocks.bit_count()
             if not room:
                 return runs
-        return runs or self._steal_for(peer, may_ask, room)
+        if runs or now - peer.looked_at < LOOK_INTERVAL:
+            return runs
+        peer.looked_at = now
+        if not self._is_endgame():
+            return []
+        debtors = self._debtors.latest_first(now)
+        return choose_to_move(peer, may_ask, room, debtors, self._pieces.in_flight, self._doubled)
+
+    def _is_endgame(self) -> bool:
+        """Nothing can be begun any more, be it that the buffers are full. Before that, two askers only waste."""
+        if len(self._pieces.in_flight) >= self._most_in_flight:
+            return True
+        missing = self._pieces.missing
+        return not any(
+            missing & peer.has for peer in self._peers.values() if not peer.peer_choking and is_willing(peer)
+        )
 
     def _begun_for(self, peer: Peer, may_ask: int) -> list[PieceProgress]:
         """Begun pieces with blocks nobody was asked for, nearest to their end first."""
@@ -144,14 +161,7 @@ class RequestDesk:
             yield rarest
 
     def _able_to_send(self, piece: int) -> list[PeerKey]:
-        return [
-            peer.key
-            for peer in self._peers.values()
-            if peer.has >> piece & 1
-            and not peer.peer_choking
-            and not peer.is_snubbed
-            and not peer.close_reason
-        ]
+        return [peer.key for peer in self._peers.values() if would_send(peer, piece)]
 
     def _give_up_one_abandoned(self) -> None:
         """Make room: the begun piece nearest to its beginning that nobody who answers owes us."""
@@ -159,20 +169,14 @@ class RequestDesk:
             progress
             for progress in self._pieces.in_flight.values()
             if not progress.asked and not progress.is_whole
-            and not any(p.has >> progress.piece & 1 and not p.peer_choking for p in self._peers.values())
+            and not any(would_send(peer, progress.piece) for peer in self._peers.values())
         ]  # fmt: skip
         if abandoned:
             self.give_up(max(abandoned, key=lambda progress: progress.missing.bit_count()).piece)
 
     def give_up(self, piece: int) -> None:
         """Forget a piece in flight; what peers owe of it is forgotten too."""
-        for peer in self._peers.values():
-            blocks = peer.owed.pop(piece, 0)
-            peer.owed_count -= blocks.bit_count()
-            for block in iter_bits(blocks):
-                peer.say(Cancel(*_request_of(self._pieces.layout, piece, block)))
-        self._doubled.pop(piece, None)
-        self._open.pop(piece, None)
+        self.finish(piece)
         self._pieces.give_up(piece)
         self.given_up.append(piece)
 
@@ -186,38 +190,6 @@ class RequestDesk:
         if not progress.unasked:
             self._open.pop(piece, None)
 
-    # Endgame
-
-    def _steal_for(self, peer: Peer, may_ask: int, room: int) -> list[tuple[int, int]]:
-        """Blocks that a slower peer owes us, the slowest debtor's first; none is asked of more than two peers."""
-        mine = self._seconds_owed(peer, peer.owed_count + 1)
-        slower = [
-            (late, other)
-            for other in self._peers.values()
-            if other is not peer
-            and other.owed
-            and (late := self._seconds_owed(other, other.owed_count)) > mine * STEAL_ADVANTAGE
-        ]
-        slower.sort(key=lambda pair: -pair[0])
-        runs: dict[int, int] = {}
-        for _, other in slower:
-            for piece, blocks in other.owed.items():
-                progress = self._pieces.in_flight.get(piece)
-                if progress is None or not may_ask >> piece & 1 or progress.exclusive_to is not None:
-                    continue
-                free = blocks & progress.missing & ~self._doubled.get(piece, 0) & ~peer.owed.get(piece, 0)
-                chosen = _last_blocks(free & ~runs.get(piece, 0), room)
-                if chosen:
-                    runs[piece] = runs.get(piece, 0) | chosen
-                    room -= chosen.bit_count()
-                    if not room:
-                        return list(runs.items())
-        return list(runs.items())
-
-    def _seconds_owed(self, peer: Peer, blocks: int) -> float:
-        rate = peer.received.rate(max(peer.last_block_at, peer.refilled_at))
-        return blocks * BLOCK_LENGTH / max(rate, 1.0)
-
     # Receiving
 
     def receive_block(self, peer: Peer, piece: int, begin: int, length: int) -> PieceProgress | None:
@@ -228,6 +200,8 @@ class RequestDesk:
         block, misfit = divmod(begin, BLOCK_LENGTH)
         bit = 1 << block
         owed = peer.owed.get(piece, 0)
+        if peer.is_snubbed:
+            self._welcome_back(peer)
         if not owed & bit:
             peer.wasted += length
             return None
@@ -250,26 +224,25 @@ class RequestDesk:
         if piece in self._open and not progress.unasked:
             del self._open[piece]
         if self._doubled and self._doubled.get(piece, 0) & bit:
-            self._cancel_elsewhere(peer, piece, block)
+            self._cancel_elsewhere(peer, piece, bit)
         return progress
 
     def on_received(self, peer: Peer, count: int, now: float) -> None:
         """So many blocks that `peer` owed us came just now."""
+        if peer.last_block_at < peer.asked_since:
+            note_round_trip(peer, now)
         peer.received.add(count * BLOCK_LENGTH, now)
         peer.last_block_at = now
         peer.received_since_refill += count
-        if peer.is_snubbed:
-            self._welcome_back(peer)
 
-    def _cancel_elsewhere(self, sender: Peer, piece: int, block: int) -> None:
-        bit = 1 << block
+    def _cancel_elsewhere(self, sender: Peer, piece: int, bit: int) -> None:
         self._doubled[piece] ^= bit
         if not self._doubled[piece]:
             del self._doubled[piece]
         for other in self._peers.values():
             if other is not sender and other.owed.get(piece, 0) & bit:
                 self._forgive(other, piece, bit)
-                other.say(Cancel(*_request_of(self._pieces.layout, piece, block)))
+                self._say_cancel(other, piece, bit)
 
     def _forgive(self, peer: Peer, piece: int, blocks: int) -> None:
         """It owes us these no longer."""
@@ -283,13 +256,21 @@ class RequestDesk:
 
     # Losing
 
-    def on_rejected(self, peer: Peer, request: Request) -> None:
+    def on_rejected(self, peer: Peer, request: Request, now: float) -> None:
         """BEP 6: it will not send this block."""
         piece, begin, _ = request
         bit = 1 << begin // BLOCK_LENGTH
-        if peer.owed.get(piece, 0) & bit:
-            self._forgive(peer, piece, bit)
-            self._recount_asked(piece)
+        if not peer.owed.get(piece, 0) & bit:
+            return  # we have cancelled it meanwhile
+        self._forgive(peer, piece, bit)
+        self._recount_asked(piece)
+        if peer.peer_choking:
+            peer.allowed_to_us &= ~(1 << piece)
+            return
+        note_refusal(peer, now)
+        progress = self._pieces.in_flight.get(piece)
+        if progress is not None and progress.exclusive_to == peer.key:
+            self.give_up(piece)
 
     def release_all(self, peer: Peer) -> None:
         """It has left, or choked us without BEP 6: what it owed is free for others."""
@@ -304,17 +285,35 @@ class RequestDesk:
             if progress.exclusive_to == peer.key and not progress.is_whole:
                 self.give_up(piece)
 
-    def snub_silent(self, peer: Peer, now: float) -> None:
-        """A peer that owes us blocks and sends none: others may be asked for them."""
-        if peer.is_snubbed or not peer.owed_count:
-            return
-        if now - max(peer.last_block_at, peer.asked_since) < SILENCE_BEFORE_SNUB:
-            return
+    def look_at(self, peer: Peer, now: float) -> None:
+        """Time has passed: has it gone silent, or been left alone for long enough?"""
+        if peer.is_refusing and now - peer.refused_at >= REFUSAL_PAUSE:
+            peer.is_refusing = False
+        if peer.is_snubbed:
+            if silent_for(peer, now) >= SECOND_CHANCE:
+                self.pardon(peer, now)
+        elif peer.owed_count and silent_for(peer, now) >= SILENCE_BEFORE_SNUB:
+            self._snub(peer)
+
+    def _snub(self, peer: Peer) -> None:
+        """It owes us blocks and sends none: others may be asked for them."""
         peer.is_snubbed = True
         peer.depth = LEAST_DEPTH
         for piece in list(peer.owed):
             self._recount_asked(piece)
         self.forget_exclusive(peer)
+
+    def pardon(self, peer: Peer, now: float) -> None:
+        """Ask it again as if nothing had been: what it still owes is forgotten."""
+        peer.is_refusing = False
+        if not peer.is_snubbed:
+            return
+        peer.is_snubbed = False
+        peer.asked_since = now
+        owed, peer.owed = peer.owed, {}
+        peer.owed_count = 0
+        for piece, blocks in owed.items():
+            self._say_cancel(peer, piece, blocks)
 
     def _welcome_back(self, peer: Peer) -> None:
         peer.is_snubbed = False
@@ -343,12 +342,18 @@ class RequestDesk:
             self._doubled.pop(piece, None)
 
     def finish(self, piece: int) -> None:
-        """The piece is whole and its hash is right: what is still owed of it is not wanted."""
+        """The piece is not in flight any more: what is still owed of it is not wanted."""
+        self._open.pop(piece, None)
         self._doubled.pop(piece, None)
         for peer in self._peers.values():
             blocks = peer.owed.pop(piece, 0)
             if blocks:
                 peer.owed_count -= blocks.bit_count()
+                self._say_cancel(peer, piece, blocks)
+
+    def _say_cancel(self, peer: Peer, piece: int, blocks: int) -> None:
+        for block in iter_bits(blocks):
+            peer.say(Cancel(*_request_of(self._pieces.layout, piece, block)))
 
 
 def _request_of(layout: Layout, piece: int, block: int) -> Request:
@@ -378,10 +383,3 @@ def _first_blocks(blocks: int, count: int) -> int:
         chosen |= lowest
         blocks ^= lowest
     return chosen
-
-
-def _last_blocks(blocks: int, count: int) -> int:
-    """The highest `count` members of a set: a queue is served from its front, so help from its end."""
-    while blocks.bit_count() > count:
-        blocks &= blocks - 1
-    return blocks

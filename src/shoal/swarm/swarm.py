@@ -32,7 +32,9 @@ class Swarm:
         have: int = 0,
         wanted: int | None = None,
         most_in_flight: int = 64,
+        info_hash: bytes = b"",
     ) -> None:
+        """`info_hash` is what BEP 6 draws the allowed fast pieces from; without it nobody is allowed any."""
         self.pieces = Pieces(layout, have=have, wanted=wanted)
         self.availability = Availability(layout.piece_count)
         self.peers: dict[PeerKey, Peer] = {}
@@ -42,6 +44,7 @@ class Swarm:
         )
         self._choker: Choker[PeerKey] = Choker(now)
         self._rng = rng
+        self._info_hash = info_hash
 
     # Who is there
 
@@ -85,6 +88,7 @@ class Swarm:
                 self._on_choke(peer, now)
             case m.Unchoke():
                 peer.peer_choking = False
+                self.desk.pardon(peer, now)
                 self.desk.refill(peer, now)
             case m.Interested():
                 peer.peer_interested = True
@@ -96,7 +100,9 @@ class Swarm:
             case m.Cancel():
                 uploads.cancel_request(peer, message)
             case m.Reject(piece, begin, length):
-                self.desk.on_rejected(peer, (piece, begin, length))
+                self.desk.on_rejected(peer, (piece, begin, length), now)
+                if not peer.owed_count:
+                    self._refill_idle(now)  # the last one: others may be asked for all of it
             case m.Suggest(piece):
                 peer.suggested |= 1 << piece
             case m.AllowedFast(piece):
@@ -122,8 +128,10 @@ class Swarm:
     def _on_pieces(self, peer: Peer, bits: int, now: float) -> None:
         peer.has_told = True
         self.availability.remove(peer.has)
-        peer.has = bits
-        self.availability.add(bits)
+        peer.has |= bits
+        self.availability.add(peer.has)
+        if self._info_hash:
+            uploads.allow_fast(peer, self.pieces, self._info_hash)
         self._update_interest(peer, now)
         self._part_if_pointless(peer)
 
@@ -136,13 +144,20 @@ class Swarm:
             self.desk.release_all(peer)
             self.refill_all(now)
 
-    def on_block(self, peer: Peer, piece: int, begin: int, length: int) -> PieceProgress | None:
-        """A block came: its piece's progress if the bytes are wanted, else None."""
-        return self.desk.receive_block(peer, piece, begin, length)
+    def on_block(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> PieceProgress | None:
+        """A block came alone: its piece's progress if the bytes are wanted, else None.
+
+        Where many come together, `desk.receive_block` takes each and `on_blocks` is told once.
+        """
+        owed = peer.owed_count
+        progress = self.desk.receive_block(peer, piece, begin, length)
+        self.on_blocks(peer, owed - peer.owed_count, now)
+        return progress
 
     def on_blocks(self, peer: Peer, count: int, now: float) -> None:
-        """The blocks that came together (`on_block` had each) were `count` of those that the peer owed us."""
-        self.desk.on_received(peer, count, now)
+        """`count` of the blocks that `peer` owed us came just now."""
+        if count:
+            self.desk.on_received(peer, count, now)
 
     # What became of pieces
 
@@ -177,9 +192,8 @@ class Swarm:
     def tick(self, now: float) -> None:
         """Call about twice a second: silence, interest and slots are looked at again."""
         for peer in list(self.peers.values()):
-            self.desk.snub_silent(peer, now)
-            if peer.am_interested:
-                self._update_interest(peer, now)
+            self.desk.look_at(peer, now)
+            self._update_interest(peer, now)
         self.refill_all(now)
         if now >= self._choker.next_deadline():
             self._rechoke(now)
@@ -190,6 +204,8 @@ class Swarm:
 
     def _refill_idle(self, now: float) -> None:
         for peer in self.peers.values():
+            if not self.desk.has_work:
+                break
             if not peer.owed_count:
                 self.desk.refill(peer, now)
 
@@ -203,15 +219,20 @@ class Swarm:
         if is_useful:
             self.desk.refill(peer, now)
 
+    def on_upload_only(self, peer: Peer) -> None:
+        """BEP 21: it wants nothing more, whether or not it has everything."""
+        peer.is_upload_only = True
+        self._part_if_pointless(peer)
+
     def _part_if_pointless(self, peer: Peer) -> None:
-        if self.pieces.is_complete and peer.has == self.pieces.all:
-            peer.close_reason = "both sides have everything"
+        if self.pieces.is_complete and (peer.has == self.pieces.all or peer.is_upload_only):
+            peer.close_reason = "neither side wants anything"
 
     def _rechoke(self, now: float) -> None:
         candidates = [
             Candidate(
                 key=peer.key,
-                is_interested=peer.peer_interested and not peer.close_reason,
+                is_interested=peer.peer_interested,
                 upload_rate=peer.sent.rate(now),
                 download_rate=peer.received.rate(now),
                 is_unchoked=not peer.am_choking,
@@ -221,6 +242,7 @@ class Swarm:
                 has_everything=peer.has == self.pieces.all,
             )
             for peer in self.peers.values()
+            if not peer.close_reason
         ]
         upload_rate = sum(candidate.upload_rate for candidate in candidates)
         decision = self._choker.decide(

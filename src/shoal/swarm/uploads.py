@@ -6,12 +6,26 @@ allowed while choked), in the order they came. With BEP 6 every request ends in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from shoal.errors import PeerError
-from shoal.protocol.peer.messages import Cancel, Choke, Reject, Request, Requests, Unchoke
+from shoal.formats.bitfield import iter_bits
+from shoal.protocol.peer.allowed_fast import ALLOWED_FAST_COUNT, allowed_fast_set
+from shoal.protocol.peer.messages import AllowedFast, Cancel, Choke, Reject, Request, Requests, Unchoke
 from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import Pieces
 
 REQUEST_QUEUE = 2000  # requests a peer may have waiting with us (our `reqq`): 32 MiB, as libtorrent allows
+
+
+def allow_fast(peer: Peer, pieces: Pieces, info_hash: bytes) -> None:
+    """A peer with next to nothing may ask for a few of our pieces at once, so that it soon has some to give."""
+    if not peer.has_fast or peer.allowed_to_them or peer.has.bit_count() >= ALLOWED_FAST_COUNT:
+        return
+    allowed = sum(1 << piece for piece in allowed_fast_set(peer.key[0], info_hash, pieces.count))
+    peer.allowed_to_them = allowed & pieces.have & ~peer.has
+    for piece in iter_bits(peer.allowed_to_them):
+        peer.say(AllowedFast(piece))
 
 
 def accept_requests(peer: Peer, pieces: Pieces, requests: Requests) -> None:
@@ -43,11 +57,7 @@ def choke(peer: Peer) -> None:
     """Serve it no more, but for what BEP 6 allows the choked."""
     peer.am_choking = True
     peer.say(Choke())
-    dropped = [request for request in peer.uploads if not peer.allowed_to_them >> request[0] & 1]
-    for request in dropped:
-        peer.uploads.remove(request)
-        if peer.has_fast:
-            peer.say(Reject(*request))
+    _drop_requests(peer, lambda request: not peer.allowed_to_them >> request[0] & 1)
 
 
 def unchoke(peer: Peer, now: float) -> None:
@@ -71,7 +81,15 @@ def take_run(peer: Peer, piece: int, start: int, stop: int, limit: int) -> list[
 
 def refuse_piece(peer: Peer, piece: int) -> None:
     """The piece cannot be read any more: its requests are rejected."""
-    for request in [request for request in peer.uploads if request[0] == piece]:
-        peer.uploads.remove(request)
-        if peer.has_fast:
+    _drop_requests(peer, lambda request: request[0] == piece)
+
+
+def _drop_requests(peer: Peer, is_dropped: Callable[[Request], bool]) -> None:
+    """Take these out of the queue; the peer is told so if it can hear it (BEP 6)."""
+    waiting = peer.uploads.copy()
+    peer.uploads.clear()
+    for request in waiting:
+        if not is_dropped(request):
+            peer.uploads.append(request)
+        elif peer.has_fast:
             peer.say(Reject(*request))

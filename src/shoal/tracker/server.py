@@ -72,7 +72,7 @@ class Tracker:
         loop = asyncio.get_running_loop()
         sockets = listen(bind, port)
         real_port = sockets[0].getsockname()[1]
-        host = primary_address() if bind is None or is_wildcard(bind) else bind
+        host = primary_address() if is_wildcard(bind) else str(bind)
         servers = [await loop.create_server(self._door, sock=listener) for listener in sockets]
         housekeeping = _Repeating(loop, HOUSEKEEPING_SECONDS, self.keep_house)
         try:

@@ -209,13 +209,15 @@ class PeerConnection:
         bare = _BARE.get(kind)
         if bare is not None:
             if kind in (m.HAVE_ALL, m.HAVE_NONE):
-                self._tell_pieces_once()
+                if self._told_pieces:
+                    raise PeerError(f"{type(bare).__name__} after its pieces were told")
+                self._told_pieces = True
             events.append(bare)
         elif kind in _ABOUT_ONE_PIECE:
             piece = self._check_piece(_NUMBER.unpack(payload)[0])
             events.append(_ABOUT_ONE_PIECE[kind](piece))
         elif kind == m.BITFIELD:
-            self._tell_pieces_once()
+            self._told_pieces = True  # and may be told again: aria2 does so instead of very many haves
             try:
                 bits = bits_from_wire(bytes(payload), self._piece_count)
             except FormatError as error:
@@ -238,8 +240,3 @@ class PeerConnection:
         if piece >= self._piece_count:
             raise PeerError(f"piece {piece} of a torrent with {self._piece_count}")
         return piece
-
-    def _tell_pieces_once(self) -> None:
-        if self._told_pieces:
-            raise PeerError("a second bitfield")
-        self._told_pieces = True

@@ -1,0 +1,1 @@
+"""The two ends of a transfer, as programs: ours, the others', and the plainest copy there can be."""

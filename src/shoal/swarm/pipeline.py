@@ -1,0 +1,77 @@
+"""How well a peer answers: how many blocks it should owe us at a time, and whether it is worth asking now.
+
+The depth of a peer's pipeline is what its rate brings in a few round trips and half a second more. A shorter one leaves
+the link idle between answers; a longer one only delays what we might rather ask of somebody else. Pure functions over
+the record of a peer; who owes which block is the business of `requests.py`.
+"""
+
+from __future__ import annotations
+
+from shoal.formats.layout import BLOCK_LENGTH
+from shoal.swarm.peer import Peer
+from shoal.units import KIB
+
+FIRST_DEPTH = 16  # blocks; 256 KiB fill 100 Mbit/s at 20 ms, and the depth doubles with each refill
+LEAST_DEPTH = 4  # fewer, and a slow link idles for a round trip between blocks
+MOST_DEPTH = 512  # blocks; 8 MiB fill 1 Gbit/s at 60 ms, and more only grows the buffers
+PIPELINE_SECONDS = 0.5  # worth of a peer's rate to keep asked for, beside its round trip: short to redirect
+PIPELINE_ROUND_TRIPS = 4  # and so many of them: half must last for one, and leave room to grow
+LONGEST_ROUND_TRIP = 2.0  # seconds; more is a queue in the way and not distance
+ROUND_TRIP_OF_STRANGERS = 0.1  # seconds; across a continent
+RATE_OF_STRANGERS = 512 * KIB  # bytes a second that a peer which has sent nothing yet is trusted to have
+
+SILENCE_BEFORE_SNUB = 4.0  # seconds without a block from a peer that owes some
+SECOND_CHANCE = 30.0  # seconds until a silent peer is asked anew: a block takes less at 1 KiB/s
+REFUSAL_PAUSE = 1.0  # seconds until a peer that rejects is asked anew; at once would be an endless exchange
+
+
+def adapt_depth(peer: Peer, now: float) -> None:
+    """Follow the rate since the last refill; the first time, a guess."""
+    elapsed = now - peer.refilled_at
+    if not peer.depth:
+        peer.depth = min(FIRST_DEPTH, peer.request_limit)
+    elif elapsed > 0 and peer.received_since_refill:
+        seconds = PIPELINE_SECONDS + PIPELINE_ROUND_TRIPS * round_trip(peer)
+        useful = int(peer.received_since_refill / elapsed * seconds)
+        grown = min(useful, peer.depth * 2)
+        peer.depth = min(max(grown, peer.depth * 3 // 4, LEAST_DEPTH), MOST_DEPTH, peer.request_limit)
+    peer.refilled_at = now
+    peer.received_since_refill = 0
+
+
+def note_round_trip(peer: Peer, now: float) -> None:
+    """The first answer after a time when it owed nothing: nothing stood in the way of it."""
+    seconds = min(now - peer.asked_since, LONGEST_ROUND_TRIP)
+    peer.round_trip = seconds if peer.round_trip is None else min(seconds, peer.round_trip)
+
+
+def round_trip(peer: Peer) -> float:
+    return ROUND_TRIP_OF_STRANGERS if peer.round_trip is None else peer.round_trip
+
+
+def note_refusal(peer: Peer, now: float) -> None:
+    """It rejected what nothing kept it from sending."""
+    peer.is_refusing = True
+    peer.refused_at = now
+    peer.depth = LEAST_DEPTH
+
+
+def silent_for(peer: Peer, now: float) -> float:
+    """Seconds without an answer, for a peer that owes us one."""
+    return now - max(peer.last_block_at, peer.asked_since)
+
+
+def is_willing(peer: Peer) -> bool:
+    """Whether it has answered lately, as far as we asked."""
+    return not (peer.is_snubbed or peer.is_refusing or peer.close_reason)
+
+
+def would_send(peer: Peer, piece: int) -> bool:
+    may_ask = peer.has if not peer.peer_choking else peer.has & peer.allowed_to_us
+    return bool(may_ask >> piece & 1) and is_willing(peer)
+
+
+def seconds_a_block(peer: Peer) -> float:
+    """How long it takes for one, at the rate it had when it last sent."""
+    rate = peer.received.rate(max(peer.last_block_at, peer.refilled_at))
+    return BLOCK_LENGTH / (rate or RATE_OF_STRANGERS)
