@@ -122,7 +122,8 @@ def test_a_link_in_the_folder_leads_nobody_out(tmp_path: Path) -> None:
     (tmp_path / "get/payload").mkdir(parents=True)
     (tmp_path / "get/payload/sub").symlink_to(outside)
     with offer.scripted() as source:
-        with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen())) as get:
+        command = ["get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen())]
+        with start(tmp_path, *command) as get:
             assert get.wait() == ExitCode.FILE_IO
     assert list(outside.iterdir()) == []
     assert "symbolic link" in get.err[0]

@@ -157,7 +157,9 @@ def test_an_error_in_a_callback_ends_the_torrent_with_itself(
     assert capfd.readouterr().err == ""
 
 
-def test_an_add_that_is_cancelled_lets_go_of_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_add_that_is_cancelled_lets_go_of_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(opening, "_find_good_pieces", slowly(opening._find_good_pieces, 0.3))
     scene = Scene(tmp_path)
 
