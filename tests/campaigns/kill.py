@@ -36,6 +36,13 @@ from shoal.units import KIB, MIB
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "-P", "-m", "shoal"]
+EAGER = """
+from shoal.__main__ import main
+from shoal.engine import engine, saving
+engine.TICK = saving.SAVE_EVERY = 0.05
+main()
+"""  # saves so often that kills fall between the writing, the syncing and the recording of pieces
+EAGER_COMMAND = [sys.executable, "-P", "-c", EAGER]
 HOST = "127.0.0.1"
 PATIENCE = 60.0  # seconds for anything that is waited for
 MOST_KILLS = 6  # a round; then it may finish
@@ -159,6 +166,7 @@ class Round:
         self.folder = folder
         self.most_kills = most_kills
         self.kills = 0
+        self.believed = 0  # pieces on record after the latest kill
         self.rng = random.Random(seed)
         self.kind = KINDS[seed % len(KINDS)]
         payload = make_contents(self.kind, self.rng)
@@ -177,7 +185,11 @@ class Round:
                 self._check_after_kill()
         self._compare()
         seconds = time.monotonic() - started_at
-        return f"seed {self.seed}: {self.kind.name}, {self.kills} kills, {seconds:.1f} s, right"
+        believed = f"{self.believed.bit_count()} of {self.metainfo.layout.piece_count} pieces"
+        return (
+            f"seed {self.seed}: {self.kind.name}, {self.kills} kills, "
+            f"{believed} on record after the last, {seconds:.1f} s, right"
+        )
 
     @contextmanager
     def _seed(self) -> Iterator[tuple[str, int]]:
@@ -200,7 +212,18 @@ class Round:
     def _get(self, proxy: ThrottledProxy) -> bool:
         """Run the command until it is done (True) or killed (False)."""
         host, port = proxy.address
-        command = [*COMMAND, "get", "t.torrent", "--dir", "get", "--bind", HOST, "--port", "0", "--json"]
+        command = [
+            *EAGER_COMMAND,
+            "get",
+            "t.torrent",
+            "--dir",
+            "get",
+            "--bind",
+            HOST,
+            "--port",
+            "0",
+            "--json",
+        ]
         with subprocess.Popen(
             [*command, "--peer", f"{host}:{port}"],
             cwd=self.folder,
@@ -236,12 +259,10 @@ class Round:
         return True
 
     def _check_after_kill(self) -> None:
-        believed = remembered_pieces(self.folder / "state")
+        self.believed = remembered_pieces(self.folder / "state")
         good = good_pieces(self.metainfo, self.folder / "get")
-        if believed & ~good:
-            raise InvariantError(
-                f"the state believes pieces {believed & ~good:#b} that are wrong on the disk"
-            )
+        if wrong := self.believed & ~good:
+            raise InvariantError(f"the state believes pieces {wrong:#b} that are wrong on the disk")
         layout = self.metainfo.layout
         self.missing = sum(
             layout.piece_size(piece) for piece in range(layout.piece_count) if not good >> piece & 1

@@ -267,7 +267,8 @@ def test_a_file_changed_while_it_was_seeded_is_not_believed_afterwards(
             file.write(b"X" * 100)
         assert seed.stop() == 0
     with offer.scripted() as source:
-        with start(tmp_path, "get", "t.torrent", "--dir", "seed", *LOCAL, *peer(source.listen())) as get:
+        command = ["get", "t.torrent", "--dir", "seed", *LOCAL, *peer(source.listen())]
+        with start(tmp_path, *command) as get:
             assert get.wait() == 0
     assert offer.got("seed") == offer.data
 
@@ -325,7 +326,6 @@ def test_a_stop_while_existing_data_is_checked_forgets_and_touches_nothing(
         file.truncate(size)
     before = payload.stat()
     with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL) as get:
-        get.address()
         get.wait_line("checking payload", on_stderr=True)
         assert get.stop() == ExitCode.UNFINISHED
     assert "stopped while checking" in get.err[-1]
@@ -335,7 +335,8 @@ def test_a_stop_while_existing_data_is_checked_forgets_and_touches_nothing(
 @pytest.mark.parametrize("number", STOPS)
 def test_a_stop_while_the_torrent_is_fetched_is_heard_at_once(tmp_path: Path, number: signal.Signals) -> None:
     with socket.create_server((HOST, 0)) as silent:
-        with start(tmp_path, "get", f"http://{HOST}:{silent.getsockname()[1]}/x.torrent", "--json") as get:
+        url = f"http://{HOST}:{silent.getsockname()[1]}/x.torrent"
+        with start(tmp_path, "get", url, "--json") as get:
             with closing(silent.accept()[0]):
                 assert get.stop(number) == ExitCode.UNFINISHED
     assert get.json()[-1]["status"] == "unfinished"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from shoal.errors import FormatError
-from shoal.protocol.tracker.urls import announce_url, is_http, scrape_url, url_scheme, with_query
+from shoal.protocol.tracker.urls import announce_url, is_http, scrape_url, shown_url, url_scheme, with_query
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,31 @@ def test_schemes_are_told_apart() -> None:
     assert is_http("HTTPS://x") and is_http("http://x")
     assert not is_http("udp://x:1") and not is_http("x")
     assert url_scheme("UDP://x:1") == "udp"
+
+
+KEY = "0123456789abcdef0123456789ABCDEF"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://t.example:6969/announce", "http://t.example:6969/announce"),
+        (f"https://me:{KEY}@t.example/announce", "https://t.example/announce"),
+        (f"https://me:p@ss@t.example/{KEY}/announce", "https://t.example/…/announce"),
+        (f"http://t.example/announce?passkey={KEY}&x=1", "http://t.example/announce?…"),
+        (f"udp://{KEY}@[::1]:80/{KEY}", "udp://[::1]:80/…"),
+        ("http://h/a-file-with-a-long-name-2024.torrent", "http://h/a-file-with-a-long-name-2024.torrent"),
+        ("", ""),
+    ],
+)
+def test_what_may_be_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://me:{KEY}@/{KEY}?{KEY}", f"http://me:{KEY}@h:port/{KEY}", f"//me:{KEY}@h /{KEY}"]
+)
+def test_no_error_shows_what_may_be_secret(url: str) -> None:
+    with pytest.raises(FormatError) as refused:
+        announce_url(url)
+    assert KEY not in str(refused.value)

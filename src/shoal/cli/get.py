@@ -132,7 +132,6 @@ async def get(
     chosen = await unless_stopped(choose(wishes, network), stop, "fetching the torrent")
     addresses = await unless_stopped(resolve_peers(wishes.peers), stop, "looking up the peers")
     async with make_engine(network) as engine:
-        voice.serving(engine)
         for metainfo, wanted_files in chosen:
             torrent = await open_torrent(
                 engine,
@@ -146,6 +145,7 @@ async def get(
                 peers=addresses,
             )
             course.torrents.append(torrent)
+        voice.serving(engine)
         torrents = course.torrents
         await show_until(torrents, network, stop.wait(), wait_all_completed(torrents), seeding=False)
         course.on_fetched(is_complete=all(torrent.completed.is_set() for torrent in torrents))

@@ -64,13 +64,13 @@ async def seed(
     addresses = await unless_stopped(resolve_peers(peers), stop, "looking up the peers")
     metainfos = await unless_stopped(load_all(sources, network), stop, "fetching the torrent")
     async with make_engine(network) as engine:
-        voice.serving(engine)
         running = [
             await open_torrent(
                 engine, metainfo, folder, voice, stop, network.quiet, read_only=True, peers=addresses
             )
             for metainfo in metainfos
         ]
+        voice.serving(engine)
         for torrent in running:
             _say_what_is_there(torrent, folder, voice)
         await show_until(running, network, stop.wait(), seeding=True)

@@ -12,6 +12,7 @@ import errno
 import random
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -116,8 +117,8 @@ class Engine:
         """
         if metainfo.wire_hash in self.torrents:
             raise ExistsError(f"{metainfo.name}: this torrent is running already")
-        opened = await _in_thread(
-            lambda: open_torrent(
+        opened = await _Errand(
+            lambda is_given_up: open_torrent(
                 metainfo,
                 root,
                 wanted_files=wanted_files,
@@ -125,9 +126,9 @@ class Engine:
                 read_only=read_only,
                 have=have,
                 on_progress=on_progress,
-                should_stop=should_stop,
+                should_stop=lambda: is_given_up() or (should_stop is not None and should_stop()),
             )
-        )
+        ).run()
         torrent = Torrent(self, metainfo, opened, Saving(self, opened), report=report)
         self.torrents[torrent.info_hash] = torrent
         torrent.dialling.learn(peers, Source.HAND)
@@ -209,16 +210,29 @@ class Engine:
             loop.default_exception_handler(context)
 
 
-async def _in_thread(open_: Callable[[], Opened]) -> Opened:
-    """`open_()` in a thread. Cancelled meanwhile, what it opens is let go of as soon as it is there."""
-    opening = asyncio.ensure_future(asyncio.to_thread(open_))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_let_go)
-        raise
+class _Errand:
+    """Opening a torrent in a thread. Given up meanwhile, it lets go of what it opens."""
 
+    def __init__(self, open_: Callable[[Callable[[], bool]], Opened]) -> None:
+        self._open = open_
+        self._lock = threading.Lock()
+        self._opened: Opened | None = None
+        self.is_given_up = False
 
-def _let_go(opening: asyncio.Task[Opened]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+    async def run(self) -> Opened:
+        try:
+            return await asyncio.to_thread(self._work)
+        except asyncio.CancelledError:
+            with self._lock:
+                self.is_given_up = True
+                if self._opened is not None:
+                    self._opened.close()
+            raise
+
+    def _work(self) -> Opened:
+        opened = self._open(lambda: self.is_given_up)
+        with self._lock:
+            self._opened = opened
+            if self.is_given_up:
+                opened.close()
+        return opened

@@ -1,0 +1,156 @@
+"""Real processes on loopback: started with their words kept, waited for by condition, ended by their id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from shoal.formats import bencode
+from shoal.testing.raw_wire import HANDSHAKE_LENGTH, encode_handshake
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 30.0  # seconds for anything to come true; some programs look around once in ten
+POLL_EVERY = 0.02  # seconds
+STOP_LIMIT = 3.0  # seconds for a program to end when told to; Transmission says goodbye for long
+PROBE_PEER_ID = b"-XS0001-is-it-up-yet"
+NO_LINGERING = struct.pack("ii", 1, 0)  # a probe leaves no trace behind
+
+Command = Sequence[str | os.PathLike[str]]
+
+
+class Running:
+    """One process; all that it says goes to `said`."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], said: Path) -> None:
+        self.name = name
+        self.process = process
+        self._said = said
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text(errors="replace")
+
+    def line_after(self, beginning: str) -> str:
+        """Wait for a line that begins so; the rest of it."""
+
+        def found() -> str | None:
+            lines = self.said.split("\n")[:-1]  # what comes after the last one is not a whole line yet
+            return next((line[len(beginning) :] for line in lines if line.startswith(beginning)), None)
+
+        self.wait_until(lambda: found() is not None, f"'{beginning}...'")
+        return found() or ""
+
+    def wait_until(self, is_so: Callable[[], bool], what: str) -> None:
+        """Wait for something that this process is to bring about; it may not end meanwhile."""
+        deadline = time.monotonic() + LIMIT
+        while not is_so():
+            code = self.process.poll()
+            if code is not None and not is_so():
+                raise AssertionError(f"{self.name} ended with {code} before {what}; it said:\n{self.said}")
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.name}: no {what} in {LIMIT:g} s; it said:\n{self.said}")
+            time.sleep(POLL_EVERY)
+
+    def wait_success(self) -> None:
+        """Wait for its end, which must be a good one."""
+        try:
+            code = self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end in {LIMIT:g} s; it said:\n{self.said}") from None
+        assert code == 0, f"{self.name} ended with {code}; it said:\n{self.said}"
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Pen:
+    """Everything that a test has started; none of it outlives the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running: list[Running] = []
+        self._open_folders: list[Path] = []
+
+    def start(self, name: str, command: Command, *, env: Mapping[str, str] | None = None) -> Running:
+        said = self.folder / f"said-{len(self._running)}-{name}"
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        running = Running(name, process, said)
+        self._running.append(running)
+        return running
+
+    def make_folder(self, name: str) -> Path:
+        """A new folder for one of them."""
+        folder = self.folder / f"{name}-{len(self._running)}"
+        folder.mkdir()
+        return folder
+
+    def make_open_folder(self) -> Path:
+        """A new folder that any user may look into; pytest's own are not."""
+        folder = Path(tempfile.mkdtemp())
+        folder.chmod(0o755)
+        self._open_folders.append(folder)
+        return folder
+
+    def close(self) -> None:
+        for running in self._running:
+            running.process.terminate()
+        for running in self._running:
+            running.stop()
+        for folder in self._open_folders:
+            shutil.rmtree(folder)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on now, for programs that cannot choose one and tell."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(address: str, info_hash: bytes) -> bool:
+    """Whether somebody there answers a handshake for this torrent."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+            connection.sendall(encode_handshake(info_hash, PROBE_PEER_ID, fast=False, extension=False))
+            answer = connection.recv(HANDSHAKE_LENGTH, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return answer[28:48] == info_hash
+
+
+def listed(announce_url: str, info_hash: bytes) -> tuple[int, int] | None:
+    """How many seeds and leechers of a torrent a tracker knows (BEP 48); None while it does not answer."""
+    url = f"{announce_url.replace('/announce', '/scrape')}?info_hash={quote(info_hash, safe='')}"
+    try:
+        with urllib.request.urlopen(url, timeout=2.0) as response:
+            answer = bencode.decode(response.read())
+    except OSError:
+        return None
+    match answer:
+        case {b"files": {**files}} if info_hash in files:
+            found = files[info_hash]
+            assert isinstance(found, dict)
+            seeds, leechers = found[b"complete"], found[b"incomplete"]
+            assert isinstance(seeds, int) and isinstance(leechers, int)
+            return seeds, leechers
+    return 0, 0
