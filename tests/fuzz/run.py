@@ -19,9 +19,10 @@ def main(arguments: list[str]) -> int:
     except ImportError:
         print("atheris is not installed: pip install atheris", file=sys.stderr)
         return 2
-    sys.path[:0] = [str(FOLDER), str(FOLDER.parent.parent / "src")]
+    root = FOLDER.parent.parent
+    sys.path[:0] = [str(root), str(root / "src")]
     with atheris.instrument_imports(include=["shoal"]):
-        from targets import TARGETS
+        from tests.fuzz.every_target import TARGETS
     if not arguments or arguments[0] not in TARGETS:
         print(f"usage: python {sys.argv[0]} {{{','.join(TARGETS)}}} [atheris arguments]", file=sys.stderr)
         return 2

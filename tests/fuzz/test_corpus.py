@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .targets import TARGETS
+from .every_target import TARGETS
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 INPUTS = [

@@ -1,0 +1,7 @@
+"""All fuzz targets by name: those of the formats, of trackers and of the peer wire."""
+
+from __future__ import annotations
+
+from . import targets, targets_tracker, targets_wire
+
+TARGETS = {**targets.TARGETS, **targets_tracker.TARGETS, **targets_wire.TARGETS}
