@@ -176,6 +176,19 @@ def test_a_silent_peer_whose_debts_others_paid_is_asked_again_later() -> None:
     assert take_requests(silent) != []
 
 
+def test_a_silent_peer_that_rejects_is_there_after_all_and_asked_again_after_a_moment() -> None:
+    swarm = make_swarm()
+    silent = join(swarm, 1)
+    owed = take_requests(silent)
+    now = silence(swarm, 0.0, SILENCE_BEFORE_SNUB)
+    assert silent.is_snubbed
+    for request in owed:
+        swarm.on_message(silent, m.Reject(*request), now)
+    assert take_requests(silent) == []
+    silence(swarm, now, REFUSAL_PAUSE)
+    assert take_requests(silent) != []
+
+
 def test_a_silent_peer_that_unchokes_anew_is_asked_anew() -> None:
     swarm = make_swarm()
     peer = join(swarm, 1)

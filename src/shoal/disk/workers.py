@@ -23,8 +23,8 @@ def _no_crash(error: BaseException) -> None:
 
 
 def default_worker_count() -> int:
-    """Two keep a disk and a core busy; more than four only take memory bandwidth from the loop."""
-    return min(4, max(2, os.cpu_count() or 2))
+    """One more than cores: while one waits for the interpreter's lock, another has a core to hash on."""
+    return min(4, 1 + (os.cpu_count() or 2))
 
 
 class Workers:

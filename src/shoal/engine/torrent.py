@@ -11,8 +11,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from shoal.engine.checked import Checked
 from shoal.engine.dialling import Dialling
-from shoal.engine.incoming import Checked, Incoming, most_pieces_in_flight
+from shoal.engine.incoming import Incoming, most_pieces_in_flight
 from shoal.engine.ledger import Ledger
 from shoal.engine.neighbour import Neighbour
 from shoal.engine.opening import Opened
@@ -75,8 +76,8 @@ class Torrent:
             engine.workers,
             is_suspect=self.swarm.blame.is_suspect,
             on_checked=self._on_checked,
+            on_caught_up=self._on_caught_up,
             on_error=self.fail,
-            on_relief=self._on_relief,
         )
         self.outgoing = Outgoing(
             metainfo.layout, opened.storage, engine.workers, on_unreadable=self._on_unreadable
@@ -152,16 +153,19 @@ class Torrent:
         peer = neighbour.peer
         if peer is None or neighbour.is_closed:
             return
-        self.incoming.write_waiting()
-        self.swarm.desk.is_held = self.incoming.is_behind or self.failed.done()
+        self.incoming.end_wake_up()
+        self._hold_if_behind()
         self.swarm.desk.refill(peer, now)
         self._drop_given_up()
         if peer.outbox or peer.uploads or peer.close_reason:
             neighbour.speak()
 
-    def _on_relief(self) -> None:
-        """The disk has caught up: peers that owe us nothing any more send nothing that would wake us."""
-        self.swarm.desk.is_held = self.failed.done()
+    def _hold_if_behind(self) -> None:
+        """A disk that cannot keep up, or that failed, is not given more to do."""
+        self.swarm.desk.is_held = self.incoming.is_behind or self.failed.done()
+
+    def _on_caught_up(self) -> None:
+        self._hold_if_behind()
         self.swarm.refill_all(self.engine.now())
 
     def upload(self, neighbour: Neighbour, room: int) -> None:

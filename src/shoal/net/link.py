@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 from shoal.units import KIB, MIB
 
-RECEIVE_BUFFER: Final = 512 * KIB  # a wake-up's worth; larger leaves the processor's cache and gains nothing
+RECEIVE_BUFFER: Final = 1 * MIB  # more a wake-up is fewer wake-ups; above it nothing is gained
 LOW_WATER: Final = 256 * KIB  # with less than this queued the owner is asked for more
 FLUSH_BUDGET: Final = 2 * MIB  # then the other links have their turn
 MOST_BUFFERS: Final = 512  # for one sendmsg; the system's limit is 1024

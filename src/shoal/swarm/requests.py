@@ -263,6 +263,8 @@ class RequestDesk:
         if not peer.owed.get(piece, 0) & bit:
             return  # we have cancelled it meanwhile
         self._forgive(peer, piece, bit)
+        if peer.is_snubbed:  # a reject is an answer: it is there, and rests for a moment like others that refuse
+            self._welcome_back(peer)
         self._recount_asked(piece)
         if peer.peer_choking:
             peer.allowed_to_us &= ~(1 << piece)

@@ -144,15 +144,9 @@ class Swarm:
             self.desk.release_all(peer)
             self.refill_all(now)
 
-    def on_block(self, peer: Peer, piece: int, begin: int, length: int, now: float) -> PieceProgress | None:
-        """A block came alone: its piece's progress if the bytes are wanted, else None.
-
-        Where many come together, `desk.receive_block` takes each and `on_blocks` is told once.
-        """
-        owed = peer.owed_count
-        progress = self.desk.receive_block(peer, piece, begin, length)
-        self.on_blocks(peer, owed - peer.owed_count, now)
-        return progress
+    def on_block(self, peer: Peer, piece: int, begin: int, length: int) -> PieceProgress | None:
+        """A block came: its piece's progress if the bytes are wanted, else None. `on_blocks` is told afterwards."""
+        return self.desk.receive_block(peer, piece, begin, length)
 
     def on_blocks(self, peer: Peer, count: int, now: float) -> None:
         """`count` of the blocks that `peer` owed us came just now."""

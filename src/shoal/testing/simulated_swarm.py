@@ -160,7 +160,10 @@ class Host:
         if not pipe.is_open:
             return
         self.received_bytes += length
-        progress = self.swarm.on_block(pipe.peer, piece, begin, length, self.network.clock.now)
+        owed = pipe.peer.owed_count
+        progress = self.swarm.on_block(pipe.peer, piece, begin, length)
+        if pipe.peer.owed_count != owed:
+            self.swarm.on_blocks(pipe.peer, owed - pipe.peer.owed_count, self.network.clock.now)
         if progress is not None:
             self._blocks.setdefault(piece, {})[begin] = mark
             if progress.is_whole:
