@@ -1,0 +1,207 @@
+"""What `shoal get` says: on stdout, in JSON, in the log, of URLs that lead nowhere; and what it must not say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shoal.cli import sources
+from shoal.errors import ExitCode, FormatError
+from shoal.testing.build import make_payload
+from shoal.testing.scripted_peer import Script
+from shoal.units import KIB
+
+from ..conftest import Shoal
+from .running import COMMAND, HOST, LOCAL, PATIENCE, Offer, environment, peer, start
+from .web import web
+
+STOPS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture
+def offer(tmp_path: Path) -> Offer:
+    return Offer(tmp_path, make_payload(2048 * KIB))
+
+
+# What it says
+
+
+def test_json_is_events_and_a_last_line_that_tells_how_it_ended(tmp_path: Path, offer: Offer) -> None:
+    with offer.scripted() as source:
+        address = source.listen()
+        with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, *peer(address), "--json") as get:
+            assert get.wait() == 0
+    first, *_, last = get.json()
+    assert first["event"] == "listening"
+    seconds = last.pop("seconds")
+    assert 0 < seconds < PATIENCE
+    assert last == {
+        "status": "complete",
+        "path": "get/payload",
+        "bytes": 2048 * KIB,
+        "sources": [{"kind": "peer", "address": f"{address[0]}:{address[1]}", "bytes": 2048 * KIB}],
+        "verified": "pieces",
+    }
+
+
+def test_the_last_line_of_json_is_there_when_it_is_unfinished(tmp_path: Path, offer: Offer) -> None:
+    with (
+        offer.scripted(Script(stall_after_blocks=8)) as source,
+        start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen()), "--json") as get,
+    ):
+        source.wait_until(lambda: source.blocks_sent == 8)
+        assert get.stop() == ExitCode.UNFINISHED
+    last = get.json()[-1]
+    assert last["status"] == "unfinished"
+    assert set(last) == {"status", "path", "bytes", "seconds", "sources", "verified"}
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("absent.torrent", ExitCode.NOT_FOUND),
+        ("magnet:?xt=urn:btih:" + 40 * "a", ExitCode.USAGE),
+        ("seed", ExitCode.FILE_IO),
+    ],
+)
+def test_the_last_line_of_json_is_there_when_it_failed(
+    offer: Offer, shoal: Shoal, source: str, code: int
+) -> None:
+    result = shoal("get", source, "--json")
+    assert result.returncode == code
+    last = json.loads(result.stdout.splitlines()[-1])
+    assert (last["status"], last["exit_code"], last["verified"]) == ("failed", code, "none")
+    assert last["error"] in result.stderr
+
+
+def test_quiet_says_nothing_with_or_without_a_stdout(tmp_path: Path, offer: Offer) -> None:
+    with offer.scripted() as source:
+        address = source.listen()
+        with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, *peer(address), "--quiet") as get:
+            assert get.wait() == 0
+        assert (get.out, get.err) == ([], [])
+        command = " ".join(
+            [*COMMAND, "get", "t.torrent", "--dir", "again", *LOCAL, *peer(address), "--quiet"]
+        )
+        result = subprocess.run(
+            ["/bin/sh", "-c", f"{command} >&- 2>err"],
+            cwd=tmp_path,
+            env=environment(),
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (result.returncode, (tmp_path / "err").read_text()) == (0, "")
+    assert offer.got("again") == offer.data
+
+
+def test_a_reader_of_json_that_goes_away_ends_it_without_a_word(tmp_path: Path, offer: Offer) -> None:
+    with offer.scripted(Script(block_delay=0.01)) as source:
+        command = " ".join(
+            [*COMMAND, "get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen()), "--json"]
+        )
+        result = subprocess.run(
+            ["/bin/sh", "-c", f"{command} | head -1 > /dev/null"],
+            cwd=tmp_path,
+            env=environment(),
+            timeout=PATIENCE,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.stderr == ""
+
+
+def test_the_log_tells_which_piece_came_from_whom(tmp_path: Path, offer: Offer) -> None:
+    with offer.scripted() as source:
+        address = source.listen()
+        command = [
+            "get",
+            "t.torrent",
+            "--dir",
+            "get",
+            *LOCAL,
+            *peer(address),
+            "--log",
+            "log",
+            "--name",
+            "anna",
+        ]
+        with start(tmp_path, *command) as get:
+            assert get.wait() == 0
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {line["name"] for line in lines} == {"anna"}
+    pieces = {line["piece"]: line["sources"] for line in lines if line["event"] == "piece"}
+    assert pieces == {piece: {f"{HOST}:{address[1]}": 64 * KIB} for piece in range(32)}
+
+
+def test_a_log_that_cannot_be_written_ends_it_with_one_line(tmp_path: Path, offer: Offer) -> None:
+    with offer.scripted(Script(block_delay=0.005)) as source:
+        command = ["get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen()), "--log", "/dev/full"]
+        with start(tmp_path, *command) as get:
+            assert get.wait() == ExitCode.FILE_IO
+    assert [line for line in get.err if "Traceback" in line or "Exception" in line] == []
+    assert "/dev/full" in get.err[-1]
+
+
+# URLs that lead nowhere
+
+
+def test_a_url_with_nothing_behind_it_is_told_by_kind(tmp_path: Path, shoal: Shoal) -> None:
+    with web({"/page": (200, b"<!doctype html><p>hello")}) as (
+        base,
+        _,
+    ):
+        for path, code, words in [
+            ("/absent.torrent", ExitCode.NOT_FOUND, "404"),
+            ("/page", ExitCode.BAD_DATA, "not a torrent file"),
+        ]:
+            result = shoal("get", base + path)
+            assert (result.returncode, words in result.stderr) == (code, True), result.stderr
+            assert len(result.stderr.splitlines()) <= 2
+    result = shoal("get", f"{base}/x.torrent")
+    assert result.returncode == ExitCode.NETWORK
+    assert "cannot connect" in result.stderr
+
+
+def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MAX_METAINFO_LENGTH", 100_000)
+    with (
+        web({"/huge": (200, bytes(100_001))}) as (base, _),
+        pytest.raises(FormatError, match="sends more than"),
+    ):
+        asyncio.run(sources.load_source(f"{base}/huge", None))
+
+
+def test_a_magnet_is_refused_with_a_hint(shoal: Shoal) -> None:
+    result = shoal("get", "magnet:?xt=urn:btih:" + 40 * "a")
+    assert result.returncode == ExitCode.USAGE
+    assert "hint:" in result.stderr
+
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def test_no_secret_of_a_url_is_shown_or_logged(tmp_path: Path) -> None:
+    with web({}) as (base, _):
+        host = base.removeprefix("http://")
+        trackers = (
+            f"http://me:{SECRET}@{host}/{SECRET}/announce?passkey={SECRET}",
+            f"udp://me:{SECRET}@{host}/{SECRET}",
+        )
+        Offer(tmp_path, make_payload(1000), trackers=trackers)
+        with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, "--log", "log") as get:
+            get.wait_line("404", on_stderr=True)
+            get.wait_line("udp trackers", on_stderr=True)
+            get.stop()
+        with start(
+            tmp_path, "get", f"http://me:{SECRET}@{host}/{SECRET}/x.torrent?passkey={SECRET}", "--json"
+        ) as asked:
+            assert asked.wait() == ExitCode.NOT_FOUND
+    said = "\n".join([*get.out, *get.err, *asked.out, *asked.err, (tmp_path / "log").read_text()])
+    assert SECRET not in said
+    assert host in said
