@@ -12,7 +12,14 @@ from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer import messages as m
 from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import PieceProgress
-from shoal.swarm.pipeline import FIRST_DEPTH, LEAST_DEPTH, REFUSAL_PAUSE, SECOND_CHANCE, SILENCE_BEFORE_SNUB
+from shoal.swarm.pipeline import (
+    FIRST_DEPTH,
+    LEAST_DEPTH,
+    MOST_REFUSALS,
+    REFUSAL_PAUSE,
+    SECOND_CHANCE,
+    SILENCE_BEFORE_SNUB,
+)
 from shoal.swarm.swarm import Swarm
 
 PIECE_COUNT = 12
@@ -184,7 +191,8 @@ def test_a_silent_peer_that_rejects_is_there_after_all_and_asked_again_after_a_m
     assert silent.is_snubbed
     for request in owed:
         swarm.on_message(silent, m.Reject(*request), now)
-    assert take_requests(silent) == []
+    assert not silent.is_snubbed
+    reject_all(swarm, silent, now)
     silence(swarm, now, REFUSAL_PAUSE)
     assert take_requests(silent) != []
 
@@ -199,13 +207,37 @@ def test_a_silent_peer_that_unchokes_anew_is_asked_anew() -> None:
     assert len(take_requests(peer)) == LEAST_DEPTH == peer.owed_count
 
 
-def test_a_peer_that_rejects_is_left_alone_for_a_while() -> None:
+def reject_all(swarm: Swarm, peer: Peer, now: float) -> set[int]:
+    """Reject whatever is asked, until nothing more is; the pieces that were asked for."""
+    pieces: set[int] = set()
+    while requests := take_requests(peer):
+        for request in requests:
+            pieces.add(request[0])
+            swarm.on_message(peer, m.Reject(*request), now)
+            swarm.desk.refill(peer, now)
+    return pieces
+
+
+def test_a_rejected_piece_is_not_asked_for_again_for_a_while_but_others_are() -> None:
     swarm = make_swarm()
     peer = join(swarm, 1)
-    for request in take_requests(peer):
-        swarm.on_message(peer, m.Reject(*request), 0.1)
-        swarm.desk.refill(peer, 0.1)
-    assert take_requests(peer) == []
+    first, *others = take_requests(peer)
+    swarm.on_message(peer, m.Reject(*first), 0.1)
+    for request in others:
+        if request[0] != first[0]:
+            send(swarm, peer, request, 0.2)
+    swarm.desk.refill(peer, 0.2)
+    asked = take_requests(peer)
+    assert asked
+    assert first[0] not in {piece for piece, _, _ in asked}
+    swarm.tick(0.3 + REFUSAL_PAUSE)
+    assert peer.refused == 0
+
+
+def test_a_peer_that_rejects_everything_is_left_alone_for_a_while() -> None:
+    swarm = make_swarm()
+    peer = join(swarm, 1)
+    assert len(reject_all(swarm, peer, 0.1)) <= MOST_REFUSALS + 1
     assert peer.owed_count == 0
     swarm.tick(0.2 + REFUSAL_PAUSE)
     assert len(take_requests(peer)) == LEAST_DEPTH

@@ -17,10 +17,10 @@ from shoal.swarm.rate import RateMeter
 class Peer:
     __slots__ = (
         "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "close_reason", "depth",
-        "has", "has_fast", "has_told", "is_refusing", "is_snubbed", "is_upload_only", "joined_at", "key",
+        "has", "has_fast", "has_told", "is_snubbed", "is_upload_only", "joined_at", "key",
         "last_block_at", "looked_at", "name", "outbox", "owed", "owed_count", "peer_choking", "peer_interested",
-        "received", "received_since_refill", "refilled_at", "refused_at", "request_limit", "round_trip", "sent",
-        "suggested", "unchoked_at", "uploads", "wake", "wasted",
+        "received", "received_since_refill", "refilled_at", "refused", "refused_at", "request_limit", "round_trip",
+        "sent", "suggested", "unchoked_at", "uploads", "wake", "wasted",
     )  # fmt: skip
 
     def __init__(
@@ -59,8 +59,8 @@ class Peer:
         self.received_since_refill = 0
         self.round_trip: float | None = None  # seconds from a first request to its answer, at best
         self.is_snubbed = False  # it owes us blocks and has sent none for long
-        self.is_refusing = False  # it has just rejected what it might have sent
-        self.refused_at = now
+        self.refused = 0  # pieces of which it has lately rejected what nothing kept it from sending
+        self.refused_at = now  # the first of them
         self.allowed_to_us = 0  # pieces we may ask for while choked (BEP 6)
         self.suggested = 0
         self.received = RateMeter(now)  # payload bytes, them to us

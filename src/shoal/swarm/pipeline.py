@@ -22,7 +22,10 @@ RATE_OF_STRANGERS = 512 * KIB  # bytes a second that a peer which has sent nothi
 
 SILENCE_BEFORE_SNUB = 4.0  # seconds without a block from a peer that owes some
 SECOND_CHANCE = 30.0  # seconds until a silent peer is asked anew: a block takes less at 1 KiB/s
-REFUSAL_PAUSE = 1.0  # seconds until a peer that rejects is asked anew; at once would be an endless exchange
+MOST_REFUSALS = (
+    8  # pieces rejected without a block in between: then nothing is asked of it until the pause is over
+)
+REFUSAL_PAUSE = 2.0  # seconds until rejected pieces are asked for anew; at once would be an endless exchange
 
 
 def adapt_depth(peer: Peer, now: float) -> None:
@@ -49,10 +52,11 @@ def round_trip(peer: Peer) -> float:
     return ROUND_TRIP_OF_STRANGERS if peer.round_trip is None else peer.round_trip
 
 
-def note_refusal(peer: Peer, now: float) -> None:
+def note_refusal(peer: Peer, piece: int, now: float) -> None:
     """It rejected what nothing kept it from sending."""
-    peer.is_refusing = True
-    peer.refused_at = now
+    if not peer.refused:
+        peer.refused_at = now
+    peer.refused |= 1 << piece
     peer.depth = LEAST_DEPTH
 
 
@@ -62,13 +66,20 @@ def silent_for(peer: Peer, now: float) -> float:
 
 
 def is_willing(peer: Peer) -> bool:
-    """Whether it has answered lately, as far as we asked."""
-    return not (peer.is_snubbed or peer.is_refusing or peer.close_reason)
+    """Whether it has answered lately, as far as we asked, and with more than rejects."""
+    if peer.is_snubbed or peer.close_reason:
+        return False
+    return peer.refused.bit_count() < MOST_REFUSALS or peer.last_block_at > peer.refused_at
+
+
+def askable(peer: Peer) -> int:
+    """The pieces that it has, would send us as things stand, and has not just rejected."""
+    has = peer.has if not peer.peer_choking else peer.has & peer.allowed_to_us
+    return has & ~peer.refused if peer.refused else has
 
 
 def would_send(peer: Peer, piece: int) -> bool:
-    may_ask = peer.has if not peer.peer_choking else peer.has & peer.allowed_to_us
-    return bool(may_ask >> piece & 1) and is_willing(peer)
+    return bool(askable(peer) >> piece & 1) and is_willing(peer)
 
 
 def seconds_a_block(peer: Peer) -> float:

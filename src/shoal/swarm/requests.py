@@ -27,6 +27,7 @@ from shoal.swarm.pipeline import (
     SECOND_CHANCE,
     SILENCE_BEFORE_SNUB,
     adapt_depth,
+    askable,
     is_willing,
     note_refusal,
     note_round_trip,
@@ -94,7 +95,7 @@ class RequestDesk:
 
     def _choose(self, peer: Peer, room: int, now: float) -> list[tuple[int, int]]:
         """Runs of (piece, blocks) for this peer: at most `room` blocks."""
-        may_ask = peer.has if not peer.peer_choking else peer.has & peer.allowed_to_us
+        may_ask = askable(peer)
         runs: list[tuple[int, int]] = []
         for progress in self._begun_for(peer, may_ask):
             blocks = _first_blocks(progress.unasked, room)
@@ -123,9 +124,7 @@ class RequestDesk:
         if len(self._pieces.in_flight) >= self._most_in_flight:
             return True
         missing = self._pieces.missing
-        return not any(
-            missing & peer.has for peer in self._peers.values() if not peer.peer_choking and is_willing(peer)
-        )
+        return not any(missing & askable(peer) for peer in self._peers.values() if is_willing(peer))
 
     def _begun_for(self, peer: Peer, may_ask: int) -> list[PieceProgress]:
         """Begun pieces with blocks nobody was asked for, nearest to their end first."""
@@ -263,13 +262,13 @@ class RequestDesk:
         if not peer.owed.get(piece, 0) & bit:
             return  # we have cancelled it meanwhile
         self._forgive(peer, piece, bit)
-        if peer.is_snubbed:  # a reject is an answer: it is there, and rests for a moment like others that refuse
+        if peer.is_snubbed:  # a reject is an answer: it is there
             self._welcome_back(peer)
         self._recount_asked(piece)
         if peer.peer_choking:
             peer.allowed_to_us &= ~(1 << piece)
             return
-        note_refusal(peer, now)
+        note_refusal(peer, piece, now)
         progress = self._pieces.in_flight.get(piece)
         if progress is not None and progress.exclusive_to == peer.key:
             self.give_up(piece)
@@ -289,8 +288,8 @@ class RequestDesk:
 
     def look_at(self, peer: Peer, now: float) -> None:
         """Time has passed: has it gone silent, or been left alone for long enough?"""
-        if peer.is_refusing and now - peer.refused_at >= REFUSAL_PAUSE:
-            peer.is_refusing = False
+        if peer.refused and now - peer.refused_at >= REFUSAL_PAUSE:
+            peer.refused = 0
         if peer.is_snubbed:
             if silent_for(peer, now) >= SECOND_CHANCE:
                 self.pardon(peer, now)
@@ -307,7 +306,7 @@ class RequestDesk:
 
     def pardon(self, peer: Peer, now: float) -> None:
         """Ask it again as if nothing had been: what it still owes is forgotten."""
-        peer.is_refusing = False
+        peer.refused = 0
         if not peer.is_snubbed:
             return
         peer.is_snubbed = False
