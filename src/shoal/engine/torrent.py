@@ -25,11 +25,15 @@ from shoal.net.sockets import Address, format_address
 from shoal.swarm.peer import Peer
 from shoal.swarm.swarm import Swarm
 from shoal.swarm.uploads import refuse_piece
+from shoal.units import KIB, MIB
 
 if TYPE_CHECKING:
     from shoal.engine.engine import Engine
 
 MOST_CONNECTIONS = 200  # neighbours; memory is planned for so many
+
+MOST_QUEUED = 16 * MIB  # bytes of uploads at the links, all of them together ...
+LEAST_QUEUED = 128 * KIB  # ... but for each enough to keep its socket filled
 
 Report = Callable[..., None]
 
@@ -172,7 +176,8 @@ class Torrent:
         """The link has room: bytes that were asked for go out."""
         peer = neighbour.peer
         assert peer is not None
-        answered = self.outgoing.fill(peer, neighbour.link, room)
+        share = max(LEAST_QUEUED, MOST_QUEUED // len(self.neighbours))
+        answered = self.outgoing.fill(peer, neighbour.link, min(room, share - neighbour.link.pending))
         if answered:
             now = self.engine.now()
             sizes: dict[int, int] = {}

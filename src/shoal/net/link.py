@@ -16,10 +16,10 @@ import socket
 from collections.abc import Iterable
 from typing import Final, Protocol
 
-from shoal.units import KIB, MIB
+from shoal.units import MIB
 
 RECEIVE_BUFFER: Final = 1 * MIB  # more a wake-up is fewer wake-ups; above it nothing is gained
-LOW_WATER: Final = 256 * KIB  # with less than this queued the owner is asked for more
+LOW_WATER: Final = 1 * MIB  # with less than this queued the owner is asked for more
 FLUSH_BUDGET: Final = 2 * MIB  # then the other links have their turn
 MOST_BUFFERS: Final = 512  # for one sendmsg; the system's limit is 1024
 
