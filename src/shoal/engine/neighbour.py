@@ -99,7 +99,6 @@ class Neighbour:
         self.peer_id = handshake.peer_id
         if not self.is_outgoing:
             self.torrent = torrent
-        if not self.is_outgoing:
             self._shake_hands(torrent)  # even if we refuse below: who dialled itself, or twice, sees it now
         torrent.admit(self)  # raises PeerError for ourselves, for doubles, and when all places are taken
         self.engine.on_introduced(self)
