@@ -91,10 +91,6 @@ class Engine:
     def now(self) -> float:
         return self.loop.time()
 
-    @property
-    def listen_addresses(self) -> list[Address]:
-        return [sock.getsockname()[:2] for sock in self._listening]
-
     async def add(
         self,
         metainfo: Metainfo,

@@ -13,7 +13,7 @@ from shoal.errors import FormatError, PeerError
 from shoal.net.link import PeerLink
 from shoal.net.sockets import Address
 from shoal.protocol.peer import messages as m
-from shoal.protocol.peer.connection import PeerConnection, State
+from shoal.protocol.peer.connection import PeerConnection
 from shoal.protocol.peer.extended import (
     ExtendedHandshake,
     encode_extended_handshake,
@@ -206,7 +206,3 @@ class Neighbour:
         self.engine.forget(self)
         if self.torrent is not None:
             self.torrent.part(self, reason, is_fault=is_fault)
-
-    @property
-    def is_open(self) -> bool:
-        return self.connection.state is State.OPEN and not self.is_closed

@@ -17,7 +17,7 @@ from shoal.swarm.rate import RateMeter
 class Peer:
     __slots__ = (
         "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "close_reason", "depth",
-        "has", "has_fast", "has_told", "is_snubbed", "is_upload_only", "joined_at", "key",
+        "has", "has_fast", "is_snubbed", "is_upload_only", "joined_at", "key",
         "last_block_at", "looked_at", "name", "outbox", "owed", "owed_count", "peer_choking", "peer_interested",
         "received", "received_since_refill", "refilled_at", "refused", "refused_at", "request_limit", "round_trip",
         "sent", "suggested", "unchoked_at", "uploads", "wake", "wasted",
@@ -38,7 +38,6 @@ class Peer:
         self.joined_at = now
         self.has_fast = has_fast  # both sides speak BEP 6
         self.has = 0  # its pieces
-        self.has_told = False  # it has said what it has, or asked us something: we need not wait for it
         self.am_choking = True
         self.am_interested = False
         self.peer_choking = True

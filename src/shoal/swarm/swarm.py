@@ -92,7 +92,6 @@ class Swarm:
                 self.desk.refill(peer, now)
             case m.Interested():
                 peer.peer_interested = True
-                peer.has_told = True
                 self._rechoke(now)
             case m.NotInterested():
                 peer.peer_interested = False
@@ -112,7 +111,6 @@ class Swarm:
                 pass  # for the shell: other parts of the program listen to these
 
     def _on_have(self, peer: Peer, piece: int, now: float) -> None:
-        peer.has_told = True
         bit = 1 << piece
         if peer.has & bit:
             return
@@ -126,7 +124,6 @@ class Swarm:
             self._part_if_pointless(peer)
 
     def _on_pieces(self, peer: Peer, bits: int, now: float) -> None:
-        peer.has_told = True
         self.availability.remove(peer.has)
         peer.has |= bits
         self.availability.add(peer.has)

@@ -30,7 +30,6 @@ def allow_fast(peer: Peer, pieces: Pieces, info_hash: bytes) -> None:
 
 def accept_requests(peer: Peer, pieces: Pieces, requests: Requests) -> None:
     """Queue what may be served; refuse the rest, aloud if the peer can hear it (BEP 6)."""
-    peer.has_told = True
     have, layout = pieces.have, pieces.layout
     servable = have if not peer.am_choking else have & peer.allowed_to_them
     for request in requests.items:
