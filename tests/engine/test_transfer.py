@@ -166,7 +166,8 @@ def test_of_two_that_dial_each_other_at_once_one_connection_stays(
             (mine,), (theirs,) = one.neighbours.values(), two.neighbours.values()
             assert mine.is_outgoing != theirs.is_outgoing
             assert mine.is_outgoing == first_id_is_higher
-            await until(lambda: mine.is_open and theirs.is_open)
+            assert mine.peer is not None and not mine.is_closed
+            assert theirs.peer is not None and not theirs.is_closed
 
     play(story())
 

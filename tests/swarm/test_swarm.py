@@ -160,3 +160,16 @@ def test_newcomers_are_allowed_some_pieces_if_the_swarm_knows_its_info_hash() ->
         if info_hash:
             swarm.on_message(peer, m.Requests(((allowed[0], 0, BLOCK_LENGTH),)), 0.0)
             assert list(peer.uploads) == [(allowed[0], 0, BLOCK_LENGTH)]
+
+
+def test_a_flood_of_changing_interest_is_answered_once_and_looked_at_again_at_the_next_tick() -> None:
+    swarm = make_swarm(have=ALL)
+    peer = newcomer(swarm)
+    for _ in range(1000):
+        swarm.on_message(peer, m.Interested(), 0.1)
+        swarm.on_message(peer, m.NotInterested(), 0.1)
+    said = [message for message in peer.outbox if isinstance(message, m.Choke | m.Unchoke)]
+    assert len(said) <= 1
+    swarm.on_message(peer, m.Interested(), 0.1)
+    swarm.tick(0.5)
+    assert not peer.am_choking

@@ -149,3 +149,20 @@ def test_who_has_pieces_already_or_no_fast_extension_is_allowed_none() -> None:
     for peer in (rich, plain):
         allow_fast(peer, make_pieces(), INFO_HASH)
         assert (peer.allowed_to_them, peer.outbox) == (0, [])
+
+
+def test_cancels_of_what_was_never_asked_for_are_a_fault_in_the_end() -> None:
+    peer = make_peer()
+    cancel = m.Cancel(*block(0))
+    for _ in range(REQUEST_QUEUE):
+        cancel_request(peer, cancel)
+    with pytest.raises(PeerError, match="more cancels than requests"):
+        cancel_request(peer, cancel)
+
+
+def test_a_peer_may_take_back_everything_it_ever_asked_for() -> None:
+    peer, pieces = make_peer(), make_pieces()
+    for _ in range(2 * REQUEST_QUEUE):
+        ask(peer, pieces, block(0))
+        cancel_request(peer, m.Cancel(*block(0)))
+    assert not peer.uploads

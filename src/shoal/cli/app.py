@@ -158,7 +158,7 @@ def save_traceback(error: Exception) -> Path:
     folder = state_dir() / "crashes"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    command = " ".join(sys.argv[1:])
+    verb = next((word for word in sys.argv[1:] if word in VERBS), "")  # the rest may hold keys and passwords
     text = "".join(traceback.format_exception(error))
-    path.write_text(f"shoal {__version__}, Python {sys.version}\nshoal {command}\n\n{text}", errors="replace")
+    path.write_text(f"shoal {__version__}, Python {sys.version}\nshoal {verb}\n\n{text}", errors="replace")
     return path

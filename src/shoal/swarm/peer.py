@@ -16,7 +16,8 @@ from shoal.swarm.rate import RateMeter
 
 class Peer:
     __slots__ = (
-        "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "close_reason", "depth",
+        "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "cancel_count",
+        "changed_mind_at", "close_reason", "depth",
         "has", "has_fast", "is_snubbed", "is_upload_only", "joined_at", "key",
         "last_block_at", "looked_at", "name", "outbox", "owed", "owed_count", "peer_choking", "peer_interested",
         "received", "received_since_refill", "refilled_at", "refused", "refused_at", "request_limit", "round_trip",
@@ -42,6 +43,7 @@ class Peer:
         self.am_interested = False
         self.peer_choking = True
         self.peer_interested = False
+        self.changed_mind_at = float("-inf")  # when its interest changed and was acted upon
         self.is_upload_only = False  # BEP 21: it wants nothing more
         self.close_reason = ""  # not empty: nothing more is to be had from this connection
         self.outbox: list[Message] = []
@@ -67,6 +69,7 @@ class Peer:
 
         # Upload: what it asked of us.
         self.uploads: deque[Request] = deque()
+        self.cancel_count = 0  # cancels less requests: what it took back and never asked for
         self.allowed_to_them = 0
         self.unchoked_at: float | None = None  # when its latest turn began, over or not
         self.sent = RateMeter(now)  # payload bytes, us to them

@@ -21,6 +21,8 @@ from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import PeerKey, PieceProgress, Pieces
 from shoal.swarm.requests import RequestDesk
 
+MIND_PAUSE = 1.0  # seconds between two changes of a peer's interest that are acted upon at once
+
 
 class Swarm:
     def __init__(
@@ -45,6 +47,7 @@ class Swarm:
         self._choker: Choker[PeerKey] = Choker(now)
         self._rng = rng
         self._info_hash = info_hash
+        self._is_choice_stale = False  # somebody's interest changed and slots were not chosen anew
 
     # Who is there
 
@@ -91,11 +94,9 @@ class Swarm:
                 self.desk.pardon(peer, now)
                 self.desk.refill(peer, now)
             case m.Interested():
-                peer.peer_interested = True
-                self._rechoke(now)
+                self._on_interest(peer, True, now)
             case m.NotInterested():
-                peer.peer_interested = False
-                self._rechoke(now)
+                self._on_interest(peer, False, now)
             case m.Cancel():
                 uploads.cancel_request(peer, message)
             case m.Reject(piece, begin, length):
@@ -131,6 +132,16 @@ class Swarm:
             uploads.allow_fast(peer, self.pieces, self._info_hash)
         self._update_interest(peer, now)
         self._part_if_pointless(peer)
+
+    def _on_interest(self, peer: Peer, is_interested: bool, now: float) -> None:
+        if peer.peer_interested == is_interested:
+            return
+        peer.peer_interested = is_interested
+        if now - peer.changed_mind_at < MIND_PAUSE:
+            self._is_choice_stale = True  # the next tick chooses: a flood of these must not cost more than reading it
+            return
+        peer.changed_mind_at = now
+        self._rechoke(now)
 
     def _on_choke(self, peer: Peer, now: float) -> None:
         peer.peer_choking = True
@@ -186,7 +197,7 @@ class Swarm:
             self.desk.look_at(peer, now)
             self._update_interest(peer, now)
         self.refill_all(now)
-        if now >= self._choker.next_deadline():
+        if self._is_choice_stale or now >= self._choker.next_deadline():
             self._rechoke(now)
 
     def refill_all(self, now: float) -> None:
@@ -220,6 +231,7 @@ class Swarm:
             peer.close_reason = "neither side wants anything"
 
     def _rechoke(self, now: float) -> None:
+        self._is_choice_stale = False
         candidates = [
             Candidate(
                 key=peer.key,

@@ -30,6 +30,7 @@ def allow_fast(peer: Peer, pieces: Pieces, info_hash: bytes) -> None:
 
 def accept_requests(peer: Peer, pieces: Pieces, requests: Requests) -> None:
     """Queue what may be served; refuse the rest, aloud if the peer can hear it (BEP 6)."""
+    peer.cancel_count -= len(requests.items)
     have, layout = pieces.have, pieces.layout
     servable = have if not peer.am_choking else have & peer.allowed_to_them
     for request in requests.items:
@@ -45,6 +46,9 @@ def accept_requests(peer: Peer, pieces: Pieces, requests: Requests) -> None:
 
 
 def cancel_request(peer: Peer, cancel: Cancel) -> None:
+    peer.cancel_count += 1
+    if peer.cancel_count > REQUEST_QUEUE:
+        raise PeerError("more cancels than requests")  # each costs us a look through its queue
     request = (cancel.piece, cancel.begin, cancel.length)
     if request in peer.uploads:
         peer.uploads.remove(request)
