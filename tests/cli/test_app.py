@@ -14,6 +14,8 @@ import pytest
 from shoal import __version__
 from shoal.cli import app
 from shoal.errors import ExistsError, ExitCode, FormatError
+from shoal.testing.build import build_torrent
+from shoal.units import KIB
 
 
 @pytest.fixture
@@ -174,3 +176,16 @@ def test_a_bug_is_told_even_where_nothing_can_be_kept(
     demo(lambda: {}["absent"])
     assert app.run(["demo"]) == ExitCode.FAILED
     assert capsys.readouterr().err.splitlines()[1] == "hint: SHOAL_DEBUG=1 shows where it happened"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["share"], ["share", "--each"], ["verify", "x.torrent", "--dir"], ["seed", "x.torrent", "--dir"]],
+)
+def test_a_path_that_cannot_be_looked_at_is_no_bug_of_ours(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x.torrent").write_bytes(build_torrent(b"payload", piece_length=16 * KIB))
+    assert app.run([*arguments, "a" * 300]) == ExitCode.FILE_IO
+    assert "aaa: looking at it failed: File name too long\n" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from shoal.cli import options
+from shoal.cli.paths import is_folder
 from shoal.cli.session import (
     NetworkOptions,
     Voice,
@@ -59,7 +60,7 @@ async def seed(
     voice: Voice,
     stop: asyncio.Event,
 ) -> int:
-    if not await asyncio.to_thread(folder.is_dir):
+    if not await asyncio.to_thread(is_folder, folder):
         raise NotFoundError(f"{folder}: no such folder", hint="--dir names the folder that holds the data")
     addresses = await unless_stopped(resolve_peers(peers), stop, "looking up the peers")
     metainfos = await unless_stopped(load_all(sources, network), stop, "fetching the torrent")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import click
 from shoal.cli import options
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
+from shoal.cli.paths import is_folder, stat_of
 from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
@@ -127,9 +129,9 @@ def payload_paths(paths: Sequence[Path], each: bool) -> list[Path]:
     """What becomes a torrent: each path, or with `each` every file of the folders among them."""
     chosen: list[Path] = []
     for path in paths:
-        if not path.exists():
+        if stat_of(path) is None:
             raise NotFoundError(f"{path}: no such file or folder")
-        if each and path.is_dir():
+        if each and is_folder(path):
             inside = sorted(file for file in path.rglob("*") if is_sharable(file))
             if not inside:
                 raise UsageError(f"{path}: holds no file that is not empty")
@@ -141,7 +143,8 @@ def payload_paths(paths: Sequence[Path], each: bool) -> list[Path]:
 
 def is_sharable(file: Path) -> bool:
     """An ordinary file with something in it; links are left out, as they are of a folder."""
-    return file.is_file() and not file.is_symlink() and file.stat().st_size > 0
+    found = stat_of(file)
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size > 0 and not file.is_symlink()
 
 
 def make_shared(path: Path, announce: str, quiet: bool, stop: asyncio.Event) -> Shared:

@@ -16,6 +16,7 @@ from typing import Literal
 import click
 
 from shoal.cli import options
+from shoal.cli.paths import is_folder
 from shoal.cli.progress import Progress
 from shoal.cli.text import counted, first_of_many, printable
 from shoal.cli.torrent_files import load_metainfo
@@ -72,7 +73,7 @@ def command(torrent: Path, folder: Path, as_json: bool, quiet: bool) -> int:
 
 def verify(metainfo: Metainfo, folder: Path, *, quiet: bool) -> Result:
     """Hash everything that is there. Raises `NotFoundError` if the folder is not, `FileError`."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise NotFoundError(f"{folder}: no such folder")
     layout = metainfo.layout
     with (

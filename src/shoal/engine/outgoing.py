@@ -94,11 +94,7 @@ class Outgoing:
         stop = min(start + UNIT_LENGTH, self._layout.piece_size(piece))
         if begin + length <= stop:
             return piece, start, stop
-        return (
-            piece,
-            begin,
-            begin + length,
-        )  # an odd request over the border of two units is a unit of its own
+        return piece, begin, begin + length  # an odd request over the border of two units is one of its own
 
     def _unit(self, key: _Key) -> _Unit:
         unit = self._units.get(key)
@@ -147,7 +143,12 @@ class Outgoing:
         return memoryview(bytearray(length))
 
     def _retire_oldest(self) -> None:
-        while self._held_bytes > CACHE_BYTES and len(self._units) > 1:
-            _, unit = self._units.popitem(last=False)
+        """Never one that is still being read: those who wait for it would have it read again, a crowd for ever."""
+        if self._held_bytes <= CACHE_BYTES:
+            return
+        for key in [key for key, unit in self._units.items() if unit.is_read]:
+            unit = self._units.pop(key)
             self._held_bytes -= len(unit.view)
             self._retired.append(unit)
+            if self._held_bytes <= CACHE_BYTES:
+                return

@@ -21,7 +21,10 @@ async def connect(address: Address, bind: str | None, *, within: float) -> socke
     family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     if bind is not None and is_ipv6(bind) != is_ipv6(host):
         raise NetworkError(f"{host} cannot be reached from {bind}")
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptor is left
+        raise NetworkError(error.strerror or str(error)) from None
     try:
         sock.setblocking(False)
         if bind is not None:
