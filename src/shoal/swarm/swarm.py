@@ -138,7 +138,9 @@ class Swarm:
             return
         peer.peer_interested = is_interested
         if now - peer.changed_mind_at < MIND_PAUSE:
-            self._is_choice_stale = True  # the next tick chooses: a flood of these must not cost more than reading it
+            self._is_choice_stale = (
+                True  # the next tick chooses: a flood of these must not cost more than reading it
+            )
             return
         peer.changed_mind_at = now
         self._rechoke(now)
