@@ -65,6 +65,25 @@ def test_a_liar_that_was_banned_does_not_come_back_from_another_port(tmp_path: P
     play(story())
 
 
+def test_a_peer_that_names_a_thousand_ports_is_known_by_the_first(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    hellos = [
+        raw_wire.encode_message(MessageId.EXTENDED, b"\0d1:pi%dee" % port) for port in range(2000, 3000)
+    ]
+    last = raw_wire.encode_message(MessageId.HAVE, bytes([0, 0, 0, 1]))
+
+    async def story() -> None:
+        async with scene.seeding() as (torrent, address):
+            script = Script(extension=True, opening=b"".join(hellos) + last)
+            with scene.scripted(script, pieces={0}) as wanderer:
+                wanderer.connect(address)
+                await until(lambda: any(peer.has == 0b11 for peer in torrent.swarm.peers.values()))
+                assert len(torrent.dialling.known) == 1
+                assert torrent.dialling.known.get((HOST, 2000)) is not None
+
+    play(story())
+
+
 def test_a_peer_that_stalls_loses_its_requests_to_others_within_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

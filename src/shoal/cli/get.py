@@ -224,7 +224,7 @@ async def seed_as_asked(
 
     def is_ratio_reached() -> bool:
         return ratio is not None and all(
-            torrent.ledger.sent >= ratio * torrent.metainfo.payload_size for torrent in torrents
+            torrent.ledger.sent >= ratio * torrent.have_bytes for torrent in torrents
         )
 
     endings = [stop.wait()] if seeding.seconds is None else [stop.wait(), asyncio.sleep(seeding.seconds)]
@@ -316,7 +316,7 @@ def tell_complete(
         return
     for torrent in torrents:
         received = torrent.ledger.received
-        size = format_size(torrent.metainfo.payload_size)
+        size = format_size(torrent.have_bytes)
         path = printable(str(result_path(torrent, folder)))
         if not received:
             click.echo(f"{path} was complete already: {size}, every piece checked")

@@ -154,7 +154,7 @@ class Neighbour:
             peer.name = hello.client
         if hello.request_queue:
             peer.request_limit = hello.request_queue
-        if hello.listen_port and not self.is_outgoing:
+        if hello.listen_port and self.listens_at is None:  # who moves on would fill the list of addresses
             torrent.learn_listen_port(self, hello.listen_port)
         if hello.is_upload_only:
             torrent.swarm.on_upload_only(peer)

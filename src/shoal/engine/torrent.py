@@ -296,7 +296,9 @@ class Torrent:
 
     @property
     def have_bytes(self) -> int:
-        return self.swarm.pieces.bytes_in(self.swarm.pieces.have)
+        """The size of what is here: of its pieces, or of the files alone once they are all here."""
+        pieces = self.swarm.pieces
+        return self.metainfo.payload_size if pieces.has_all else pieces.bytes_in(pieces.have)
 
     @property
     def left_bytes(self) -> int:
