@@ -178,6 +178,14 @@ def test_a_bug_is_told_even_where_nothing_can_be_kept(
     assert capsys.readouterr().err.splitlines()[1] == "hint: SHOAL_DEBUG=1 shows where it happened"
 
 
+def test_output_that_finds_the_disk_full_is_no_bug_of_ours() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "shoal", "--help"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == ExitCode.DISK_FULL
+    assert result.stderr == "shoal: disk full: writing the output: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["share"], ["share", "--each"], ["verify", "x.torrent", "--dir"], ["seed", "x.torrent", "--dir"]],

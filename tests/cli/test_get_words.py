@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -146,6 +148,20 @@ def test_a_log_that_cannot_be_written_ends_it_with_one_line(tmp_path: Path, offe
             assert get.wait() == ExitCode.FILE_IO
     assert [line for line in get.err if "Traceback" in line or "Exception" in line] == []
     assert "/dev/full" in get.err[-1]
+
+
+def test_what_a_tracker_says_to_a_closed_pipe_is_no_bug_of_ours(tmp_path: Path) -> None:
+    with socket.create_server((HOST, 0)) as tracker:
+        tracker.settimeout(PATIENCE)
+        Offer(tmp_path, make_payload(100), trackers=(f"http://{HOST}:{tracker.getsockname()[1]}/announce",))
+        readable, writable = os.pipe()
+        with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, "--json", stdout=writable) as get:
+            os.close(writable)
+            with os.fdopen(readable, "rb") as reader:
+                assert b"listening" in reader.readline()
+            tracker.accept()[0].close()  # its answer
+            assert get.wait() == ExitCode.FAILED
+    assert not any("internal error" in line for line in get.err)
 
 
 # URLs that lead nowhere

@@ -9,6 +9,7 @@ a traceback is never shown for what was expected, and is kept in a file for what
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -104,6 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.UNFINISHED
     except BrokenPipeError:
         return stop_writing()
+    except OSError as error:
+        return complain_of_output(error) if is_of_output(error) else report_bug(error)
     except Exception as error:  # noqa: BLE001 (the last door: whatever it is, it must be told)
         return report_bug(error)
     return result if isinstance(result, int) else ExitCode.OK
@@ -126,6 +129,16 @@ def usage_hint(error: click.ClickException) -> str:
     if context is None:
         return ""
     return f"{context.command_path} --help"
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether what we printed to found its disk full: whatever else meets one says which file it is about."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None
+
+
+def complain_of_output(error: OSError) -> int:
+    stop_writing()
+    return complain(f"disk full: writing the output: {error.strerror}", "", ExitCode.DISK_FULL)
 
 
 def stop_writing() -> int:

@@ -81,8 +81,10 @@ class Dialling:
             task.add_done_callback(self._on_task_over)
 
     def _on_task_over(self, task: asyncio.Task[None]) -> None:
-        """Neither dialling nor announcing ends with an exception, unless there is a bug."""
+        """Dialling and announcing end with an exception for a bug only, or when what they report finds no ear."""
         if not task.cancelled() and (error := task.exception()) is not None:
+            while isinstance(error, BaseExceptionGroup):  # the announcer's; one is told, as of any task
+                error = error.exceptions[0]
             self._engine.crash(error)
 
     async def _dial(self, address: Address) -> None:
