@@ -137,10 +137,8 @@ class Swarm:
         if peer.peer_interested == is_interested:
             return
         peer.peer_interested = is_interested
-        if now - peer.changed_mind_at < MIND_PAUSE:
-            self._is_choice_stale = (
-                True  # the next tick chooses: a flood of these must not cost more than reading it
-            )
+        if now - peer.changed_mind_at < MIND_PAUSE:  # a flood of these must cost no more than reading it
+            self._is_choice_stale = True
             return
         peer.changed_mind_at = now
         self._rechoke(now)
