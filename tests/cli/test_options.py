@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -68,3 +70,9 @@ def test_the_shared_options_reach_a_command_checked() -> None:
 def test_a_port_that_is_none_is_refused() -> None:
     command = click.command()(options.port_option(lambda port: None))
     assert CliRunner().invoke(command, ["--port", "70000"]).exit_code == 2
+
+
+def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(UsageError, match="an empty path names nothing"):
+        options.PATH("")
+    assert options.PATH("a b") == Path("a b")

@@ -31,6 +31,13 @@ def parse_host_port(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def parse_path(text: str) -> Path:
+    """A path; an empty one (of a variable that is not set, mostly) is not the current folder. `UsageError`."""
+    if not text:
+        raise UsageError("an empty path names nothing", hint="write . for the current folder")
+    return Path(text)
+
+
 def parse_tracker_url(text: str) -> str:
     """A tracker's URL; one without a path means `/announce`. Raises `UsageError`."""
     url = checked_url(text, TRACKER_SCHEMES)
@@ -54,7 +61,7 @@ HOST_PORT = parse_host_port
 TRACKER_URL = parse_tracker_url
 WEB_SEED_URL = parse_web_seed_url
 PORT = click.IntRange(0, MAX_PORT)
-PATH = click.Path(path_type=Path)  # whether it is there is found out by opening it
+PATH = parse_path  # whether it is there is found out by opening it
 
 bind_option = click.option(
     "--bind",

@@ -61,6 +61,7 @@ def open_torrent(
     if not read_only:
         _make_folder(root)
     state = TorrentState.open(state_dir(), metainfo.wire_hash, root)
+    storage: Storage | None = None
     try:
         parts = state.path.with_suffix(".parts")
         storage = Storage(
@@ -82,6 +83,8 @@ def open_torrent(
             _claim(storage, state, remembered)
             storage.create_empty_files()
     except BaseException:
+        if storage is not None:
+            storage.close()
         state.close()
         raise
     layout = metainfo.layout

@@ -99,6 +99,8 @@ class Torrent:
             raise PeerError("that is ourselves")
         if self.dialling.known.is_banned(newcomer.address):
             raise PeerError("this address is banned")
+        if newcomer.address in self.neighbours:
+            raise PeerError("this address is connected already")
         if len(self.neighbours) >= MOST_CONNECTIONS:
             raise PeerError("all places are taken")
         for other in self.neighbours.values():
@@ -171,6 +173,7 @@ class Torrent:
     def _on_caught_up(self) -> None:
         self._hold_if_behind()
         self.swarm.refill_all(self.engine.now())
+        self._drop_given_up()
 
     def upload(self, neighbour: Neighbour, room: int) -> None:
         """The link has room: bytes that were asked for go out."""
