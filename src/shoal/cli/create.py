@@ -165,6 +165,8 @@ def find_named_payload(path: Path, name: str | None, excludes: Sequence[str]) ->
     )
     if not name:
         return payload
+    if "/" in name or name in (".", ".."):
+        raise UsageError(f"--name '{name}' is a path", hint="give one name, without a folder")
     if payload.is_single_file:
         return replace(payload, name=name, files=(replace(payload.files[0], names=(name,)),))
     return replace(payload, name=name)
