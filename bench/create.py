@@ -15,6 +15,8 @@ from pathlib import Path
 from bench.harness import (
     Contender,
     Run,
+    argument,
+    compile_ours,
     first_line_of,
     is_there,
     machine,
@@ -50,12 +52,15 @@ MakeCommand = Callable[[Path, Path], Command]  # (payload, torrent to write) -> 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="dev bench create", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", type=parse_size, default=parse_size("1GiB"), help="of the payload (1GiB)")
+    parser.add_argument(
+        "--size", type=argument(parse_size), default=parse_size("1GiB"), help="of the payload (1GiB)"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="that count, after one that does not (5)")
     parser.add_argument(
         "--only", action="append", metavar="TEXT", help="those whose names hold a TEXT, like v1"
     )
     chosen = parser.parse_args(argv)
+    compile_ours()
     print(f"{machine()}; shoal {__version__}; {size_in_words(chosen.size)} in pieces of 1 MiB")
     with memory_folder() as folder:
         measure(Path(folder), chosen.size, chosen.rounds, chosen.only or [""])

@@ -6,6 +6,8 @@ first rounds are thrown away; medians are compared, with minimum and maximum bes
 
 from __future__ import annotations
 
+import argparse
+import compileall
 import os
 import platform
 import shutil
@@ -20,6 +22,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from shoal.errors import UsageError
 from shoal.units import GIB, KIB, MIB
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,6 +172,23 @@ def is_there(program: str) -> bool:
         return True
     print(f"absent: {program}")
     return False
+
+
+def argument(parse: Callable[[str], int]) -> Callable[[str], int]:
+    """`parse` as argparse wants it: what it refuses is told in one line."""
+
+    def parsed(text: str) -> int:
+        try:
+            return parse(text)
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(f"{error.message}; {error.hint}") from None
+
+    return parsed
+
+
+def compile_ours() -> None:
+    """Byte code beside the sources, as pip leaves it, even where the environment keeps Python from writing any."""
+    compileall.compile_dir(ROOT / "src" / "shoal", quiet=1)
 
 
 def machine() -> str:

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from bench.harness import (
     ProcessFailed,
+    argument,
+    compile_ours,
     cpu_seconds_of,
     machine,
     make_payload,
@@ -84,6 +86,7 @@ class Figures:
 def main(argv: Sequence[str] | None = None) -> int:
     chosen = parse_options(argv)
     programs = known_programs()
+    compile_ours()
     print(machine())
     for name in ("shoal", "libtorrent", "aria2", "raw"):
         print(f"{name}: {programs[name].version}" if name in programs else f"absent: {name}")
@@ -106,7 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     names = [pair_name(*pair) for pair in PAIRS]
     parser = argparse.ArgumentParser(prog="dev bench pair", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", type=parse_size, default=parse_size("1GiB"), help="of the payload (1GiB)")
+    parser.add_argument(
+        "--size", type=argument(parse_size), default=parse_size("1GiB"), help="of the payload (1GiB)"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="that count, after one that does not (5)")
     parser.add_argument("--only", nargs="+", choices=names, metavar="SEED-LEECHER", help=", ".join(names))
     parser.add_argument("--memory", action="store_true", help="measure memory with many peers instead")

@@ -4,8 +4,9 @@
 
 Microseconds each, best of some runs. A pick is one block that is asked for; a have, a join and a leave are what peers
 say and do; a finish is a piece that was found right, told to all; idle is a look at a peer that has nothing for us to
-ask (as in an endgame); a tick happens twice a second. Picks must not grow with the peers, and no more than the sets
-themselves with the pieces.
+ask (as in an endgame); a tick, which looks at everybody, happens twice a second. An offer shows a peer that was told of
+nothing the next piece that we would like it to have; an answer is 16 KiB that go to a peer which has asked for 64
+pieces. Nothing but the tick may grow with the peers, and all no more than the sets themselves with the pieces.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from shoal.formats.bitfield import all_bits
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer import messages as m
+from shoal.swarm import uploads
 from shoal.swarm.peer import Peer
 from shoal.swarm.swarm import Swarm
 
@@ -24,7 +27,7 @@ PIECE_COUNTS = (1_000, 10_000, 100_000)
 PEER_COUNTS = (1, 50, 200)
 BLOCKS = 16  # of a piece: 256 KiB
 REPEATS = 3
-OPERATIONS = ("pick", "have", "join", "leave", "finish", "idle", "tick")
+OPERATIONS = ("pick", "have", "join", "leave", "finish", "idle", "tick", "offer", "answer")
 
 
 def main() -> None:
@@ -67,11 +70,37 @@ def measure(piece_count: int, peer_count: int, seed: int) -> Iterator[tuple[str,
     idle = add_peer(swarm, peer_count + 1, swarm.pieces.all)
     idle.owed, idle.owed_count = {}, 0
     yield "idle", timed(lambda: swarm.desk.refill(idle, 3.0))
+    yield from measure_uploads(piece_count, peer_count, rng)
+
+
+def measure_uploads(piece_count: int, peer_count: int, rng: random.Random) -> Iterator[tuple[str, float]]:
+    """The same of a seed, whose peers have a third of the pieces and one more asks for 64."""
+    swarm = Swarm(layout_of(piece_count), now=0.0, rng=rng, have=all_bits(piece_count))
+    for number in range(peer_count):
+        add_peer(swarm, number, random_pieces(piece_count, 0.3, rng))
+    hidden = Peer(("192.0.2.1", 1), 0.0)
+    swarm.join(hidden)
+    swarm.steering.hide(hidden)
+    uploads.unchoke(hidden, 0.0)
+    yield "offer", timed(lambda: swarm.steering.offer(hidden, 0.0))
+    wanted = rng.sample(range(piece_count), 64)
+    blocks = [(piece, block * BLOCK_LENGTH, BLOCK_LENGTH) for piece in wanted for block in range(BLOCKS)]
+    swarm.on_message(hidden, m.Requests(tuple(blocks)), 0.0)
+    yield "answer", timed(lambda: [answer_one(swarm, hidden) for _ in blocks]) / len(blocks)
+
+
+def answer_one(swarm: Swarm, peer: Peer) -> None:
+    piece, begin, length = swarm.next_upload(peer)
+    swarm.take_run(peer, piece, begin, begin + length, length)
 
 
 def half_done_swarm(piece_count: int, rng: random.Random) -> Swarm:
-    layout = Layout(BLOCKS * BLOCK_LENGTH, [piece_count * BLOCKS * BLOCK_LENGTH])
-    return Swarm(layout, now=0.0, rng=rng, have=random_pieces(piece_count, 0.5, rng))
+    have = random_pieces(piece_count, 0.5, rng)
+    return Swarm(layout_of(piece_count), now=0.0, rng=rng, have=have)
+
+
+def layout_of(piece_count: int) -> Layout:
+    return Layout(BLOCKS * BLOCK_LENGTH, [piece_count * BLOCKS * BLOCK_LENGTH])
 
 
 def random_pieces(piece_count: int, share: float, rng: random.Random) -> int:

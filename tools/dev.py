@@ -1,7 +1,7 @@
 """The commands of those who work on Shoal; run through ./dev, in the product's own environment.
 
 The tools they need are installed on first use: `requirements-dev.lock` for tests and checks, the other
-dependency groups of pyproject.toml (peers, fuzz) when something asks for them.
+dependency groups of pyproject.toml (peers, fuzz, pictures) when something asks for them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from environment import Log, SetupError, lock
 ROOT = Path(__file__).resolve().parent.parent
 VENV = Path(sys.prefix)
 LOCK_FILE = ROOT / "requirements-dev.lock"
+WITHOUT_PEERS = ("sim",)  # benchmarks that need no foreign program
 LOCK_HEADER = "# What ./dev test and ./dev check run with. Made by: ./dev lock\n"
 
 
@@ -92,8 +93,26 @@ def bench(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in names:
         raise SetupError(f"name a benchmark: {', '.join(names)}")
     install_tools()
-    install_group("peers")
+    if arguments[0] not in WITHOUT_PEERS:
+        install_group("peers")
     return python("-m", f"bench.{arguments[0]}", *arguments[1:])
+
+
+def lab(arguments: list[str]) -> int:
+    """NAME [ARGUMENTS]: run one experiment on networks made for it, lab/NAME.py (Linux, root)."""
+    names = sorted(path.stem for path in (ROOT / "lab").glob("[a-z]*.py"))
+    if not arguments or arguments[0] not in names:
+        raise SetupError(f"name a lab: {', '.join(names)}")
+    install_tools()
+    install_group("peers")
+    return python("-m", f"lab.{arguments[0]}", *arguments[1:])
+
+
+def sim(arguments: list[str]) -> int:
+    """[--seed N] [--trace FILE] [--picture FILE] SCENARIO: replay a simulated swarm (--list tells them)."""
+    if any(argument.startswith("--pic") for argument in arguments):
+        install_group("pictures")
+    return python("-m", "shoal.testing.replay", *arguments)
 
 
 def fuzz(arguments: list[str]) -> int:
@@ -115,7 +134,7 @@ def kill_campaign(arguments: list[str]) -> int:
 
 
 def install_groups(arguments: list[str]) -> int:
-    """[GROUP...]: install the tools, and dependency groups by name (peers, fuzz)."""
+    """[GROUP...]: install the tools, and dependency groups by name (peers, fuzz, pictures)."""
     install_tools()
     for group in arguments:
         install_group(group)
@@ -146,6 +165,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "check": check,
     "fix": fix,
     "bench": bench,
+    "lab": lab,
+    "sim": sim,
     "fuzz": fuzz,
     "docs": docs,
     "kill-campaign": kill_campaign,

@@ -19,7 +19,9 @@ _FACTORS = {
     "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4,
     "ki": KIB, "mi": MIB, "gi": GIB, "ti": 1024 * GIB,
 }  # fmt: skip
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
+_RATE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]i?)?b?\s*(?:/s)?\s*", re.IGNORECASE)
+LEAST_RATE = 1000  # bytes a second; below it a block takes longer than other clients wait for one
 
 
 def parse_size(text: str) -> int:
@@ -29,6 +31,21 @@ def parse_size(text: str) -> int:
         raise UsageError(f"'{text}' is not a size", hint="write it like 262144, 256KiB or 1MiB")
     number, suffix = match.groups()
     return int(float(number) * _FACTORS[(suffix or "").lower()])
+
+
+def parse_rate(text: str) -> int:
+    """`"500k"`, `"2MB/s"`, `"1.5MiB/s"`, `"262144"` -> bytes a second. Raises `UsageError` for anything else."""
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"'{text}' is not a rate", hint="write bytes a second, like 500k, 2MB/s or 1.5MiB/s")
+    number, suffix = match.groups()
+    rate = int(float(number) * _FACTORS[(suffix or "").lower()])
+    if rate < LEAST_RATE:
+        raise UsageError(
+            f"'{text}': {rate} bytes a second is less than {LEAST_RATE}",
+            hint="a rate without a suffix is in bytes a second; without the option there is no limit",
+        )
+    return rate
 
 
 def format_size(size: float) -> str:

@@ -76,3 +76,44 @@ def test_an_empty_path_is_not_the_current_folder() -> None:
     with pytest.raises(UsageError, match="an empty path names nothing"):
         options.PATH("")
     assert options.PATH("a b") == Path("a b")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("262144", 262_144),
+        ("1000", 1000),
+        ("500k", 500_000),
+        ("500KB", 500_000),
+        ("2M", 2_000_000),
+        ("2MB/s", 2_000_000),
+        ("1.5MiB", 1_572_864),
+        ("2MiB/s", 2_097_152),
+        ("20 KiB/s", 20_480),
+        ("1g", 1_000_000_000),
+        (" 64ki ", 65_536),
+    ],
+)
+def test_a_rate_is_read_with_any_suffix(text: str, rate: int) -> None:
+    assert options.RATE(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "'' is not a rate"),
+        ("fast", "'fast' is not a rate"),
+        ("-1M", "'-1M' is not a rate"),
+        ("2Mbit/s", "'2Mbit/s' is not a rate"),
+        ("2M/h", "'2M/h' is not a rate"),
+        ("1e6", "'1e6' is not a rate"),
+        ("inf", "'inf' is not a rate"),
+        ("9" * 400, "is not a rate"),
+        ("0", "'0': 0 bytes a second is less than 1000"),
+        ("0.9k", "'0.9k': 900 bytes a second is less than 1000"),
+        ("500", "'500': 500 bytes a second is less than 1000"),
+    ],
+)
+def test_a_rate_that_is_none_or_next_to_none_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        options.RATE(text)

@@ -12,7 +12,7 @@ import pytest
 
 from shoal.engine import engine as engine_module
 from shoal.engine import neighbour as neighbour_module
-from shoal.swarm import requests
+from shoal.swarm import pipeline
 from shoal.swarm.known_peers import Source
 from shoal.testing import raw_wire
 from shoal.testing.build import make_payload
@@ -87,7 +87,7 @@ def test_a_peer_that_names_a_thousand_ports_is_known_by_the_first(tmp_path: Path
 def test_a_peer_that_stalls_loses_its_requests_to_others_within_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(requests, "SILENCE_BEFORE_SNUB", 1.0)
+    monkeypatch.setattr(pipeline, "SILENCE_BEFORE_SNUB", 1.0)
     scene = Scene(tmp_path, make_payload(4096 * KIB))
 
     async def story() -> None:

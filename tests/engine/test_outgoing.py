@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
@@ -10,9 +11,11 @@ from shoal.disk.storage import Storage
 from shoal.disk.workers import Workers
 from shoal.engine.outgoing import CACHE_BYTES, UNIT_LENGTH, Outgoing
 from shoal.errors import ShoalError
+from shoal.formats.bitfield import all_bits
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.net.link import PeerLink
 from shoal.swarm.peer import Peer
+from shoal.swarm.swarm import Swarm
 
 
 class SlowDisk:
@@ -60,10 +63,12 @@ class EagerLink:
 def test_a_crowd_that_asks_for_more_units_than_are_kept_is_served_by_one_read_each() -> None:
     crowd = 3 * CACHE_BYTES // UNIT_LENGTH
     workers, unreadable = OneAtATime(), list[tuple[int, ShoalError]]()
+    layout = Layout(UNIT_LENGTH, [crowd * UNIT_LENGTH])
     outgoing = Outgoing(
-        Layout(UNIT_LENGTH, [crowd * UNIT_LENGTH]),
+        layout,
         cast(Storage, SlowDisk()),
         cast(Workers, workers),
+        Swarm(layout, now=0.0, rng=random.Random(0), have=all_bits(crowd)),
         on_unreadable=lambda piece, error: unreadable.append((piece, error)),
     )
     links = []

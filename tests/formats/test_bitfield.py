@@ -15,6 +15,7 @@ from shoal.formats.bitfield import (
     lowest_bit,
     random_bit,
     run_mask,
+    without,
 )
 
 sets = st.sets(st.integers(0, 2000), max_size=100)
@@ -63,6 +64,11 @@ def test_wrong_length_and_spare_bits_are_refused(data: bytes, count: int, messag
 @given(sets)
 def test_iterating_gives_the_pieces_in_order(pieces: set[int]) -> None:
     assert list(iter_bits(bits_of(pieces))) == sorted(pieces)
+
+
+@given(sets, sets)
+def test_one_set_without_another_is_their_difference(pieces: set[int], others: set[int]) -> None:
+    assert set(iter_bits(without(bits_of(pieces), bits_of(others)))) == pieces - others
 
 
 @given(sets.filter(bool))

@@ -345,3 +345,17 @@ def test_a_block_that_came_whole_is_not_copied() -> None:
     connection.receive_data(memoryview(data))
     data[-6:] = b"after!"
     assert bytes(seen[0]) == b"after!"
+
+
+def test_a_connection_knows_that_a_block_is_on_its_way() -> None:
+    block = encode_block(0, 0, b"x" * BLOCK)
+    listener = Listener()
+    assert not listener.connection.is_amid_block
+    for cut in (5, 13, len(block) - 1):
+        listener.feed(block[:cut])
+        assert listener.connection.is_amid_block
+        listener.feed(block[cut:])
+        assert not listener.connection.is_amid_block
+    request = encode_request(0, 0, BLOCK)
+    listener.feed(request[:12])
+    assert not listener.connection.is_amid_block

@@ -30,17 +30,29 @@ def test_skipped_by_its_fixture(program): ...
 @pytest.mark.corpora
 def test_without_its_data(corpora): ...
 
+@pytest.mark.namespaces
+def test_without_the_right_to():
+    pytest.skip("not allowed")
+
 def test_passes(): ...
 """
 
 
 @pytest.mark.parametrize(
-    ("no_skips", "outcome"),
-    [("1", {"1 failed", "2 errors", "1 passed", "1 skipped"}), ("", {"1 passed", "4 skipped"})],
+    ("no_skips", "tools", "outcome"),
+    [
+        ("1", ("ip", "tc"), {"1 failed", "2 errors", "1 passed", "2 skipped"}),
+        ("1", ("ip",), {"2 failed", "2 errors", "1 passed", "1 skipped"}),
+        ("", (), {"1 passed", "5 skipped"}),
+    ],
 )
 def test_a_skip_is_a_failure_where_nothing_may_be_skipped(
-    no_skips: str, outcome: set[str], tmp_path: Path
+    no_skips: str, tools: tuple[str, ...], outcome: set[str], tmp_path: Path
 ) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in tools:
+        (programs / name).touch(mode=0o755)
     (tmp_path / "tests").mkdir()
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path / "tests")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -48,7 +60,12 @@ def test_a_skip_is_a_failure_where_nothing_may_be_skipped(
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
         cwd=tmp_path,
-        env={**os.environ, "SHOAL_NO_SKIPS": no_skips, "SHOAL_CORPORA": str(tmp_path / "absent")},
+        env={
+            **os.environ,
+            "SHOAL_NO_SKIPS": no_skips,
+            "SHOAL_CORPORA": str(tmp_path / "absent"),
+            "PATH": str(programs),
+        },
         capture_output=True,
         text=True,
     )

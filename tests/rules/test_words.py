@@ -21,7 +21,7 @@ def tracked_files() -> list[str]:
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
-        folders = ("src", "tests", "bench", "tools", "docs")
+        folders = ("src", "tests", "bench", "lab", "tools", "docs")
         found = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file())
         return [path.relative_to(ROOT).as_posix() for path in found if "__pycache__" not in path.parts]
     return [name for name in listed.decode().split("\0") if name and (ROOT / name).is_file()]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import reduce
+from operator import or_
 
 from shoal.formats.bitfield import all_bits, iter_bits
-from shoal.swarm.availability import Availability
+from shoal.swarm.availability import Availability, Tally
 from shoal.swarm.pieces import Pieces
 from shoal.swarm.swarm import Swarm
 
@@ -14,6 +16,7 @@ def check_swarm(swarm: Swarm) -> None:
     check_pieces(swarm.pieces)
     check_debts(swarm)
     check_availability(swarm.availability, [peer.has for peer in swarm.peers.values()], swarm.pieces.count)
+    check_handed(swarm)
 
 
 def check_pieces(pieces: Pieces) -> None:
@@ -58,3 +61,18 @@ def check_availability(availability: Availability, neighbours: list[int], piece_
     counts = [sum(bits >> piece & 1 for bits in neighbours) for piece in range(piece_count)]
     assert [availability.count(piece) for piece in range(piece_count)] == counts
     assert availability.least() == min(counts, default=0)
+    leechers = [bits for bits in neighbours if bits != all_bits(piece_count)]
+    assert availability.spread() == reduce(or_, leechers, 0)
+
+
+def check_handed(swarm: Swarm) -> None:
+    """`_handed` counts what those who are here were handed and do not have; offers are among it."""
+    counts = Tally()
+    for peer in swarm.peers.values():
+        given = peer.given
+        assert given.handed & peer.has == 0
+        assert given.offered & ~given.handed == 0
+        counts.add(given.handed)
+    handed = swarm.steering._handed
+    pieces = range(swarm.pieces.count)
+    assert [handed.count(piece) for piece in pieces] == [counts.count(piece) for piece in pieces]

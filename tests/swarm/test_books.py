@@ -11,8 +11,8 @@ from shoal.formats.layout import BLOCK_LENGTH
 from shoal.protocol.peer import messages as m
 from shoal.swarm.blame import digest_blocks
 from shoal.swarm.peer import Peer
+from shoal.swarm.picking import Picker
 from shoal.swarm.pieces import PeerKey
-from shoal.swarm.requests import RequestDesk
 
 from .invariants import check_swarm
 from .test_requests import ALL, LAYOUT, PIECE_COUNT, make_swarm, send
@@ -30,17 +30,17 @@ class Books(RuleBasedStateMachine):
         self.liars: set[PeerKey] = set()
         self.number = 0
         self.was_endgame = False  # since the outboxes were last read
-        self.watch_endgame(self.swarm.desk)
+        self.watch_endgame(self.swarm.desk._picker)
 
-    def watch_endgame(self, desk: RequestDesk) -> None:
-        is_endgame = desk._is_endgame
+    def watch_endgame(self, picker: Picker) -> None:
+        is_endgame = picker.is_at_end
 
         def watched() -> bool:
             answer = is_endgame()
             self.was_endgame |= answer
             return answer
 
-        desk._is_endgame = watched  # type: ignore[method-assign]
+        picker.is_at_end = watched  # type: ignore[method-assign]
 
     def any_peer(self, data: st.DataObject) -> Peer:
         return data.draw(st.sampled_from(list(self.swarm.peers.values())))

@@ -12,18 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.swarm.choker import (
-    MAX_SLOTS,
-    OPTIMISTIC_INTERVAL,
-    RATE_PER_SLOT,
     RECHOKE_INTERVAL,
-    SEED_TURN,
-    SMALL_SWARM,
+    ROUNDS_A_TURN,
     Candidate,
     Choker,
     Decision,
     choose_unchoked,
-    slots_for,
 )
+
+SEED_TURN = ROUNDS_A_TURN * RECHOKE_INTERVAL
 
 NOW = 1000.0
 
@@ -180,18 +177,6 @@ class TestSeeding:
         assert choose(waiting, slots=1, is_seeding=True).unchoked == {"never"}
 
 
-class TestSlots:
-    @pytest.mark.parametrize("count", range(1, SMALL_SWARM + 1))
-    def test_a_small_swarm_is_served_whole(self, count: int) -> None:
-        assert slots_for(0.0, count) >= count
-
-    def test_slots_follow_the_measured_rate(self) -> None:
-        assert slots_for(20 * RATE_PER_SLOT, 50) == 20
-        assert slots_for(0.0, 50) == SMALL_SWARM
-        assert slots_for(20 * RATE_PER_SLOT, 12) == 12
-        assert slots_for(1e12, 10_000) == MAX_SLOTS
-
-
 class Story:
     """A torrent's peers on virtual time: who is unchoked since when follows from the decisions."""
 
@@ -249,7 +234,7 @@ class TestRounds:
         by_round = [(story.next_round().optimistic, story.now) for _ in range(30)]
         changes = [now for (before, _), (after, now) in itertools.pairwise(by_round) if before != after]
         assert len(changes) > 5
-        assert all(now % OPTIMISTIC_INTERVAL == 0 for now in changes)
+        assert all(now % (ROUNDS_A_TURN * RECHOKE_INTERVAL) == 0 for now in changes)
 
     @given(seed=st.integers(0, 2**32), slots=st.integers(1, 8), is_seeding=st.booleans())
     def test_between_rounds_asking_again_changes_nothing(

@@ -28,8 +28,23 @@ LAYOUT = Layout(BLOCKS * BLOCK_LENGTH, [PIECE_COUNT * BLOCKS * BLOCK_LENGTH - 20
 ALL = all_bits(PIECE_COUNT)
 
 
-def make_swarm(*, most_in_flight: int = 64, have: int = 0, layout: Layout = LAYOUT, seed: int = 0) -> Swarm:
-    return Swarm(layout, now=0.0, rng=random.Random(seed), have=have, most_in_flight=most_in_flight)
+def make_swarm(
+    *,
+    most_in_flight: int = 64,
+    have: int = 0,
+    layout: Layout = LAYOUT,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Swarm:
+    """`limit` is that of our downloads."""
+    return Swarm(
+        layout,
+        now=0.0,
+        rng=random.Random(seed),
+        have=have,
+        most_in_flight=most_in_flight,
+        max_download_rate=limit,
+    )
 
 
 def join(
@@ -281,7 +296,7 @@ def test_pieces_in_flight_that_only_silent_peers_have_make_room_for_others() -> 
 # ---- the end
 
 
-def endgame(*, slow_rate: int) -> tuple[Swarm, Peer, Peer]:
+def endgame(*, slow_rate: int, is_held_back: bool = False) -> tuple[Swarm, Peer, Peer]:
     """All that is left is owed by a peer that sends `slow_rate` blocks a second; one of 100 a second is idle."""
     layout = Layout(FIRST_DEPTH * BLOCK_LENGTH, [FIRST_DEPTH * BLOCK_LENGTH])
     swarm = make_swarm(layout=layout)
@@ -289,6 +304,8 @@ def endgame(*, slow_rate: int) -> tuple[Swarm, Peer, Peer]:
     for peer, rate in ((slow, slow_rate), (quick, 100)):
         peer.received.add(rate * BLOCK_LENGTH, 1.0)  # in the second since it joined
         peer.last_block_at = 1.0
+    if is_held_back:
+        swarm.on_held_back(slow, 1.0)
     swarm.on_message(quick, m.Unchoke(), 1.0)
     return swarm, slow, quick
 

@@ -9,7 +9,8 @@ import pytest
 from shoal.formats.bitfield import all_bits
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer import messages as m
-from shoal.swarm.choker import RECHOKE_INTERVAL, SMALL_SWARM
+from shoal.swarm.capacity import LEAST_ROUND, SMALL_SWARM
+from shoal.swarm.choker import RECHOKE_INTERVAL
 from shoal.swarm.peer import Peer
 from shoal.swarm.swarm import Swarm
 
@@ -115,6 +116,22 @@ def test_the_first_to_be_interested_is_served_at_once() -> None:
     assert m.Unchoke() in peer.outbox
 
 
+def test_a_peer_that_waits_can_come_and_go_and_nobody_loses_a_slot() -> None:
+    swarm = make_swarm(have=ALL)
+    served = [join(swarm, number, 0) for number in range(SMALL_SWARM)]
+    for peer in served:
+        swarm.on_message(peer, m.Interested(), 0.0)
+    waiting = join(swarm, SMALL_SWARM, 0)
+    swarm.on_message(waiting, m.Interested(), 0.1)
+    assert waiting.am_choking
+    swarm.leave(waiting, 0.2)
+    assert all(not peer.am_choking for peer in served)
+    swarm.on_message(served[0], m.NotInterested(), 1.5)
+    last = join(swarm, SMALL_SWARM + 1, 0)
+    swarm.on_message(last, m.Interested(), 1.6)
+    assert not last.am_choking
+
+
 def test_one_that_is_being_closed_holds_no_slot() -> None:
     swarm = make_swarm(have=ALL)
     closing = join(swarm, 0, 0)
@@ -149,17 +166,23 @@ def test_to_leave_twice_is_no_harm() -> None:
     assert take_requests(join(swarm, 2, now=1.0)) != []
 
 
-def test_newcomers_are_allowed_some_pieces_if_the_swarm_knows_its_info_hash() -> None:
+@pytest.mark.parametrize("info_hash", [b"", bytes(range(20))])
+def test_who_has_to_wait_is_allowed_some_of_the_pieces_that_have_got_around(info_hash: bytes) -> None:
     layout = Layout(BLOCK_LENGTH, [100 * BLOCK_LENGTH])
-    for info_hash in (b"", bytes(range(20))):
-        swarm = Swarm(layout, now=0.0, rng=random.Random(0), have=all_bits(100), info_hash=info_hash)
-        peer = newcomer(swarm)
-        swarm.on_message(peer, m.HaveNone(), 0.0)
-        allowed = [message.piece for message in peer.outbox if isinstance(message, m.AllowedFast)]
-        assert len(allowed) == (10 if info_hash else 0)
-        if info_hash:
-            swarm.on_message(peer, m.Requests(((allowed[0], 0, BLOCK_LENGTH),)), 0.0)
-            assert list(peer.uploads) == [(allowed[0], 0, BLOCK_LENGTH)]
+    swarm = Swarm(layout, now=0.0, rng=random.Random(0), have=all_bits(100), info_hash=info_hash)
+    for number in range(SMALL_SWARM):
+        swarm.on_message(join(swarm, number, all_bits(50), is_unchoking=False), m.Interested(), 0.0)
+    waiting = newcomer(swarm)
+    swarm.on_message(waiting, m.HaveNone(), 0.1)
+    swarm.on_message(waiting, m.Interested(), 0.1)
+    swarm.tick(LEAST_ROUND)
+    assert waiting.am_choking
+    allowed = [message.piece for message in waiting.outbox if isinstance(message, m.AllowedFast)]
+    assert all(piece < 50 for piece in allowed)
+    assert bool(allowed) == bool(info_hash)
+    if info_hash:
+        swarm.on_message(waiting, m.Requests(((allowed[0], 0, BLOCK_LENGTH),)), 2.1)
+        assert list(waiting.uploads) == [(allowed[0], 0, BLOCK_LENGTH)]
 
 
 def test_a_flood_of_changing_interest_is_answered_once_and_looked_at_again_at_the_next_tick() -> None:

@@ -20,7 +20,6 @@ from shoal.swarm.uploads import (
     cancel_request,
     choke,
     refuse_piece,
-    take_run,
     unchoke,
 )
 
@@ -49,11 +48,10 @@ def ask(peer: Peer, pieces: Pieces, *requests: m.Request) -> None:
     accept_requests(peer, pieces, m.Requests(requests))
 
 
-def test_requests_are_kept_in_the_order_they_came() -> None:
+def test_requests_are_kept_in_the_order_they_came_within_each_piece() -> None:
     peer = make_peer()
-    requests = [block(3), block(1, 2), block(3, 1)]
-    ask(peer, make_pieces(), *requests)
-    assert list(peer.uploads) == requests
+    ask(peer, make_pieces(), block(3), block(1, 2), block(3, 1))
+    assert list(peer.uploads) == [block(3), block(3, 1), block(1, 2)]
     assert peer.outbox == []
 
 
@@ -107,8 +105,9 @@ def test_a_choke_drops_all_but_what_is_allowed_and_keeps_the_order(
     ask(peer, make_pieces(), *map(block, asked))
     peer.allowed_to_them = allowed
     choke(peer)
-    dropped = [piece for piece in asked if not allowed >> piece & 1]
-    assert [request[0] for request in peer.uploads] == [piece for piece in asked if allowed >> piece & 1]
+    by_piece = sorted(asked, key=asked.index)
+    assert [request[0] for request in peer.uploads] == [piece for piece in by_piece if allowed >> piece & 1]
+    dropped = [piece for piece in by_piece if not allowed >> piece & 1]
     assert peer.outbox == [m.Choke(), *(m.Reject(*block(piece)) for piece in dropped if has_fast)]
     assert peer.am_choking
 
@@ -124,22 +123,22 @@ def test_an_unreadable_piece_is_rejected_and_others_stay() -> None:
 def test_a_run_ends_at_its_limit_its_span_and_its_piece() -> None:
     peer = make_peer()
     ask(peer, make_pieces(), block(5, 0), block(5, 1), block(5, 2), block(5, 3), block(6, 0))
-    assert take_run(peer, 5, 0, 4 * BLOCK_LENGTH, 1) == [block(5, 0)]
-    assert take_run(peer, 5, 0, 3 * BLOCK_LENGTH, 100 * BLOCK_LENGTH) == [block(5, 1), block(5, 2)]
-    assert take_run(peer, 6, 0, 4 * BLOCK_LENGTH, 100 * BLOCK_LENGTH) == []
-    assert take_run(peer, 5, 0, 4 * BLOCK_LENGTH, 100 * BLOCK_LENGTH) == [block(5, 3)]
+    assert peer.uploads.take_run(5, 0, 4 * BLOCK_LENGTH, 1) == [block(5, 0)]
+    assert peer.uploads.take_run(5, 0, 3 * BLOCK_LENGTH, 100 * BLOCK_LENGTH) == [block(5, 1), block(5, 2)]
+    assert peer.uploads.take_run(7, 0, 4 * BLOCK_LENGTH, 100 * BLOCK_LENGTH) == []
+    assert peer.uploads.take_run(5, 0, 4 * BLOCK_LENGTH, 100 * BLOCK_LENGTH) == [block(5, 3)]
     assert list(peer.uploads) == [block(6, 0)]
 
 
 def test_a_newcomer_is_allowed_the_pieces_that_its_address_names_and_we_have() -> None:
     peer, have = make_peer(is_unchoked=False), all_bits(PIECE_COUNT) // 3
     peer.has = 0b11
-    allow_fast(peer, make_pieces(have), INFO_HASH)
+    allow_fast(peer, have, INFO_HASH, PIECE_COUNT)
     named = sum(1 << piece for piece in allowed_fast_set("10.1.2.3", INFO_HASH, PIECE_COUNT))
     assert peer.allowed_to_them == named & have & ~0b11
     assert peer.allowed_to_them
     assert peer.outbox == [m.AllowedFast(piece) for piece in iter_bits(peer.allowed_to_them)]
-    allow_fast(peer, make_pieces(), INFO_HASH)
+    allow_fast(peer, all_bits(PIECE_COUNT), INFO_HASH, PIECE_COUNT)
     assert len(peer.outbox) == peer.allowed_to_them.bit_count()
 
 
@@ -147,7 +146,7 @@ def test_who_has_pieces_already_or_no_fast_extension_is_allowed_none() -> None:
     rich, plain = make_peer(is_unchoked=False), make_peer(is_unchoked=False, has_fast=False)
     rich.has = all_bits(ALLOWED_FAST_COUNT)
     for peer in (rich, plain):
-        allow_fast(peer, make_pieces(), INFO_HASH)
+        allow_fast(peer, all_bits(PIECE_COUNT), INFO_HASH, PIECE_COUNT)
         assert (peer.allowed_to_them, peer.outbox) == (0, [])
 
 

@@ -85,6 +85,8 @@ class Wishes:
     "--overwrite", is_flag=True, help="Replace files that are there and are not part of the torrent."
 )
 @options.peer_option
+@options.max_upload_rate_option
+@options.max_download_rate_option
 @options.bind_option
 @options.port_option
 @options.name_option
@@ -100,6 +102,8 @@ def command(
     seed_time: float | None,
     overwrite: bool,
     peers: tuple[tuple[str, int], ...],
+    max_upload_rate: int | None,
+    max_download_rate: int | None,
     bind: str | None,
     port: int | None,
     name: str,
@@ -114,7 +118,7 @@ def command(
     """
     if no_seed and (seed_ratio is not None or seed_time is not None):
         raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")
-    network = NetworkOptions(bind, port, name, log_path, quiet, as_json)
+    network = NetworkOptions(bind, port, name, log_path, quiet, as_json, max_upload_rate, max_download_rate)
     wishes = Wishes(sources, folder, peers, globs, Seeding(no_seed, seed_ratio, seed_time), overwrite)
     course = Course(folder)
     with Voice(network) as voice:

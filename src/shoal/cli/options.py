@@ -1,6 +1,7 @@
 """Options that several commands share, so that they are named, explained and checked alike.
 
-Each is a decorator for a click command. Values leave here checked: a size is bytes, a peer a host and a port.
+Each is a decorator for a click command. Values leave here checked: a size is bytes, a rate bytes a second,
+a peer a host and a port.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import click
 from shoal.errors import UsageError
 from shoal.formats.foreign_text import TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_url
 from shoal.protocol.tracker.urls import announce_url, is_http
-from shoal.units import parse_size
+from shoal.units import parse_rate, parse_size
 
 MAX_PORT = 65535
 
@@ -57,6 +58,7 @@ def checked_url(text: str, schemes: frozenset[str]) -> str:
 
 
 SIZE = parse_size  # click takes any function; its UsageError is told like ours
+RATE = parse_rate
 HOST_PORT = parse_host_port
 TRACKER_URL = parse_tracker_url
 WEB_SEED_URL = parse_web_seed_url
@@ -86,6 +88,20 @@ log_option = click.option(
     metavar="FILE",
     default=None,
     help="Record in FILE, a JSON object a line, which piece came from whom and went to whom.",
+)
+max_upload_rate_option = click.option(
+    "--max-upload-rate",
+    type=RATE,
+    metavar="RATE",
+    default=None,
+    help="Send no more than this a second to all peers together: 500k, 2MB/s, 1.5MiB/s; a bare number is bytes.",
+)
+max_download_rate_option = click.option(
+    "--max-download-rate",
+    type=RATE,
+    metavar="RATE",
+    default=None,
+    help="Receive no more than this a second from all peers together, written the same way.",
 )
 peer_option = click.option(
     "--peer",

@@ -31,6 +31,8 @@ from shoal.formats.metainfo import Metainfo
     "--dir", "folder", type=options.PATH, metavar="DIR", required=True, help="The folder that holds the data."
 )
 @options.peer_option
+@options.max_upload_rate_option
+@options.max_download_rate_option
 @options.bind_option
 @options.port_option
 @options.name_option
@@ -40,6 +42,8 @@ def command(
     torrents: tuple[str, ...],
     folder: Path,
     peers: tuple[tuple[str, int], ...],
+    max_upload_rate: int | None,
+    max_download_rate: int | None,
     bind: str | None,
     port: int | None,
     name: str,
@@ -47,7 +51,15 @@ def command(
     quiet: bool,
 ) -> int:
     """Check the data in DIR, then serve what is there until Ctrl-C; parts may be missing."""
-    network = NetworkOptions(bind, port, name, log_path, quiet)
+    network = NetworkOptions(
+        bind,
+        port,
+        name,
+        log_path,
+        quiet,
+        max_upload_rate=max_upload_rate,
+        max_download_rate=max_download_rate,
+    )
     with Voice(network) as voice:
         return run_until_stopped(lambda stop: seed(torrents, folder, peers, network, voice, stop))
 

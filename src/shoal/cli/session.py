@@ -45,6 +45,8 @@ class NetworkOptions:
     log_path: Path | None = None
     quiet: bool = False
     as_json: bool = False
+    max_upload_rate: int | None = None  # bytes a second, as below
+    max_download_rate: int | None = None
 
 
 class Voice(AbstractContextManager["Voice"]):
@@ -93,7 +95,12 @@ def serving_address(engine: Engine) -> str:
 
 
 def make_engine(options: NetworkOptions) -> Engine:
-    return Engine(bind=None if is_wildcard(options.bind) else options.bind, port=options.port)
+    return Engine(
+        bind=None if is_wildcard(options.bind) else options.bind,
+        port=options.port,
+        max_upload_rate=options.max_upload_rate,
+        max_download_rate=options.max_download_rate,
+    )
 
 
 async def open_torrent(

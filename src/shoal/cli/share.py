@@ -58,6 +58,8 @@ class Shared:
     metavar="HOST",
     help="The name or address others reach this machine by. Without it: its address in the local network.",
 )
+@options.max_upload_rate_option
+@options.max_download_rate_option
 @options.bind_option
 @options.port_option
 @options.name_option
@@ -68,6 +70,8 @@ def command(
     each: bool,
     tracker: str | None,
     announce_host: str | None,
+    max_upload_rate: int | None,
+    max_download_rate: int | None,
     bind: str | None,
     port: int | None,
     name: str,
@@ -75,7 +79,15 @@ def command(
     quiet: bool,
 ) -> int:
     """Share files and folders: prints the command that gets them on another machine, and serves until Ctrl-C."""
-    network = NetworkOptions(bind, port, name, log_path, quiet)
+    network = NetworkOptions(
+        bind,
+        port,
+        name,
+        log_path,
+        quiet,
+        max_upload_rate=max_upload_rate,
+        max_download_rate=max_download_rate,
+    )
     with Voice(network) as voice:
         return run_until_stopped(
             lambda stop: share(paths, each, tracker, announce_host, network, voice, stop)

@@ -26,9 +26,11 @@ from shoal.engine.saving import Saving
 from shoal.engine.torrent import Report, Torrent, report_nothing
 from shoal.errors import ExistsError, ShoalError
 from shoal.formats.metainfo import Metainfo
-from shoal.net.link import RECEIVE_BUFFER
+from shoal.net.limited_link import LimitedLink
+from shoal.net.link import RECEIVE_BUFFER, LinkOwner, PeerLink
 from shoal.net.listening import listen
 from shoal.net.sockets import Address, peer_address
+from shoal.net.throttle import Throttle
 from shoal.protocol.peer.peer_id import make_peer_id
 from shoal.swarm.known_peers import Source
 
@@ -39,10 +41,23 @@ _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EN
 
 
 class Engine:
-    """`bind` is the address that listening and outgoing sockets use; None means all of them."""
+    """`bind` is the address that listening and outgoing sockets use; None means all of them.
 
-    def __init__(self, *, bind: str | None = None, port: int | None = None, seed: int | None = None) -> None:
+    The rates are bytes a second, of all torrents and peers together; None is no limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        bind: str | None = None,
+        port: int | None = None,
+        seed: int | None = None,
+        max_upload_rate: int | None = None,
+        max_download_rate: int | None = None,
+    ) -> None:
         self.bind = bind
+        self.max_upload_rate = max_upload_rate
+        self.max_download_rate = max_download_rate
         self.peer_id = make_peer_id(secrets.token_bytes(12))
         self.client_name = f"Shoal {__version__}"
         self.rng = random.Random(seed)
@@ -58,6 +73,7 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
+        self._outgoing, self._incoming = map(self._throttle, (self.max_upload_rate, self.max_download_rate))
         self._listening = listen(self.bind, self._wanted_port)
         self.port = self._listening[0].getsockname()[1]
         self.workers = Workers(self.loop.call_soon_threadsafe, on_crash=self.crash)
@@ -133,6 +149,15 @@ class Engine:
 
     def torrent_of(self, info_hash: bytes) -> Torrent | None:
         return self.torrents.get(info_hash)
+
+    def _throttle(self, rate: int | None) -> Throttle | None:
+        return None if rate is None else Throttle(rate, self.loop.time, self.loop.call_later)
+
+    def make_link(self, sock: socket.socket, owner: LinkOwner) -> PeerLink:
+        """The link of one connection, within the limits that all of them share."""
+        if self._incoming is None and self._outgoing is None:
+            return PeerLink(sock, self.receive_buffer, owner)
+        return LimitedLink(sock, self.receive_buffer, owner, incoming=self._incoming, outgoing=self._outgoing)
 
     # Connections that have no torrent yet
 

@@ -10,7 +10,6 @@ import socket
 from typing import TYPE_CHECKING
 
 from shoal.errors import FormatError, PeerError
-from shoal.net.link import PeerLink
 from shoal.net.sockets import Address
 from shoal.protocol.peer import messages as m
 from shoal.protocol.peer.connection import PeerConnection
@@ -52,7 +51,7 @@ class Neighbour:
         self.opened_at = self.heard_at = self.spoke_at = engine.now()
         self._now = self.opened_at
         self.connection = PeerConnection(self._on_block)
-        self.link = PeerLink(sock, engine.receive_buffer, self)
+        self.link = engine.make_link(sock, self)
 
     def start(self) -> None:
         if self.torrent is not None:
@@ -71,7 +70,10 @@ class Neighbour:
                 owed = self.peer.owed_count
                 messages = self.connection.receive_data(view)
                 if self.torrent is not None:
-                    self.torrent.swarm.on_blocks(self.peer, owed - self.peer.owed_count, self._now)
+                    count = owed - self.peer.owed_count
+                    self.torrent.swarm.on_blocks(self.peer, count, self._now)
+                    if not count and self.connection.is_amid_block:
+                        self.torrent.swarm.on_part_of_block(self.peer, self._now)
                 self._on_messages(messages)
         except (PeerError, FormatError) as error:
             self.close(error.message, is_fault=True)
@@ -117,14 +119,14 @@ class Neighbour:
         self._on_messages(self.connection.open(torrent.metainfo.layout.piece_count))
 
     def _say_extended(self, torrent: Torrent) -> None:
+        assert self.peer is not None
         hello = ExtendedHandshake(
             client=self.engine.client_name,
             listen_port=self.engine.port,
             request_queue=REQUEST_QUEUE,
             your_ip=self.address[0],
-            is_upload_only=torrent.swarm.pieces.is_complete,
+            is_upload_only=torrent.swarm.pieces.is_complete and self.peer.given.shown is None,
         )
-        assert self.peer is not None
         self.peer.say(m.Extended(0, encode_extended_handshake(hello)))
 
     # Messages
@@ -182,7 +184,10 @@ class Neighbour:
             self.link.flush()
 
     def on_time(self, now: float) -> None:
-        """About once a second: silence on either side."""
+        """About twice a second: silence on either side, but for what our own limit makes."""
+        if self.peer is not None and self.torrent is not None and self.link.is_held_back:
+            self.heard_at = now
+            self.torrent.swarm.on_held_back(self.peer, now)
         if self.peer is None:
             if now - self.opened_at > HANDSHAKE_TIMEOUT:
                 self.close("no handshake", is_fault=False)

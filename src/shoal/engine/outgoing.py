@@ -16,7 +16,7 @@ from shoal.formats.layout import Layout
 from shoal.net.link import Buffer, PeerLink
 from shoal.protocol.peer.messages import BLOCK_HEAD_LENGTH, Request, encode_block_head
 from shoal.swarm.peer import Peer
-from shoal.swarm.uploads import take_run
+from shoal.swarm.swarm import Swarm
 from shoal.units import KIB, MIB
 
 UNIT_LENGTH = 256 * KIB  # read at once: still in the core's own cache when it is sent, 16 blocks a vector
@@ -47,12 +47,14 @@ class Outgoing:
         layout: Layout,
         storage: Storage,
         workers: Workers,
+        swarm: Swarm,
         *,
         on_unreadable: Callable[[int, ShoalError], None],
     ) -> None:
         self._layout = layout
         self._storage = storage
         self._workers = workers
+        self._swarm = swarm
         self._on_unreadable = on_unreadable
         self._units: OrderedDict[_Key, _Unit] = OrderedDict()
         self._held_bytes = 0
@@ -64,16 +66,16 @@ class Outgoing:
         """Queue about `room` bytes of what `peer` asked for; the requests that were answered."""
         answered: list[Request] = []
         while room > 0 and peer.uploads:
-            key = self._key_of(peer.uploads[0])
+            key = self._key_of(self._swarm.next_upload(peer))
             unit = self._unit(key)
             if not unit.is_read:
                 unit.waiting.append(link)
                 break
-            run = take_run(peer, *key, room)
+            run = self._swarm.take_run(peer, *key, room)
             room -= self._queue_run(link, unit, key[1], run)
             answered += run
         if peer.uploads and room <= 0:
-            self._unit(self._key_of(peer.uploads[0]))  # read ahead while the link is busy
+            self._unit(self._key_of(self._swarm.next_upload(peer)))  # read ahead while the link is busy
         return answered
 
     def _queue_run(self, link: PeerLink, unit: _Unit, start: int, run: list[Request]) -> int:

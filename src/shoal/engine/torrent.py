@@ -73,6 +73,8 @@ class Torrent:
             have=opened.have,
             wanted=opened.wanted,
             most_in_flight=most_pieces_in_flight(metainfo.piece_length),
+            max_upload_rate=engine.max_upload_rate,
+            max_download_rate=engine.max_download_rate,
         )
         self.incoming = Incoming(
             metainfo,
@@ -84,7 +86,7 @@ class Torrent:
             on_error=self.fail,
         )
         self.outgoing = Outgoing(
-            metainfo.layout, opened.storage, engine.workers, on_unreadable=self._on_unreadable
+            metainfo.layout, opened.storage, engine.workers, self.swarm, on_unreadable=self._on_unreadable
         )
         self.dialling = Dialling(self)
         if self.swarm.pieces.is_complete:

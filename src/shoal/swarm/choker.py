@@ -17,19 +17,12 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from shoal.units import KIB
-
 K = TypeVar("K", bound=Hashable)
 
-RECHOKE_INTERVAL = 10.0  # BEP 3: long enough for a TCP connection to reach its rate
-OPTIMISTIC_INTERVAL = 30.0  # BEP 3: a stranger has three rounds to answer in kind
-SEED_TURN = 30.0  # likewise when seeding: a turn is not cut short while the peer's rate still grows
+RECHOKE_INTERVAL = 10.0  # seconds, a round of BEP 3: long enough for a TCP connection to reach its rate
+ROUNDS_A_TURN = 3  # BEP 3: a stranger has three rounds to answer in kind; likewise with a seed
 NEW_PEER_TIME = 60.0  # a peer counts as new for two optimistic rounds ...
 NEW_PEER_WEIGHT = 3  # ... and is as likely as three others, because it has nothing yet to give in return
-
-SMALL_SWARM = 8  # so many are all served: parsimony among few only leaves links idle
-RATE_PER_SLOT = 256 * KIB  # less than this a peer, and pieces take too long to become shareable
-MAX_SLOTS = 64  # past it, the source's bytes are spread over too many unfinished pieces
 
 NEVER = float("-inf")
 
@@ -76,13 +69,14 @@ class Choker(Generic[K]):
         is_seeding: bool,
         now: float,
         rng: random.Random,
+        round_seconds: float = RECHOKE_INTERVAL,
     ) -> Decision[K]:
         """Begin a round if one is due; between rounds nobody loses a slot, and free slots are filled."""
         is_round = now >= self._rechoke_at
         if is_round:
-            self._rechoke_at = now + RECHOKE_INTERVAL
+            self._rechoke_at = now + round_seconds
         if is_round and now >= self._optimistic_at:
-            self._optimistic_at = now + OPTIMISTIC_INTERVAL
+            self._optimistic_at = now + ROUNDS_A_TURN * round_seconds
             self._optimistic = None
         decision = choose_unchoked(
             candidates,
@@ -92,6 +86,7 @@ class Choker(Generic[K]):
             keep=() if is_round else {peer.key for peer in candidates if peer.is_unchoked},
             now=now,
             rng=rng,
+            turn=ROUNDS_A_TURN * round_seconds,
         )
         self._optimistic = decision.optimistic
         return decision
@@ -106,9 +101,11 @@ def choose_unchoked(
     keep: Collection[K] = (),
     now: float,
     rng: random.Random,
+    turn: float = ROUNDS_A_TURN * RECHOKE_INTERVAL,
 ) -> Decision[K]:
-    """Give out `slots`. `optimistic` is the present one, or None to have a new one chosen.
+    """Give out `slots`; with a seed a peer keeps one for a `turn` of seconds.
 
+    `optimistic` is the present one, or None to have a new one chosen.
     The peers in `keep` do not lose their slots to better ones, only to there being fewer slots.
     """
     shuffled = rng.sample(candidates, len(candidates))  # so that equals share alike
@@ -120,14 +117,10 @@ def choose_unchoked(
     kept = [peer for peer in wanting if peer.key in keep]
     waiting = [peer for peer in wanting if peer.key not in keep]
     if is_seeding:
-        return Decision(_keys([*_by_turns(kept, slots, now), *_by_turns(waiting, slots, now)][:slots]))
+        return Decision(
+            _keys([*_by_turns(kept, slots, turn, now), *_by_turns(waiting, slots, turn, now)][:slots])
+        )
     return _choose_while_leeching(kept, waiting, slots, optimistic, now, rng)
-
-
-def slots_for(upload_rate: float, interested_count: int) -> int:
-    """How many peers to serve at once, given the upload rate that was measured (bytes a second)."""
-    affordable = min(int(upload_rate / RATE_PER_SLOT), MAX_SLOTS)
-    return max(SMALL_SWARM, min(affordable, interested_count))
 
 
 def _choose_while_leeching(
@@ -164,17 +157,17 @@ def _merit(peer: Candidate[K]) -> tuple[bool, float, float, float]:
     )
 
 
-def _by_turns(peers: Iterable[Candidate[K]], slots: int, now: float) -> list[Candidate[K]]:
+def _by_turns(peers: Iterable[Candidate[K]], slots: int, turn: float, now: float) -> list[Candidate[K]]:
     """The order of a seed: as many as half of the slots to the fastest takers, then whose turn it is."""
-    in_turns = sorted(peers, key=lambda peer: _turn(peer, now))
+    in_turns = sorted(peers, key=lambda peer: _turn(peer, turn, now))
     taking = [peer for peer in in_turns if peer.is_unchoked and peer.upload_rate > 0]
     fastest = sorted(taking, key=lambda peer: -peer.upload_rate)
     staying = _keys(fastest[: slots // 2])
     return sorted(in_turns, key=lambda peer: peer.key not in staying)
 
 
-def _turn(peer: Candidate[K], now: float) -> tuple[bool, float, float]:
-    is_in_turn = peer.is_unchoked and now - _served_at(peer) < SEED_TURN
+def _turn(peer: Candidate[K], turn: float, now: float) -> tuple[bool, float, float]:
+    is_in_turn = peer.is_unchoked and now - _served_at(peer) < turn
     return (
         not is_in_turn,  # a turn that has begun is not cut short
         _served_at(peer),  # served longest ago, or never

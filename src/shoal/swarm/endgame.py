@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import PeerKey, PieceProgress
-from shoal.swarm.pipeline import round_trip, seconds_a_block
+from shoal.swarm.pipeline import is_held_back, round_trip, seconds_a_block, seconds_a_block_of_debtor
 
 MOVE_ADVANTAGE = 3.0  # so many times as long a block must seem to take before it is asked of another
 LOOK_INTERVAL = 0.25  # seconds between two looks at a peer for which nothing is left to be asked
@@ -37,13 +37,18 @@ class Debtors:
         """As they were when first asked for at this time: many peers are looked at together."""
         if self._seen_at != now:
             self._seen_at = now
-            self._seen = [_debtor(peer) for peer in self._peers.values() if peer.owed and not peer.is_snubbed]
+            self._seen = [
+                _debtor(peer, now)
+                for peer in self._peers.values()
+                # What our own limit delays comes no sooner from another.
+                if peer.owed and not peer.is_snubbed and not is_held_back(peer, now)
+            ]
             self._seen.sort(key=lambda debtor: -debtor.ends_in)
         return self._seen
 
 
-def _debtor(peer: Peer) -> Debtor:
-    seconds = seconds_a_block(peer)
+def _debtor(peer: Peer, now: float) -> Debtor:
+    seconds = seconds_a_block_of_debtor(peer, now)
     return Debtor(peer, seconds, seconds * peer.owed_count - round_trip(peer))
 
 
@@ -60,18 +65,19 @@ def choose_to_move(
     begins_in = seconds * taker.owed_count + MOVE_ADVANTAGE * round_trip(taker)
     runs: dict[int, int] = {}
     for debtor in debtors:
-        if debtor.ends_in <= begins_in or not room:
-            break
-        count = min(int((debtor.ends_in - begins_in) / (debtor.seconds_a_block + seconds)), room)
-        if not count or debtor.peer is taker:
+        slack = debtor.ends_in - begins_in
+        if slack < seconds or not room:
+            break  # from here on not one block would come sooner
+        if slack < debtor.seconds_a_block + seconds or debtor.peer is taker:
             continue
+        count = min(int(slack / (debtor.seconds_a_block + seconds)), room)
         for piece in reversed(debtor.peer.owed):
             progress = in_flight.get(piece)
-            if progress is None or not may_ask >> piece & 1 or progress.exclusive_to is not None:
+            if progress is None or progress.exclusive_to is not None:
                 continue
             taken = doubled.get(piece, 0) | taker.owed.get(piece, 0) | runs.get(piece, 0)
             chosen = _last_blocks(debtor.peer.owed[piece] & progress.missing & ~taken, count)
-            if chosen:
+            if chosen and may_ask >> piece & 1:
                 runs[piece] = runs.get(piece, 0) | chosen
                 count -= chosen.bit_count()
                 room -= chosen.bit_count()

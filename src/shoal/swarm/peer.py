@@ -6,22 +6,23 @@ shell (or the simulator) empties it. Nothing here decides.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
-from shoal.protocol.peer.messages import Message, Request
+from shoal.protocol.peer.messages import Message
+from shoal.swarm.given import Given
 from shoal.swarm.pieces import PeerKey
 from shoal.swarm.rate import RateMeter
+from shoal.swarm.upload_queue import UploadQueue
 
 
 class Peer:
     __slots__ = (
         "allowed_to_them", "allowed_to_us", "am_choking", "am_interested", "asked_since", "cancel_count",
-        "changed_mind_at", "close_reason", "depth",
-        "has", "has_fast", "is_snubbed", "is_upload_only", "joined_at", "key",
-        "last_block_at", "looked_at", "name", "outbox", "owed", "owed_count", "peer_choking", "peer_interested",
-        "received", "received_since_refill", "refilled_at", "refused", "refused_at", "request_limit", "round_trip",
-        "sent", "suggested", "unchoked_at", "uploads", "wake", "wasted",
+        "changed_mind_at", "close_reason", "depth", "given", "has", "has_fast", "held_back_at",
+        "is_snubbed", "is_upload_only", "joined_at", "key", "last_block_at", "looked_at", "name", "outbox",
+        "owed", "owed_count", "peer_choking", "peer_interested", "received", "received_since_refill",
+        "refilled_at", "refused", "refused_at", "request_limit", "round_trip", "sent", "sign_of_life_at",
+        "suggested", "unchoked_at", "uploads", "wake", "wasted",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,8 @@ class Peer:
         self.request_limit = 250  # BEP 10 `reqq`; what most clients allow when they do not say
         self.asked_since = now  # since when it owes us something without a break
         self.last_block_at = now
+        self.sign_of_life_at = now  # when a part of a block last came, or waited for our own limit
+        self.held_back_at = float("-inf")  # when our own limit last stood between us
         self.refilled_at = now
         self.looked_at = float("-inf")  # when it was last seen whether it could take over from others
         self.received_since_refill = 0
@@ -68,10 +71,11 @@ class Peer:
         self.wasted = 0  # bytes that came without being wanted any more
 
         # Upload: what it asked of us.
-        self.uploads: deque[Request] = deque()
+        self.uploads = UploadQueue()
         self.cancel_count = 0  # cancels less requests: what it took back and never asked for
         self.allowed_to_them = 0
         self.unchoked_at: float | None = None  # when its latest turn began, over or not
+        self.given = Given(now)
         self.sent = RateMeter(now)  # payload bytes, us to them
 
     def say(self, message: Message) -> None:

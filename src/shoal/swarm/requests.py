@@ -1,7 +1,6 @@
-"""Ask peers for blocks: whom, for which, how many at a time, and whom instead when one is late.
+"""Keep the books of what peers owe us: ask each for as much as its pipeline holds, and others when one is late.
 
-The order of wishes, strongest first: blocks of pieces that are begun (only whole pieces can be shared), then the rarest
-piece the peer has, then, when nothing is left that nobody was asked for, blocks that a slower peer owes us (endgame).
+Which blocks is chosen in `picking.py`, and, when nothing is left that nobody was asked for, in `endgame.py`.
 
 Always true: `progress.asked` of a piece is the union of what peers that answer owe us, less what arrived; a peer that
 has gone silent keeps its debt (a late block is welcome) but no longer holds others back.
@@ -13,27 +12,29 @@ import random
 from collections.abc import Iterable, Mapping
 
 from shoal.errors import PeerError
-from shoal.formats.bitfield import all_bits, iter_bits
+from shoal.formats.bitfield import iter_bits
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.protocol.peer.messages import Cancel, Request, Requests
 from shoal.swarm.availability import Availability
 from shoal.swarm.blame import Blame
 from shoal.swarm.endgame import LOOK_INTERVAL, Debtors, choose_to_move
 from shoal.swarm.peer import Peer
+from shoal.swarm.picking import Picker
 from shoal.swarm.pieces import PeerKey, PieceProgress, Pieces
 from shoal.swarm.pipeline import (
     LEAST_DEPTH,
     REFUSAL_PAUSE,
-    SECOND_CHANCE,
-    SILENCE_BEFORE_SNUB,
     adapt_depth,
     askable,
+    depths_for,
+    fix_depth,
+    has_second_chance,
+    is_silent,
     is_willing,
     note_refusal,
     note_round_trip,
-    silent_for,
-    would_send,
 )
+from shoal.swarm.tactics import Tactics
 
 
 class RequestDesk:
@@ -48,16 +49,20 @@ class RequestDesk:
         rng: random.Random,
         *,
         most_in_flight: int,
+        tactics: Tactics,
+        max_download_rate: int | None = None,
     ) -> None:
+        self._tactics = tactics
+        self._set_depth = adapt_depth if tactics.pipeline_follows_rate else fix_depth
+        self._depths = depths_for(max_download_rate)
         self._pieces = pieces
-        self._availability = availability
         self._peers = peers
-        self._blame = blame
-        self._rng = rng
-        self._most_in_flight = most_in_flight  # pieces; what the buffers hold
         has_even_pieces = pieces.layout.piece_length % BLOCK_LENGTH == 0
         self._first_uneven = pieces.count - 1 if has_even_pieces else 0  # from here on blocks may be short
-        self._open: dict[int, PieceProgress] = {}  # begun pieces with blocks that nobody was asked for
+        self._picker = Picker(
+            pieces, availability, peers, blame, rng, most_in_flight=most_in_flight, tactics=tactics,
+            give_up=self.give_up,
+        )  # fmt: skip
         self._debtors = Debtors(peers)
         self._doubled: dict[int, int] = {}  # piece -> blocks asked of two peers
         self.is_held = False  # the disk is behind: nothing more is asked for
@@ -67,19 +72,20 @@ class RequestDesk:
 
     def refill(self, peer: Peer, now: float) -> None:
         """Bring what `peer` owes us up to its depth, once half of it has been answered."""
-        if self.is_held or not peer.am_interested or not is_willing(peer):
+        if not peer.am_interested or (peer.peer_choking and not peer.allowed_to_us):
+            return  # most calls end here
+        if peer.owed_count * 2 > peer.depth or self.is_held or not is_willing(peer):
             return
-        if peer.peer_choking and not peer.allowed_to_us:
+        has_work = self._picker.has_work
+        if not has_work and now - peer.looked_at < LOOK_INTERVAL:
             return
-        if peer.owed_count * 2 > peer.depth:
-            return
-        if not self.has_work and now - peer.looked_at < LOOK_INTERVAL:
-            return
-        adapt_depth(peer, now)
+        self._set_depth(peer, now, self._depths)
         room = min(peer.depth, peer.request_limit) - peer.owed_count
         if room <= 0:
             return
-        runs = self._choose(peer, room, now)
+        runs = self._picker.pick(peer, room) if has_work else []
+        if not runs and self._tactics.has_endgame and now - peer.looked_at >= LOOK_INTERVAL:
+            runs = self._take_over(peer, room, now)
         if runs:
             if not peer.owed_count:
                 peer.asked_since = now
@@ -87,91 +93,13 @@ class RequestDesk:
                 self._owe(peer, piece, blocks)
             peer.say(Requests(_requests_of(self._pieces.layout, runs)))
 
-    @property
-    def has_work(self) -> bool:
-        """There may be blocks that nobody was asked for; if not, peers are looked at now and then only."""
-        pieces = self._pieces
-        return bool(self._open) or (bool(pieces.missing) and len(pieces.in_flight) < self._most_in_flight)
-
-    def _choose(self, peer: Peer, room: int, now: float) -> list[tuple[int, int]]:
-        """Runs of (piece, blocks) for this peer: at most `room` blocks."""
-        may_ask = askable(peer)
-        runs: list[tuple[int, int]] = []
-        for progress in self._begun_for(peer, may_ask):
-            blocks = _first_blocks(progress.unasked, room)
-            runs.append((progress.piece, blocks))
-            room -= blocks.bit_count()
-            if not room:
-                return runs
-        for piece in self._new_for(peer, may_ask, room):
-            progress = self._pieces.begin(piece, peer.key if self._blame.is_suspect(piece) else None)
-            self._open[piece] = progress
-            blocks = _first_blocks(progress.unasked, room)
-            runs.append((piece, blocks))
-            room -= blocks.bit_count()
-            if not room:
-                return runs
-        if runs or now - peer.looked_at < LOOK_INTERVAL:
-            return runs
+    def _take_over(self, peer: Peer, room: int, now: float) -> list[tuple[int, int]]:
+        """Runs of (piece, blocks) that others owe us and this peer may bring sooner: at most `room` blocks."""
         peer.looked_at = now
-        if not self._is_endgame():
+        if not self._picker.is_at_end():
             return []
         debtors = self._debtors.latest_first(now)
-        return choose_to_move(peer, may_ask, room, debtors, self._pieces.in_flight, self._doubled)
-
-    def _is_endgame(self) -> bool:
-        """Nothing can be begun any more, be it that the buffers are full. Before that, two askers only waste."""
-        if len(self._pieces.in_flight) >= self._most_in_flight:
-            return True
-        missing = self._pieces.missing
-        return not any(missing & askable(peer) for peer in self._peers.values() if is_willing(peer))
-
-    def _begun_for(self, peer: Peer, may_ask: int) -> list[PieceProgress]:
-        """Begun pieces with blocks nobody was asked for, nearest to their end first."""
-        begun = [
-            progress
-            for piece, progress in self._open.items()
-            if may_ask >> piece & 1 and progress.exclusive_to in (None, peer.key)
-        ]
-        begun.sort(
-            key=lambda progress: (
-                peer.key not in progress.senders,  # stay with what this peer is already sending
-                progress.missing.bit_count(),  # only whole pieces can be shared
-            )
-        )
-        return begun
-
-    def _new_for(self, peer: Peer, may_ask: int, room: int) -> Iterable[int]:
-        """Missing pieces to begin, rarest first, as many as the buffers and `room` blocks allow."""
-        pieces = self._pieces
-        candidates = pieces.missing & may_ask
-        for piece in iter_bits(candidates & self._blame.suspect_pieces):
-            if self._blame.choose_source(piece, self._able_to_send(piece)) != peer.key:
-                candidates ^= 1 << piece
-        if candidates and len(pieces.in_flight) >= self._most_in_flight:
-            self._give_up_one_abandoned()
-        while candidates and room > 0 and len(pieces.in_flight) < self._most_in_flight:
-            preferred = candidates & peer.suggested
-            rarest = self._availability.rarest(preferred or candidates, self._rng)
-            if rarest is None:
-                return
-            room -= pieces.layout.block_count(rarest)
-            candidates &= ~(1 << rarest)
-            yield rarest
-
-    def _able_to_send(self, piece: int) -> list[PeerKey]:
-        return [peer.key for peer in self._peers.values() if would_send(peer, piece)]
-
-    def _give_up_one_abandoned(self) -> None:
-        """Make room: the begun piece nearest to its beginning that nobody who answers owes us."""
-        abandoned = [
-            progress
-            for progress in self._pieces.in_flight.values()
-            if not progress.asked and not progress.is_whole
-            and not any(would_send(peer, progress.piece) for peer in self._peers.values())
-        ]  # fmt: skip
-        if abandoned:
-            self.give_up(max(abandoned, key=lambda progress: progress.missing.bit_count()).piece)
+        return choose_to_move(peer, askable(peer), room, debtors, self._pieces.in_flight, self._doubled)
 
     def give_up(self, piece: int) -> None:
         """Forget a piece in flight; what peers owe of it is forgotten too."""
@@ -186,8 +114,11 @@ class RequestDesk:
         if progress.asked & blocks:
             self._doubled[piece] = self._doubled.get(piece, 0) | progress.asked & blocks
         progress.asked |= blocks
-        if not progress.unasked:
-            self._open.pop(piece, None)
+        self._picker.note_asked(progress)
+
+    @property
+    def has_work(self) -> bool:
+        return self._picker.has_work
 
     # Receiving
 
@@ -220,8 +151,8 @@ class RequestDesk:
         progress.received |= bit
         progress.asked &= ~bit
         progress.senders[peer.key] = progress.senders.get(peer.key, 0) | bit
-        if piece in self._open and not progress.unasked:
-            del self._open[piece]
+        if piece in self._picker.open:
+            self._picker.note_asked(progress)
         if self._doubled and self._doubled.get(piece, 0) & bit:
             self._cancel_elsewhere(peer, piece, bit)
         return progress
@@ -291,9 +222,9 @@ class RequestDesk:
         if peer.refused and now - peer.refused_at >= REFUSAL_PAUSE:
             peer.refused = 0
         if peer.is_snubbed:
-            if silent_for(peer, now) >= SECOND_CHANCE:
+            if has_second_chance(peer, now):
                 self.pardon(peer, now)
-        elif peer.owed_count and silent_for(peer, now) >= SILENCE_BEFORE_SNUB:
+        elif peer.owed_count and is_silent(peer, now):
             self._snub(peer)
 
     def _snub(self, peer: Peer) -> None:
@@ -332,10 +263,7 @@ class RequestDesk:
                 twice |= once & blocks
                 once |= blocks
         progress.asked = once & ~progress.received
-        if progress.unasked:
-            self._open[piece] = progress
-        else:
-            self._open.pop(piece, None)
+        self._picker.note_asked(progress)
         doubled = twice & ~progress.received
         if doubled:
             self._doubled[piece] = doubled
@@ -344,7 +272,7 @@ class RequestDesk:
 
     def finish(self, piece: int) -> None:
         """The piece is not in flight any more: what is still owed of it is not wanted."""
-        self._open.pop(piece, None)
+        self._picker.close(piece)
         self._doubled.pop(piece, None)
         for peer in self._peers.values():
             blocks = peer.owed.pop(piece, 0)
@@ -369,18 +297,3 @@ def _requests_of(layout: Layout, runs: Iterable[tuple[int, int]]) -> tuple[Reque
         if blocks >> last & 1:
             requests[-1] = _request_of(layout, piece, last)
     return tuple(requests)
-
-
-def _first_blocks(blocks: int, count: int) -> int:
-    """The lowest `count` members of a set."""
-    if blocks.bit_count() <= count:
-        return blocks
-    run = all_bits(count) * (blocks & -blocks)
-    if blocks & run == run:  # they stand side by side, as most do
-        return run
-    chosen = 0
-    for _ in range(count):
-        lowest = blocks & -blocks
-        chosen |= lowest
-        blocks ^= lowest
-    return chosen

@@ -11,15 +11,20 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from shoal.formats.bitfield import iter_bits
 from shoal.formats.layout import Layout
 from shoal.protocol.peer import messages as m
 from shoal.swarm import uploads
 from shoal.swarm.availability import Availability
 from shoal.swarm.blame import Blame, Verdict
-from shoal.swarm.choker import Candidate, Choker, slots_for
+from shoal.swarm.capacity import SMALL_SWARM, Capacity
+from shoal.swarm.choker import ROUNDS_A_TURN, Candidate, Choker
 from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import PeerKey, PieceProgress, Pieces
+from shoal.swarm.pipeline import note_held_back, note_sign_of_life
 from shoal.swarm.requests import RequestDesk
+from shoal.swarm.steering import Steering
+from shoal.swarm.tactics import Tactics
 
 MIND_PAUSE = 1.0  # seconds between two changes of a peer's interest that are acted upon at once
 
@@ -35,50 +40,85 @@ class Swarm:
         wanted: int | None = None,
         most_in_flight: int = 64,
         info_hash: bytes = b"",
+        tactics: Tactics = Tactics(),  # noqa: B008  frozen
+        max_upload_rate: int | None = None,
+        max_download_rate: int | None = None,
     ) -> None:
-        """`info_hash` is what BEP 6 draws the allowed fast pieces from; without it nobody is allowed any."""
+        """`info_hash` is what BEP 6 draws the allowed fast pieces from; without it nobody is allowed any.
+
+        The rates are the limits that the shell keeps us below, bytes a second; None where there is none.
+        """
         self.pieces = Pieces(layout, have=have, wanted=wanted)
         self.availability = Availability(layout.piece_count)
         self.peers: dict[PeerKey, Peer] = {}
         self.blame: Blame[PeerKey] = Blame()
+        self.tactics = tactics
+        self.steering = Steering(self.pieces, self.availability, rng, tactics)
         self.desk = RequestDesk(
-            self.pieces, self.availability, self.peers, self.blame, rng, most_in_flight=most_in_flight
+            self.pieces,
+            self.availability,
+            self.peers,
+            self.blame,
+            rng,
+            most_in_flight=most_in_flight,
+            tactics=tactics,
+            max_download_rate=max_download_rate,
         )
+        self._capacity = Capacity(layout.piece_length, tactics, now, max_upload_rate)
         self._choker: Choker[PeerKey] = Choker(now)
         self._rng = rng
         self._info_hash = info_hash
+        self._untold = 0  # pieces that the others are told of at the next tick
         self._is_choice_stale = False  # somebody's interest changed and slots were not chosen anew
 
     # Who is there
 
     def join(self, peer: Peer) -> None:
         """A peer has shaken hands: it is told what we have."""
-        self.peers[peer.key] = peer
         pieces = self.pieces
-        if peer.has_fast and pieces.has_all:
+        told = pieces.have
+        if pieces.has_all and self._is_to_hide_from(peer):
+            self.steering.hide(peer)
+            told = 0
+        self.peers[peer.key] = peer
+        if peer.has_fast and told == pieces.all:
             peer.say(m.HaveAll())
-        elif peer.has_fast and not pieces.have:
+        elif peer.has_fast and not told:
             peer.say(m.HaveNone())
-        elif pieces.have:
-            peer.say(m.Bitfield(pieces.have, pieces.count))
+        elif told:
+            peer.say(m.Bitfield(told, pieces.count))
+
+    def _is_to_hide_from(self, newcomer: Peer) -> bool:
+        """Others are here to pass on what it is sent, and most of what we have was never sent."""
+        if not self.tactics.super_seeds or not self.peers:
+            return False
+        return self.steering.fresh().bit_count() * 2 > self.pieces.count
 
     def leave(self, peer: Peer, now: float) -> None:
         """It is gone: what it owed is asked of others, and its slot is free."""
         if self.peers.pop(peer.key, None) is None:
             return
         self.availability.remove(peer.has)
+        peer.uploads.drop(lambda _: True)  # nothing more is handed to it
+        self.steering.on_choked(peer)
         self.desk.forget_exclusive(peer)
         self.desk.release_all(peer)
-        self.refill_all(now)
-        self._rechoke(now)
+        if self.desk.has_work:
+            self.refill_all(now)
+        if not peer.am_choking:
+            self._rechoke(now)
 
     # What they say
 
     def on_message(self, peer: Peer, message: m.Message, now: float) -> None:
-        """Anything but a block. Raises `PeerError` for what nobody may say."""
+        """Anything but a block. Raises `PeerError` for what nobody may say.
+
+        Call `desk.refill` once all that came with it is read.
+        """
         match message:
             case m.Requests():
                 uploads.accept_requests(peer, self.pieces, message)
+                self._on_asked(peer, message, now)
             case m.Have(piece):
                 self._on_have(peer, piece, now)
             case m.Bitfield(bits):
@@ -111,16 +151,22 @@ class Swarm:
             case m.Port() | m.Extended():
                 pass  # for the shell: other parts of the program listen to these
 
+    def _on_asked(self, peer: Peer, requests: m.Requests, now: float) -> None:
+        if peer.given.offered:
+            self.steering.on_asked(peer, sum(1 << piece for piece in {item[0] for item in requests.items}))
+        self.steering.offer(peer, now)
+
     def _on_have(self, peer: Peer, piece: int, now: float) -> None:
         bit = 1 << piece
         if peer.has & bit:
             return
         self.availability.add_piece(piece, peer.has)
         peer.has |= bit
+        if peer.given.handed & bit or piece in peer.given.begun:
+            self.steering.on_has(peer, bit)
+            self.steering.offer(peer, now)
         if not peer.am_interested and self.pieces.needed & bit:
             self._update_interest(peer, now)
-        elif peer.owed_count == 0:
-            self.desk.refill(peer, now)
         if peer.has == self.pieces.all:
             self._part_if_pointless(peer)
 
@@ -128,8 +174,9 @@ class Swarm:
         self.availability.remove(peer.has)
         peer.has |= bits
         self.availability.add(peer.has)
-        if self._info_hash:
-            uploads.allow_fast(peer, self.pieces, self._info_hash)
+        self.steering.on_has(peer, bits)
+        if peer.given.shown is not None:
+            self.steering.offer(peer, now)
         self._update_interest(peer, now)
         self._part_if_pointless(peer)
 
@@ -141,7 +188,19 @@ class Swarm:
             self._is_choice_stale = True
             return
         peer.changed_mind_at = now
-        self._rechoke(now)
+        if self._has_slot_to_move(peer):
+            self._rechoke(now)
+
+    def _has_slot_to_move(self, peer: Peer) -> bool:
+        """Between rounds nobody loses a slot: a change of mind matters if it frees one or may take a free one."""
+        if not peer.am_choking:
+            return not peer.peer_interested
+        return peer.peer_interested and self._has_free_slot()
+
+    def _has_free_slot(self) -> bool:
+        wanting = [peer for peer in self.peers.values() if peer.peer_interested and not peer.close_reason]
+        served = sum(not peer.am_choking and peer.has != self.pieces.all for peer in wanting)
+        return served < self._capacity.slots(len(wanting))
 
     def _on_choke(self, peer: Peer, now: float) -> None:
         peer.peer_choking = True
@@ -161,6 +220,14 @@ class Swarm:
         if count:
             self.desk.on_received(peer, count, now)
 
+    def on_part_of_block(self, peer: Peer, now: float) -> None:
+        """Bytes of a block came just now, and no block is complete with them."""
+        note_sign_of_life(peer, now)
+
+    def on_held_back(self, peer: Peer, now: float) -> None:
+        """A rate limit of ours keeps us from hearing it, or it from hearing us: call it twice a second."""
+        note_held_back(peer, now)
+
     # What became of pieces
 
     def on_checked(self, piece: int, is_good: bool, digests: Sequence[bytes], now: float) -> Verdict[PeerKey]:
@@ -169,8 +236,10 @@ class Swarm:
             verdict = self.blame.on_good_piece(piece, digests)
             self.desk.finish(piece)
             self.pieces.complete(piece)
-            for peer in self.peers.values():
-                peer.say(m.Have(piece))
+            if self.tactics.tells_at_once:
+                self._tell(1 << piece)
+            else:
+                self._untold |= 1 << piece
             if self.pieces.is_complete:
                 self._on_complete(now)
         else:
@@ -183,22 +252,60 @@ class Swarm:
         self._refill_idle(now)
         return verdict
 
+    def _tell(self, bits: int) -> None:
+        for piece in iter_bits(bits):
+            have = m.Have(piece)
+            for peer in self.peers.values():
+                if peer.given.shown is None:  # the others are told in their turn
+                    peer.say(have)
+
     def _on_complete(self, now: float) -> None:
         for peer in self.peers.values():
             self._update_interest(peer, now)
             self._part_if_pointless(peer)
         self._rechoke(now)
 
+    # What goes out
+
+    def next_upload(self, peer: Peer) -> m.Request:
+        """Which of its requests to answer now; there must be one."""
+        steering = self.steering
+        return peer.uploads.next(
+            (lambda piece: steering.rank(peer, piece)) if self.tactics.answers_rarest_first else None
+        )
+
+    def take_run(self, peer: Peer, piece: int, start: int, stop: int, limit: int) -> list[m.Request]:
+        """As `UploadQueue.take_run`: these are being answered."""
+        self.steering.on_handing(peer, piece)
+        return peer.uploads.take_run(piece, start, stop, limit)
+
     # Time
 
     def tick(self, now: float) -> None:
         """Call about twice a second: silence, interest and slots are looked at again."""
+        self._capacity.note(sum(peer.sent.rate(now) for peer in self.peers.values()), now)
+        has_backlog = any(peer.uploads for peer in self.peers.values())  # or it is demand that sets the rate
+        self.steering.is_uplink_full = self._capacity.is_full and has_backlog
+        turn = ROUNDS_A_TURN * self._capacity.round_seconds(SMALL_SWARM)
+        self.steering.look_for_keepers(self.peers.values(), now, turn)
         for peer in list(self.peers.values()):
             self.desk.look_at(peer, now)
             self._update_interest(peer, now)
-        self.refill_all(now)
-        if self._is_choice_stale or now >= self._choker.next_deadline():
+            self.steering.withdraw(peer, now)
+            self.steering.offer(peer, now)
+        leechers = [peer for peer in self.peers.values() if peer.has != self.pieces.all]
+        if len(leechers) == 1:
+            self.steering.reveal(leechers[0])  # nobody is here to pass anything on
+        if self.desk.has_work:
+            self.refill_all(now)
+        is_round = now >= self._choker.next_deadline()
+        if is_round or self._is_choice_stale:
             self._rechoke(now)
+        if is_round:
+            self._allow_fast()
+        if self._untold:
+            self._tell(self._untold)
+            self._untold = 0
 
     def refill_all(self, now: float) -> None:
         for peer in list(self.peers.values()):
@@ -206,10 +313,12 @@ class Swarm:
 
     def _refill_idle(self, now: float) -> None:
         for peer in self.peers.values():
+            # Most choke us or have nothing for us: they are not worth a call.
+            if peer.owed_count or not peer.am_interested or (peer.peer_choking and not peer.allowed_to_us):
+                continue
             if not self.desk.has_work:
                 break
-            if not peer.owed_count:
-                self.desk.refill(peer, now)
+            self.desk.refill(peer, now)
 
     # Our side of each connection
 
@@ -230,6 +339,15 @@ class Swarm:
         if self.pieces.is_complete and (peer.has == self.pieces.all or peer.is_upload_only):
             peer.close_reason = "neither side wants anything"
 
+    def _allow_fast(self) -> None:
+        """Who has to wait may have a few of the pieces that have got around: the others go where they are steered."""
+        if not self._info_hash or not self.tactics.allows_fast:
+            return
+        spread = self.pieces.have & self.availability.spread()
+        for peer in self.peers.values():
+            if peer.am_choking and peer.peer_interested:
+                uploads.allow_fast(peer, spread, self._info_hash, self.pieces.count)
+
     def _rechoke(self, now: float) -> None:
         self._is_choice_stale = False
         candidates = [
@@ -247,10 +365,11 @@ class Swarm:
             for peer in self.peers.values()
             if not peer.close_reason
         ]
-        upload_rate = sum(candidate.upload_rate for candidate in candidates)
+        slots = self._capacity.slots(sum(candidate.is_interested for candidate in candidates))
         decision = self._choker.decide(
             candidates,
-            slots=slots_for(upload_rate, sum(candidate.is_interested for candidate in candidates)),
+            slots=slots,
+            round_seconds=self._capacity.round_seconds(slots),
             is_seeding=self.pieces.is_complete,
             now=now,
             rng=self._rng,
@@ -259,5 +378,7 @@ class Swarm:
             is_chosen = peer.key in decision.unchoked
             if is_chosen and peer.am_choking:
                 uploads.unchoke(peer, now)
+                self.steering.offer(peer, now)
             elif not is_chosen and not peer.am_choking:
                 uploads.choke(peer)
+                self.steering.on_choked(peer)

@@ -18,12 +18,12 @@ from shoal.swarm.pieces import Pieces
 REQUEST_QUEUE = 2000  # requests a peer may have waiting with us (our `reqq`): 32 MiB, as libtorrent allows
 
 
-def allow_fast(peer: Peer, pieces: Pieces, info_hash: bytes) -> None:
-    """A peer with next to nothing may ask for a few of our pieces at once, so that it soon has some to give."""
+def allow_fast(peer: Peer, pieces: int, info_hash: bytes, piece_count: int) -> None:
+    """A peer with next to nothing may ask for a few of `pieces` though it is choked, so that it has some to give."""
     if not peer.has_fast or peer.allowed_to_them or peer.has.bit_count() >= ALLOWED_FAST_COUNT:
         return
-    allowed = sum(1 << piece for piece in allowed_fast_set(peer.key[0], info_hash, pieces.count))
-    peer.allowed_to_them = allowed & pieces.have & ~peer.has
+    allowed = sum(1 << piece for piece in allowed_fast_set(peer.key[0], info_hash, piece_count))
+    peer.allowed_to_them = allowed & pieces & ~peer.has
     for piece in iter_bits(peer.allowed_to_them):
         peer.say(AllowedFast(piece))
 
@@ -50,10 +50,8 @@ def cancel_request(peer: Peer, cancel: Cancel) -> None:
     if peer.cancel_count > REQUEST_QUEUE:
         raise PeerError("more cancels than requests")  # each costs us a look through its queue
     request = (cancel.piece, cancel.begin, cancel.length)
-    if request in peer.uploads:
-        peer.uploads.remove(request)
-        if peer.has_fast:
-            peer.say(Reject(*request))
+    if peer.uploads.remove(request) and peer.has_fast:
+        peer.say(Reject(*request))
 
 
 def choke(peer: Peer) -> None:
@@ -69,19 +67,6 @@ def unchoke(peer: Peer, now: float) -> None:
     peer.say(Unchoke())
 
 
-def take_run(peer: Peer, piece: int, start: int, stop: int, limit: int) -> list[Request]:
-    """Take the first requests as long as they are for bytes `start` to `stop` of `piece`: about `limit` bytes."""
-    uploads = peer.uploads
-    run: list[Request] = []
-    while uploads and limit > 0:
-        request = uploads[0]
-        if request[0] != piece or request[1] < start or request[1] + request[2] > stop:
-            break
-        run.append(uploads.popleft())
-        limit -= request[2]
-    return run
-
-
 def refuse_piece(peer: Peer, piece: int) -> None:
     """The piece cannot be read any more: its requests are rejected."""
     _drop_requests(peer, lambda request: request[0] == piece)
@@ -89,10 +74,6 @@ def refuse_piece(peer: Peer, piece: int) -> None:
 
 def _drop_requests(peer: Peer, is_dropped: Callable[[Request], bool]) -> None:
     """Take these out of the queue; the peer is told so if it can hear it (BEP 6)."""
-    waiting = peer.uploads.copy()
-    peer.uploads.clear()
-    for request in waiting:
-        if not is_dropped(request):
-            peer.uploads.append(request)
-        elif peer.has_fast:
+    for request in peer.uploads.drop(is_dropped):
+        if peer.has_fast:
             peer.say(Reject(*request))

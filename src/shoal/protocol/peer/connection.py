@@ -71,6 +71,11 @@ class PeerConnection:
         self._told_pieces = False  # a bitfield, HaveAll or HaveNone came
         self._kept = bytearray()  # the beginning of a message that is not complete yet
 
+    @property
+    def is_amid_block(self) -> bool:
+        """A part of a block is here, and the rest is still to come."""
+        return len(self._kept) > 4 and self._kept[4] == m.PIECE and self.state is State.OPEN
+
     def receive_data(self, data: memoryview) -> list[m.Message]:
         """All complete messages in `data` (any length, cut anywhere), blocks handed to the sink meanwhile."""
         events: list[m.Message] = []

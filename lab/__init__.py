@@ -1,0 +1,1 @@
+"""Experiments with real programs on networks made for them; run through `./dev lab NAME`, as root."""
