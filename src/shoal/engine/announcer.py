@@ -15,7 +15,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -163,7 +163,7 @@ class Announcer:
             response.raise_for_status()  # of a page that says 404, that is what matters
             raise FormatError(f"{_name_of(url)} sent a bad answer: {error.message}") from None
         if isinstance(answer, TrackerFailure):
-            return replace(answer, reason=f"{_name_of(url)} says: {answer.reason}")
+            return TrackerFailure(f"{_name_of(url)} says: {answer.reason}", answer.retry_in)
         response.raise_for_status()
         return answer
 

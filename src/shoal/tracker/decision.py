@@ -1,109 +1,132 @@
 """Decide what a tracker answers: request + swarm -> response, the same behind every door.
 
 Two pure steps around one call of the store: `plan_visit` (what the request means for the swarm) and `respond`
-(what is said of the swarm's view). `answer_announce` and `answer_scrape` join them. Nothing here knows of
-HTTP, sockets or the time of day.
+(what is said of the swarm's view); `refuse` comes before both. Nothing here knows of HTTP, UDP, sockets or the
+time of day.
 
 The announcing address is the one the door saw; an address in the request is never believed, or anybody could
-point a swarm at a victim. Peers are handed out as they were seen: one that announced over loopback is told
-to others as 127.0.0.1, which is right for swarms on one machine; on a machine whose seeds are to be
-reached from outside, let them announce to its outer address.
+point a swarm at a victim. Peers with a private or loopback address are told to their like only (`scopes.py`).
 """
 
 from __future__ import annotations
 
+import math
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from shoal.protocol.tracker.messages import (
     AnnounceRequest,
     AnnounceResponse,
     Event,
+    ScrapeEntry,
     ScrapeResponse,
     TrackerFailure,
 )
-from shoal.tracker.store import PeerStore, Presence, StoreFullError, SwarmView, Visit
+from shoal.tracker.scopes import scope_of
+from shoal.tracker.store import Presence, SwarmView, Trouble, Visit
 
 DEFAULT_INTERVAL = 600.0  # BEP 3's custom is 1800; an announce is cheap, and a swarm heals faster
 MIN_INTERVAL_SHARE = 1 / 20  # of the interval: 30 s at the default, so that early leechers find each other
-INTERVAL_JITTER = 0.1  # either way: peers that started together spread out
+EARLIEST, JITTER = 0.9, 0.2  # of the interval: each answer names one of its own, so peers that started together spread
 MISSED_ANNOUNCES = 2  # a peer is forgotten after so many; one lost packet is no goodbye
 DEFAULT_NUMWANT = 50
 MAX_NUMWANT = 200  # an answer of 1.2 KB still leaves in one packet
+SEEDING, LEECHING = Presence.SEEDING, Presence.LEECHING  # names cost less than attributes, and this is asked often
+GONE, LOOKING = Presence.GONE, Presence.LOOKING
+STOPPED, COMPLETED = Event.STOPPED, Event.COMPLETED
+
+AWAY_INTERVAL = 60.0  # seconds, while the store cannot be reached
+AWAY_WARNING = "this tracker cannot look up its peers just now"
+
+NO_KEY = TrackerFailure("this tracker is private: its URL needs a passkey", retry_in=math.inf)
+UNKNOWN_KEY = TrackerFailure("this passkey is not known here", retry_in=math.inf)
+NOT_SERVED = TrackerFailure("this tracker does not serve that torrent")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """How one tracker wants it. Times in seconds."""
 
     interval: float = DEFAULT_INTERVAL
+    min_interval: float | None = None  # None: a twentieth of the interval
     only: set[bytes] | None = None  # info hashes that are served, more may be added at any time; None: all
+    passkeys: Mapping[bytes, str] | None = None  # key in the path -> whose it is; None: everybody is welcome
 
-    @property
-    def min_interval(self) -> float:
-        return max(1.0, self.interval * MIN_INTERVAL_SHARE)
+    @cached_property
+    def shortest_interval(self) -> int:
+        """Whole seconds that even an eager client waits."""
+        shortest = self.interval * MIN_INTERVAL_SHARE if self.min_interval is None else self.min_interval
+        return max(1, round(min(shortest, self.interval)))
+
+    @cached_property
+    def is_choosy(self) -> bool:
+        """Whether anybody is refused at all."""
+        return self.only is not None or self.passkeys is not None
 
     @property
     def peer_lifetime(self) -> float:
         """How long a peer may be silent."""
-        return self.interval * (1 + INTERVAL_JITTER) * MISSED_ANNOUNCES
+        return self.interval * (EARLIEST + JITTER) * MISSED_ANNOUNCES
 
 
-def answer_announce(
-    request: AnnounceRequest, host: bytes, store: PeerStore, policy: Policy, now: float, rng: random.Random
-) -> AnnounceResponse | TrackerFailure:
-    """Answer the peer whose packed address (4 or 16 bytes) is `host`."""
-    if not _is_served(request.info_hash, policy):
-        return TrackerFailure("this tracker does not serve that torrent")
-    try:
-        view = store.visit(plan_visit(request, host), now)
-    except StoreFullError:
-        return TrackerFailure("this tracker is full", retry_in=policy.interval)
-    return respond(view, host, policy, rng)
+def refuse(info_hash: bytes | None, passkey: bytes, policy: Policy) -> TrackerFailure | None:
+    """Why this asker gets no answer (about this torrent); None where it gets one."""
+    if policy.passkeys is not None and passkey not in policy.passkeys:
+        return UNKNOWN_KEY if passkey else NO_KEY
+    if policy.only is not None and info_hash is not None and info_hash not in policy.only:
+        return NOT_SERVED
+    return None
 
 
 def plan_visit(request: AnnounceRequest, host: bytes) -> Visit:
-    """What a request says about its sender, for the store."""
+    """What a request says about its sender, whose packed address (4 or 16 bytes) is `host`, for the store."""
+    wanted, event = request.numwant, request.event
+    if event is STOPPED:
+        presence = GONE
+    elif request.port == 0:
+        presence = LOOKING
+    else:
+        presence = SEEDING if request.left == 0 else LEECHING
     return Visit(
-        info_hash=request.info_hash,
-        record=host + request.port.to_bytes(2, "big"),
-        presence=_presence(request),
-        has_completed=request.event is Event.COMPLETED,
-        wanted_count=min(DEFAULT_NUMWANT if request.numwant is None else request.numwant, MAX_NUMWANT),
+        request.info_hash,
+        host + request.port.to_bytes(2, "big"),
+        presence,
+        event is COMPLETED,
+        DEFAULT_NUMWANT if wanted is None else wanted if wanted < MAX_NUMWANT else MAX_NUMWANT,
+        scope_of(host),
     )
 
 
-def respond(view: SwarmView, host: bytes, policy: Policy, rng: random.Random) -> AnnounceResponse:
-    """What is said of a swarm to one of its peers."""
-    jitter = 1 + INTERVAL_JITTER * (2 * rng.random() - 1)
+def respond(
+    view: SwarmView | Trouble, host: bytes, policy: Policy, rng: random.Random
+) -> AnnounceResponse | TrackerFailure:
+    """What is said of a swarm to one of its peers, or why nothing can be.
+
+    A store that is away is no reason to turn to another tracker for good: the answer has nobody in it, says so,
+    and asks to come back soon.
+    """
+    if view is Trouble.FULL:
+        return TrackerFailure("this tracker is full", retry_in=policy.interval)
+    shortest = policy.shortest_interval
+    if view is Trouble.AWAY:
+        soon = round(min(policy.interval, AWAY_INTERVAL))
+        return AnnounceResponse(soon, min(shortest, soon), external_ip=host, warning=AWAY_WARNING)
     return AnnounceResponse(
-        interval=max(1, round(policy.interval * jitter)),
-        min_interval=round(policy.min_interval),
-        complete=view.complete,
-        incomplete=view.incomplete,
-        peers_v4=view.peers_v4,
-        peers_v6=view.peers_v6,
+        int(policy.interval * (EARLIEST + JITTER * rng.random())) or 1,
+        shortest,
+        view.complete,
+        view.incomplete,
+        view.peers_v4,
+        view.peers_v6,
         external_ip=host,
     )
 
 
-def answer_scrape(
-    info_hashes: list[bytes], store: PeerStore, policy: Policy
-) -> ScrapeResponse | TrackerFailure:
-    """Sizes of the swarms asked for. A scrape of everything is refused: it would be the whole catalogue."""
-    if not info_hashes:
-        return TrackerFailure("name the info hashes to scrape")
-    served = [info_hash for info_hash in info_hashes if _is_served(info_hash, policy)]
-    return ScrapeResponse(store.scrape(served))
+def respond_to_scrape(entries: Mapping[bytes, ScrapeEntry] | Trouble) -> ScrapeResponse | TrackerFailure:
+    """Sizes of swarms, or why they are not known."""
+    if isinstance(entries, Trouble):
+        return TrackerFailure(AWAY_WARNING, retry_in=AWAY_INTERVAL)
+    return ScrapeResponse(entries)
 
-
-def _is_served(info_hash: bytes, policy: Policy) -> bool:
-    return policy.only is None or info_hash in policy.only
-
-
-def _presence(request: AnnounceRequest) -> Presence:
-    if request.event is Event.STOPPED:
-        return Presence.GONE
-    if request.port == 0:
-        return Presence.LOOKING
-    return Presence.SEEDING if request.left == 0 else Presence.LEECHING

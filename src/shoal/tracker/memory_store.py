@@ -1,8 +1,9 @@
 """A `PeerStore` in this process: an answer is a few slices of packed bytes, and forgetting needs no search.
 
-Always true: a peer is in exactly one pool (of its swarm, address family and role) and in exactly one bucket
-of the wheel (that of its last visit), so memory is in proportion to the peers that are here. Pools hold their
-records in random order at all times, so that any run of them is a fair sample.
+Always true: a peer is in exactly one pool of its swarm (that of its scope, address family and role), and a swarm
+stands in exactly one bucket of the wheel, not behind that of the longest silence among its peers. There is no object a peer,
+only its packed record and a byte that tells when it came last, so memory is in proportion to the peers that are
+here, and a million of them fit in 200 MB (`./dev bench tracker --memory`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, RECORD_LENGTH_V6, ScrapeEntry
-from shoal.tracker.store import ListedPeer, Presence, StoreCounts, StoreFullError, SwarmView, Visit
+from shoal.protocol.tracker.messages import ScrapeEntry
+from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section, section_key
+from shoal.tracker.store import (
+    Entries,
+    ListedPeer,
+    Presence,
+    StoreCounts,
+    SwarmView,
+    Trouble,
+    Visit,
+)
 
-MAX_SWARMS = 200_000  # about 1 KiB each when small: a stranger who invents info hashes costs 200 MiB
-MAX_PEERS = 1_000_000  # about 300 bytes each
-WHEEL_STEPS = 16  # buckets in a lifetime: a silent peer stays at most two sixteenths too long
+MAX_PEERS = 1_000_000  # about 100 bytes each in swarms of ten
+MAX_SWARMS = 500_000  # about 600 bytes each: a stranger who invents info hashes costs 300 MB
+SEEDING, GONE, LOOKING = Presence.SEEDING, Presence.GONE, Presence.LOOKING  # names cost less than attributes
+WHEEL_STEPS = 100  # ticks in a lifetime: who is silent stays at most a hundredth of it too long
 
 
 class MemoryStore:
@@ -26,33 +37,27 @@ class MemoryStore:
         lifetime: float,
         rng: random.Random,
         *,
-        max_swarms: int = MAX_SWARMS,
         max_peers: int = MAX_PEERS,
+        max_swarms: int = MAX_SWARMS,
     ) -> None:
         self._rng = rng
-        self._max_swarms = max_swarms
         self._max_peers = max_peers
+        self._max_swarms = max_swarms
+        self._ticks_a_second = WHEEL_STEPS / lifetime
+        self._now_tick = 0
+        self._wheel: dict[int, set[_Swarm]] = {}  # tick -> the swarms whose most silent peer came then
         self._swarms: dict[bytes, _Swarm] = {}
         self._seed_count = 0
         self._leecher_count = 0
-        self._wheel = _Wheel(lifetime)
 
-    def visit(self, visit: Visit, now: float) -> SwarmView:
-        swarm = self._swarms.get(visit.info_hash)
-        if visit.presence is Presence.GONE:
-            if swarm is not None and visit.record in swarm.members:
-                self._forget(swarm.members[visit.record])
-            return SwarmView()
-        if visit.presence is Presence.LOOKING:
-            return SwarmView() if swarm is None else self._view(swarm, visit)
-        peer = None if swarm is None else swarm.members.get(visit.record)
-        if peer is None:
-            peer = self._welcome(visit, now)
-        else:
-            self._note_again(peer, visit, now)
-        return self._view(peer.swarm, visit)
+    # -- the contract --------------------------------------------------------------------------------
 
-    def scrape(self, info_hashes: list[bytes]) -> dict[bytes, ScrapeEntry]:
+    def visit(self, visit: Visit, now: float) -> SwarmView | Trouble:
+        if int(now * self._ticks_a_second) != self._now_tick:
+            self.expire(now)
+        return self._visit(visit)
+
+    def scrape(self, info_hashes: list[bytes], now: float) -> Entries | Trouble:
         entries = {}
         for info_hash in info_hashes:
             swarm = self._swarms.get(info_hash)
@@ -61,224 +66,152 @@ class MemoryStore:
         return entries
 
     def expire(self, now: float) -> None:
-        for peer in self._wheel.silent_peers(now):
-            self._forget(peer)
+        self._now_tick = int(now * self._ticks_a_second)
+        oldest_alive = self._now_tick - WHEEL_STEPS
+        while (tick := min(self._wheel, default=oldest_alive)) < oldest_alive:
+            for swarm in self._wheel.pop(tick):
+                self._forget_silent(swarm, tick)
 
-    def counts(self) -> StoreCounts:
+    def count(self, now: float) -> StoreCounts | Trouble:
         return StoreCounts(len(self._swarms), self._seed_count, self._leecher_count)
 
-    def peers(self) -> Iterator[ListedPeer]:
+    def list_peers(self, most: int, now: float) -> list[ListedPeer] | Trouble:
+        listed: list[ListedPeer] = []
         for swarm in self._swarms.values():
-            for peer in swarm.members.values():
-                yield ListedPeer(swarm.info_hash, peer.record, peer.is_seed)
+            for record, is_seed in swarm:
+                listed.append(ListedPeer(swarm.info_hash, record, is_seed))
+            if len(listed) >= most:
+                break
+        return listed[:most]
+
+    async def close(self) -> None:
+        pass
 
     # -- coming and going ----------------------------------------------------------------------------
 
-    def _welcome(self, visit: Visit, now: float) -> _Peer:
-        if self._seed_count + self._leecher_count >= self._max_peers:
-            raise StoreFullError
-        swarm = self._swarms.get(visit.info_hash)
+    def _visit(self, visit: Visit) -> SwarmView | Trouble:
+        swarm, presence, record = self._swarms.get(visit.info_hash), visit.presence, visit.record
+        key = section_key(visit.scope, len(record))
+        if presence is GONE or presence is LOOKING:
+            if swarm is None:
+                return SwarmView()
+            if presence is LOOKING:
+                return self._view(swarm, visit, key, NOBODY)
+            self._say_goodbye(swarm, key, record)
+            return SwarmView()
+        is_seed = presence is SEEDING
+        section = None if swarm is None else swarm.sections.get(key)
+        if section is not None:
+            pool = section.seeds if is_seed else section.leechers
+            if pool is not None and (slot := pool.find(record)) >= 0:
+                pool.ticks[slot] = self._now_tick & 0xFF
+                return self._view(swarm, visit, key, slot)
+        return self._welcome(swarm, visit, key, is_seed)
+
+    def _welcome(self, swarm: _Swarm | None, visit: Visit, key: int, is_seed: bool) -> SwarmView | Trouble:
+        """Let in somebody who is new, or new in this role."""
+        was_here = swarm is not None and self._leave(swarm, key, visit.record, not is_seed)
+        if not was_here and self._seed_count + self._leecher_count >= self._max_peers:
+            return Trouble.FULL
         if swarm is None:
             if len(self._swarms) >= self._max_swarms:
-                raise StoreFullError
-            swarm = self._swarms[visit.info_hash] = _Swarm(visit.info_hash)
-        peer = _Peer(swarm, visit.record, visit.presence is Presence.SEEDING)
-        swarm.members[peer.record] = peer
+                return Trouble.FULL
+            swarm = self._swarms[visit.info_hash] = _Swarm(visit.info_hash, self._now_tick)
+            self._wheel.setdefault(self._now_tick, set()).add(swarm)
         swarm.completed_count += visit.has_completed
-        self._enter_pool(peer)
-        self._wheel.put(peer, now)
-        return peer
+        section = swarm.sections.get(key)
+        if section is None:
+            section = swarm.sections[key] = Section(len(visit.record))
+        slot = section.add(visit.record, is_seed, self._now_tick & 0xFF, self._rng)
+        self._count(swarm, is_seed, +1)
+        return self._view(swarm, visit, key, slot)
 
-    def _note_again(self, peer: _Peer, visit: Visit, now: float) -> None:
-        is_seed = visit.presence is Presence.SEEDING
-        if peer.is_seed != is_seed:
-            peer.swarm.completed_count += visit.has_completed
-            self._leave_pool(peer)
-            peer.is_seed = is_seed
-            self._enter_pool(peer)
-        self._wheel.put(peer, now)
+    def _leave(self, swarm: _Swarm, key: int, record: bytes, is_seed: bool) -> bool:
+        """Take a peer out of a pool; whether it was there."""
+        section = swarm.sections.get(key)
+        pool = None if section is None else section.seeds if is_seed else section.leechers
+        slot = -1 if pool is None else pool.find(record)
+        if slot >= 0:
+            self._remove(swarm, key, slot, is_seed)
+        return slot >= 0
 
-    def _forget(self, peer: _Peer) -> None:
-        self._leave_pool(peer)
-        self._wheel.remove(peer)
-        del peer.swarm.members[peer.record]
-        if not peer.swarm.members:
-            del self._swarms[peer.swarm.info_hash]
+    def _remove(self, swarm: _Swarm, key: int, slot: int, is_seed: bool) -> None:
+        section = swarm.sections[key]
+        section.remove(slot, is_seed)
+        if section.seeds is None and section.leechers is None:
+            del swarm.sections[key]
+        self._count(swarm, is_seed, -1)
 
-    def _enter_pool(self, peer: _Peer) -> None:
-        peer.swarm.pool_of(peer).add(peer, self._rng)
-        self._count(peer, +1)
-
-    def _leave_pool(self, peer: _Peer) -> None:
-        peer.swarm.pool_of(peer).remove(peer)
-        self._count(peer, -1)
-
-    def _count(self, peer: _Peer, change: int) -> None:
-        if peer.is_seed:
+    def _count(self, swarm: _Swarm, is_seed: bool, change: int) -> None:
+        if is_seed:
+            swarm.seed_count += change
             self._seed_count += change
         else:
+            swarm.leecher_count += change
             self._leecher_count += change
 
-    def _view(self, swarm: _Swarm, visit: Visit) -> SwarmView:
-        """Peers of the visitor's own family first, the other with what is left of its wish."""
-        wants_seeds = visit.presence is not Presence.SEEDING
-        own, other = (swarm.v4, swarm.v6) if len(visit.record) == RECORD_LENGTH_V4 else (swarm.v6, swarm.v4)
-        own_peers = own.sample(visit.wanted_count, wants_seeds, visit.record, self._rng)
-        left_count = visit.wanted_count - len(own_peers) // own.record_length
-        other_peers = other.sample(left_count, wants_seeds, b"", self._rng)
-        peers_v4, peers_v6 = (own_peers, other_peers) if own is swarm.v4 else (other_peers, own_peers)
-        return SwarmView(swarm.seed_count, swarm.leecher_count, peers_v4, peers_v6)
+    def _say_goodbye(self, swarm: _Swarm, key: int, record: bytes) -> None:
+        if not self._leave(swarm, key, record, is_seed=True):
+            self._leave(swarm, key, record, is_seed=False)
+        if not swarm.sections:
+            self._wheel[swarm.wheel_tick].discard(swarm)
+            del self._swarms[swarm.info_hash]
 
+    def _forget_silent(self, swarm: _Swarm, tick: int) -> None:
+        """Forget the peers of a swarm that came last at `tick`; those left wait for their turn in the wheel."""
+        stale = tick & 0xFF
+        for key, section in list(swarm.sections.items()):
+            for pool, is_seed in list(section.pools):
+                while (slot := pool.ticks.find(stale)) >= 0:
+                    self._remove(swarm, key, slot, is_seed)
+        if not swarm.sections:
+            del self._swarms[swarm.info_hash]
+            return
+        pools = [pool for section in swarm.sections.values() for pool, _ in section.pools]
+        swarm.wheel_tick = tick + min((came - tick) & 0xFF for pool in pools for came in set(pool.ticks))
+        self._wheel.setdefault(swarm.wheel_tick, set()).add(swarm)
 
-# -- what a swarm is made of -------------------------------------------------------------------------
+    # -- telling -------------------------------------------------------------------------------------
 
-
-class _Peer:
-    __slots__ = ("is_seed", "record", "slot", "swarm", "tick")
-
-    def __init__(self, swarm: _Swarm, record: bytes, is_seed: bool) -> None:
-        self.swarm = swarm
-        self.record = record
-        self.is_seed = is_seed
-        self.slot = -1  # its place in its pool
-        self.tick = -1  # its bucket in the wheel
-
-
-class _Pool:
-    """Packed records in random order.
-
-    A new record goes to a random slot, whose holder moves to the end (the shuffle of Fisher and Yates, one
-    step at a time); a removed one is replaced by the last.
-    """
-
-    __slots__ = ("_packed", "_peers", "_record_length")
-
-    def __init__(self, record_length: int) -> None:
-        self._record_length = record_length
-        self._packed = bytearray()
-        self._peers: list[_Peer] = []
-
-    def __len__(self) -> int:
-        return len(self._peers)
-
-    def add(self, peer: _Peer, rng: random.Random) -> None:
-        slot = int(rng.random() * (len(self._peers) + 1))
-        self._peers.append(peer)
-        self._packed += peer.record
-        if slot < len(self._peers) - 1:
-            self._put(self._peers[slot], len(self._peers) - 1)
-        self._put(peer, slot)
-
-    def remove(self, peer: _Peer) -> None:
-        last = self._peers[-1]
-        if last is not peer:
-            self._put(last, peer.slot)
-        self._peers.pop()
-        del self._packed[len(self._peers) * self._record_length :]
-
-    def sample(self, count: int, rng: random.Random) -> bytes:
-        """Up to `count` different records."""
-        if count <= 0:
-            return b""
-        if count >= len(self._peers):
-            return bytes(self._packed)
-        start = int(rng.random() * len(self._peers)) * self._record_length
-        end = start + count * self._record_length
-        wrapped = max(0, end - len(self._packed))
-        return bytes(self._packed[start:end] + self._packed[:wrapped])
-
-    def _put(self, peer: _Peer, slot: int) -> None:
-        start = slot * self._record_length
-        self._packed[start : start + self._record_length] = peer.record
-        self._peers[slot] = peer
-        peer.slot = slot
-
-
-class _Family:
-    """The peers of one swarm that have one kind of address."""
-
-    __slots__ = ("leechers", "record_length", "seeds")
-
-    def __init__(self, record_length: int) -> None:
-        self.record_length = record_length
-        self.seeds = _Pool(record_length)
-        self.leechers = _Pool(record_length)
-
-    def sample(self, count: int, wants_seeds: bool, asker: bytes, rng: random.Random) -> bytes:
-        """Up to `count` records, `asker` not among them; seeds and leechers in their proportion."""
-        if count <= 0:
-            return b""
-        seed_share = self._seed_share(count) if wants_seeds else 0
-        seeds = self.seeds.sample(seed_share, rng)
-        leechers = self.leechers.sample(count - seed_share + 1, rng)  # one more, as the asker may be in it
-        return (
-            seeds + _without(leechers, asker, self.record_length)[: count * self.record_length - len(seeds)]
-        )
-
-    def _seed_share(self, count: int) -> int:
-        total = len(self.seeds) + len(self.leechers)
-        if count >= total:
-            return len(self.seeds)
-        return -(-count * len(self.seeds) // total)  # rounded up: one seed beats none
+    def _view(self, swarm: _Swarm, visit: Visit, key: int, own_slot: int) -> SwarmView:
+        """Peers of the nearest scope first, and in it of the visitor's own family."""
+        wanted, sections, rng = visit.wanted_count, swarm.sections, self._rng
+        if visit.presence is SEEDING:
+            own_slot = ONLY_LEECHERS
+        if len(sections) == 1 and key in sections:  # as nearly all are
+            section = sections[key]
+            packed = section.sample(wanted, own_slot, rng)
+            v4, v6 = (b"", packed) if section.is_v6 else (packed, b"")
+            return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
+        v4 = v6 = b""
+        for told_key in TOLD_TO[key]:
+            section = sections.get(told_key)
+            if section is None or wanted <= 0:
+                continue
+            packed = section.sample(wanted, own_slot, rng)
+            own_slot = min(own_slot, NOBODY)  # it stands in its own section only, which is the first
+            if section.is_v6:
+                v6 += packed
+            else:
+                v4 += packed
+            wanted -= len(packed) // section.record_length
+        return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
 
 
 class _Swarm:
-    __slots__ = ("completed_count", "info_hash", "members", "v4", "v6")
+    __slots__ = ("completed_count", "info_hash", "leecher_count", "sections", "seed_count", "wheel_tick")
 
-    def __init__(self, info_hash: bytes) -> None:
+    def __init__(self, info_hash: bytes, tick: int) -> None:
         self.info_hash = info_hash
-        self.members: dict[bytes, _Peer] = {}
+        self.sections: dict[int, Section] = {}
+        self.wheel_tick = tick  # its bucket in the wheel
+        self.seed_count = 0
+        self.leecher_count = 0
         self.completed_count = 0
-        self.v4 = _Family(RECORD_LENGTH_V4)
-        self.v6 = _Family(RECORD_LENGTH_V6)
 
-    @property
-    def seed_count(self) -> int:
-        return len(self.v4.seeds) + len(self.v6.seeds)
-
-    @property
-    def leecher_count(self) -> int:
-        return len(self.v4.leechers) + len(self.v6.leechers)
-
-    def pool_of(self, peer: _Peer) -> _Pool:
-        family = self.v4 if len(peer.record) == RECORD_LENGTH_V4 else self.v6
-        return family.seeds if peer.is_seed else family.leechers
-
-
-def _without(packed: bytes, record: bytes, record_length: int) -> bytes:
-    """`packed` less `record`, if one of its records is that."""
-    at = packed.find(record) if record else -1
-    while at >= 0 and at % record_length:  # found across the border of two records
-        at = packed.find(record, at + 1)
-    return packed if at < 0 else packed[:at] + packed[at + record_length :]
-
-
-class _Wheel:
-    """Peers by the time of their last visit, in buckets a fraction of a lifetime wide."""
-
-    __slots__ = ("_buckets", "_tick_seconds")
-
-    def __init__(self, lifetime: float) -> None:
-        self._tick_seconds = lifetime / WHEEL_STEPS
-        self._buckets: dict[int, set[_Peer]] = {}
-
-    def put(self, peer: _Peer, now: float) -> None:
-        tick = self._tick(now)
-        if peer.tick != tick:
-            self.remove(peer)
-            peer.tick = tick
-            self._buckets.setdefault(tick, set()).add(peer)
-
-    def remove(self, peer: _Peer) -> None:
-        bucket = self._buckets.get(peer.tick)
-        if bucket is not None:
-            bucket.discard(peer)
-
-    def silent_peers(self, now: float) -> Iterator[_Peer]:
-        """Empty the buckets that ended a whole lifetime ago."""
-        oldest_alive = self._tick(now) - WHEEL_STEPS
-        for tick in [tick for tick in self._buckets if tick < oldest_alive]:
-            yield from self._buckets.pop(tick)
-
-    def _tick(self, now: float) -> int:
-        return int(now / self._tick_seconds)
+    def __iter__(self) -> Iterator[tuple[bytes, bool]]:
+        """Everybody: the record, and whether it seeds."""
+        for section in self.sections.values():
+            for pool, is_seed in section.pools:
+                for record in pool:
+                    yield record, is_seed

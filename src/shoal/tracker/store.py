@@ -1,21 +1,27 @@
 """The contract of a tracker's memory: who is in which swarm.
 
 Always true of a store: a peer (its packed address and port) is in a swarm at most once, and either seeds or
-leeches; one that has been silent for longer than the store's lifetime is forgotten by `expire`; a swarm
-without peers does not exist; seeds are not handed to seeds, nor anybody to itself.
+leeches; one that has been silent for longer than the store's lifetime is forgotten; a swarm without peers does
+not exist; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
+itself (`Scope`), and the nearest come first.
 
-`tests/tracker/test_store.py` holds what every store must pass. `visit` is one call because it must be one
-step: a store that many trackers share does it in one round trip.
+A store in this process answers at once; one that lives elsewhere gives a future of the answer, on the loop's thread
+(`Soon`). Where there is no answer, it is a `Trouble`. No future ever fails. `tests/tracker/test_store.py` holds what
+every store must pass. `visit` is one call because it must be one step: a store that many trackers share does it in
+one round trip.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from asyncio import Future
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from shoal.protocol.tracker.messages import ScrapeEntry
+from shoal.tracker.scopes import Scope
 
 
 class Presence(enum.Enum):
@@ -27,8 +33,14 @@ class Presence(enum.Enum):
     LOOKING = "looking"  # it asks, but cannot be dialled, so it is not listed
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Trouble(enum.Enum):
+    """Why a store has no answer."""
+
+    FULL = "full"  # no room for one more swarm or peer; those that are here are served as before
+    AWAY = "away"  # the store cannot be reached just now
+
+
+class Visit(Struct, frozen=True, gc=False):
     """One peer coming by at one swarm. `record` is its address and port, packed as others are told it."""
 
     info_hash: bytes
@@ -36,10 +48,10 @@ class Visit:
     presence: Presence
     has_completed: bool = False  # it finished just now
     wanted_count: int = 0
+    scope: Scope = Scope.PUBLIC
 
 
-@dataclass(frozen=True, slots=True)
-class SwarmView:
+class SwarmView(Struct, frozen=True, gc=False):
     """What one visitor may know of a swarm."""
 
     complete: int = 0
@@ -48,15 +60,13 @@ class SwarmView:
     peers_v6: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreCounts:
+class StoreCounts(Struct, frozen=True):
     swarms: int
     seeds: int
     leechers: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPeer:
+class ListedPeer(Struct, frozen=True):
     """One peer as a store's listing shows it."""
 
     info_hash: bytes
@@ -64,24 +74,38 @@ class ListedPeer:
     is_seed: bool
 
 
-class StoreFullError(Exception):
-    """There is no room for one more swarm or peer. Those that are here are served as before."""
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+Soon: TypeAlias = "Answer | Future[Answer]"
+Entries = Mapping[bytes, ScrapeEntry]
+
+
+def when_known(answer: Soon[Answer], make: Callable[[Answer], Result]) -> Soon[Result]:
+    """What `make` makes of an answer: at once if it is there."""
+    if not isinstance(answer, Future):
+        return make(answer)
+    made: Future[Result] = answer.get_loop().create_future()
+    answer.add_done_callback(lambda known: None if made.cancelled() else made.set_result(make(known.result())))
+    return made
 
 
 class PeerStore(Protocol):
     """What a tracker needs of its memory. Times are the caller's seconds and never go back."""
 
-    def visit(self, visit: Visit, now: float) -> SwarmView:
-        """Note the visitor, and tell it of others. Raises `StoreFullError`."""
+    def visit(self, visit: Visit, now: float) -> Soon[SwarmView | Trouble]:
+        """Note the visitor, and tell it of others."""
 
-    def scrape(self, info_hashes: list[bytes]) -> dict[bytes, ScrapeEntry]:
+    def scrape(self, info_hashes: list[bytes], now: float) -> Soon[Entries | Trouble]:
         """The sizes of those of the swarms that exist."""
 
     def expire(self, now: float) -> None:
-        """Forget who has been silent for too long."""
+        """Forget who has been silent for too long. Called every second or so, and cheap when nobody has."""
 
-    def counts(self) -> StoreCounts:
-        """The sizes of everything together."""
+    def count(self, now: float) -> Soon[StoreCounts | Trouble]:
+        """The sizes of everything together; a shared store may tell what was true a minute ago."""
 
-    def peers(self) -> Iterator[ListedPeer]:
-        """Everybody."""
+    def list_peers(self, most: int, now: float) -> Soon[list[ListedPeer] | Trouble]:
+        """Some of those who are here, `most` at most, swarm by swarm."""
+
+    async def close(self) -> None:
+        """Let go of connections; nothing is asked after it."""

@@ -1,15 +1,17 @@
-"""The values of the tracker protocol: a question, and its possible answers (BEP 3, 7, 23, 24, 31, 48).
+"""The values of the tracker protocol: a question, and its possible answers (BEP 3, 7, 15, 23, 24, 31, 48).
 
 Always true: an info hash and a peer id are 20 bytes, and packed peers are whole records (6 bytes for
 IPv4, 18 for IPv6). Whoever makes a value from outside bytes (`query`, `answers`) has checked that; nobody
-behind them checks again.
+behind them checks again. They are structs of msgspec, frozen like our dataclasses and made in a tenth of the
+time: a busy tracker makes half a million of them a second.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from shoal.formats.compact import parse_compact_v4, parse_compact_v6
 
@@ -27,8 +29,7 @@ class Event(enum.Enum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceRequest:
+class AnnounceRequest(Struct, frozen=True, gc=False):
     """One peer telling a tracker about itself in one swarm. Counts are in bytes, since `started`."""
 
     info_hash: bytes
@@ -44,8 +45,7 @@ class AnnounceRequest:
     is_compact: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class AnnounceResponse:
+class AnnounceResponse(Struct, frozen=True, gc=False):
     """A tracker's answer. Absent numbers are None, because a tracker may leave out nearly everything."""
 
     interval: int | None = None  # seconds until the next regular announce
@@ -66,8 +66,7 @@ class AnnounceResponse:
         return [peer for peer in (*packed, *self.named_peers) if peer[1] != 0]
 
 
-@dataclass(frozen=True, slots=True)
-class ScrapeEntry:
+class ScrapeEntry(Struct, frozen=True, gc=False):
     """The size of one swarm."""
 
     complete: int = 0
@@ -75,16 +74,14 @@ class ScrapeEntry:
     downloaded: int = 0  # how often `completed` was announced
 
 
-@dataclass(frozen=True, slots=True)
-class ScrapeResponse:
+class ScrapeResponse(Struct, frozen=True, gc=False):
     """Swarm sizes by info hash; a tracker may know fewer than were asked for, and tell of more."""
 
     entries: Mapping[bytes, ScrapeEntry] = field(default_factory=dict)
     min_interval: int | None = None  # seconds until the next scrape is welcome
 
 
-@dataclass(frozen=True, slots=True)
-class TrackerFailure:
+class TrackerFailure(Struct, frozen=True, gc=False):
     """The tracker understood enough to say no."""
 
     reason: str
