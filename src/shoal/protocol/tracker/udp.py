@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from struct import Struct, error as StructError
+from struct import Struct
+from struct import error as StructError
 
-from shoal.errors import FormatError
 from shoal.protocol.tracker.messages import (
     HASH_LENGTH,
-    RECORD_LENGTH_V4,
     RECORD_LENGTH_V6,
     AnnounceRequest,
     AnnounceResponse,
@@ -22,9 +21,11 @@ from shoal.protocol.tracker.messages import (
     ScrapeEntry,
 )
 
-PROTOCOL_ID = 0x41727101980 .to_bytes(8, "big")
+PROTOCOL_ID = 0x41727101980.to_bytes(8, "big")
 MAX_SCRAPE_HASHES = 74  # what fits in one datagram of 1500 bytes (BEP 15)
-MAX_DATAGRAM = 1452  # bytes of payload that leave in one packet nearly everywhere: 1500 less IPv6 and UDP, and some
+MAX_DATAGRAM = (
+    1452  # bytes of payload that leave in one packet nearly everywhere: 1500 less IPv6 and UDP, and some
+)
 MAX_URL_DATA = 1024  # bytes of path and query; a passkey has 32
 UNKNOWN_NUMWANT = 0xFFFFFFFF  # -1: as many as the tracker finds right
 
@@ -47,7 +48,9 @@ ANSWER_HEAD = 8
 _CONNECT = Struct("!8sI4s")  # protocol id, action, transaction id
 _CONNECTED = Struct("!I4s8s")
 _QUESTION = Struct("!8sI4s")  # connection id, action, transaction id
-_ANNOUNCE = Struct("!16x20s20sQQQI4s4sIH")  # hash, peer id, downloaded, left, uploaded, event, ip, key, numwant, port
+_ANNOUNCE = Struct(
+    "!16x20s20sQQQI4s4sIH"
+)  # hash, peer id, downloaded, left, uploaded, event, ip, key, numwant, port
 _ANNOUNCED = Struct("!I4sIII")  # action, transaction id, interval, leechers, seeders
 _SCRAPED = Struct("!III")  # seeders, completed, leechers
 _ANSWER = Struct("!I4s")
@@ -71,8 +74,8 @@ def parse_head(datagram: bytes) -> tuple[bytes, int, bytes]:
 def parse_announce(datagram: bytes) -> AnnounceRequest:
     """A whole announce of at least 98 bytes. Its IP address is never believed. Raises `UnanswerableError`."""
     try:
-        (info_hash, peer_id, downloaded, left, uploaded, event, _ip, key, numwant, port) = _ANNOUNCE.unpack_from(
-            datagram
+        (info_hash, peer_id, downloaded, left, uploaded, event, _ip, key, numwant, port) = (
+            _ANNOUNCE.unpack_from(datagram)
         )
         return AnnounceRequest(
             info_hash,
