@@ -49,6 +49,12 @@ class Serving:
     http: HttpDoor
     udp: Sequence[UdpDoor]
 
+    @property
+    def announce_urls(self) -> list[str]:
+        """What peers announce to, HTTP first."""
+        schemes = ["http", "udp"] if self.udp else ["http"]
+        return [f"{scheme}{self.url.removeprefix('http')}/announce" for scheme in schemes]
+
 
 @contextlib.asynccontextmanager
 async def serve(
@@ -65,9 +71,10 @@ async def serve(
     )
     kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
     sockets = open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
-    listeners = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
     port = sockets[0].getsockname()[1]
     async with contextlib.AsyncExitStack() as opened:
+        for sock in sockets:
+            opened.callback(sock.close)  # for those that no door has taken over yet
         opened.push_async_callback(tracker.store.close)
         ids = ConnectionIds(doors.secret)
         udp = [
@@ -77,8 +84,11 @@ async def serve(
         ]
         for door in udp:
             opened.callback(door.close)
-        servers = [await loop.create_server(http, sock=listener) for listener in listeners]
+        servers: list[asyncio.Server] = []
         opened.push_async_callback(_close, servers, http)
+        for sock in sockets:
+            if sock.type == socket.SOCK_STREAM:
+                servers.append(await loop.create_server(http, sock=sock))
 
         def keep_house() -> None:
             http.close_overdue(tracker.clock())
