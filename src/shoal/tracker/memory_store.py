@@ -57,7 +57,7 @@ class MemoryStore:
             self.expire(now)
         return self._visit(visit)
 
-    def scrape(self, info_hashes: list[bytes], now: float) -> Entries | Trouble:
+    def scrape(self, info_hashes: list[bytes], now: float) -> Entries:
         entries = {}
         for info_hash in info_hashes:
             swarm = self._swarms.get(info_hash)
@@ -72,10 +72,10 @@ class MemoryStore:
             for swarm in self._wheel.pop(tick):
                 self._forget_silent(swarm, tick)
 
-    def count(self, now: float) -> StoreCounts | Trouble:
+    def count(self, now: float) -> StoreCounts:
         return StoreCounts(len(self._swarms), self._seed_count, self._leecher_count)
 
-    def list_peers(self, most: int, now: float) -> list[ListedPeer] | Trouble:
+    def list_peers(self, most: int, now: float) -> list[ListedPeer]:
         listed: list[ListedPeer] = []
         for swarm in self._swarms.values():
             for record, is_seed in swarm:
