@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from shoal.protocol.tracker.messages import ScrapeEntry
-from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section, section_key
+from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, ScrapeEntry
+from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section
 from shoal.tracker.store import (
     Entries,
     ListedPeer,
@@ -91,7 +91,7 @@ class MemoryStore:
 
     def _visit(self, visit: Visit) -> SwarmView | Trouble:
         swarm, presence, record = self._swarms.get(visit.info_hash), visit.presence, visit.record
-        key = section_key(visit.scope, len(record))
+        key = visit.scope * 2 + (len(record) != RECORD_LENGTH_V4)  # as `section_key` has it
         if presence is GONE or presence is LOOKING:
             if swarm is None:
                 return SwarmView()
