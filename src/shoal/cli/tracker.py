@@ -115,7 +115,7 @@ def is_first_life(place: Place) -> bool:
 
 
 def tell_where(urls: Sequence[str]) -> None:
-    print("\n".join(f"tracker {url}" for url in urls), flush=True)
+    print("".join(f"tracker {url}\n" for url in urls), end="", flush=True)
 
 
 async def wait_for_fellows(store: MeshStore, clock: Callable[[], float], stop: asyncio.Event) -> None:
