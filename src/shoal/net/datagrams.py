@@ -50,7 +50,7 @@ class DatagramSocket:
 
     def receive(self) -> list[Datagram]:
         """What has come, at most `BATCH`; fewer, when no more is there."""
-        received = []
+        received: list[Datagram] = []
         with contextlib.suppress(BlockingIOError, ConnectionError):
             while len(received) < BATCH:
                 payload, sender = self._sock.recvfrom(MAX_DATAGRAM)
