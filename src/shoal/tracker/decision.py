@@ -29,11 +29,17 @@ from shoal.tracker.store import Presence, SwarmView, Trouble, Visit
 
 DEFAULT_INTERVAL = 600.0  # BEP 3's custom is 1800; an announce is cheap, and a swarm heals faster
 MIN_INTERVAL_SHARE = 1 / 20  # of the interval: 30 s at the default, so that early leechers find each other
-EARLIEST, JITTER = 0.9, 0.2  # of the interval: each answer names one of its own, so peers that started together spread
+EARLIEST, JITTER = (
+    0.9,
+    0.2,
+)  # of the interval: each answer names one of its own, so peers that started together spread
 MISSED_ANNOUNCES = 2  # a peer is forgotten after so many; one lost packet is no goodbye
 DEFAULT_NUMWANT = 50
 MAX_NUMWANT = 200  # an answer of 1.2 KB still leaves in one packet
-SEEDING, LEECHING = Presence.SEEDING, Presence.LEECHING  # names cost less than attributes, and this is asked often
+SEEDING, LEECHING = (
+    Presence.SEEDING,
+    Presence.LEECHING,
+)  # names cost less than attributes, and this is asked often
 GONE, LOOKING = Presence.GONE, Presence.LOOKING
 STOPPED, COMPLETED = Event.STOPPED, Event.COMPLETED
 
@@ -129,4 +135,3 @@ def respond_to_scrape(entries: Mapping[bytes, ScrapeEntry] | Trouble) -> ScrapeR
     if isinstance(entries, Trouble):
         return TrackerFailure(AWAY_WARNING, retry_in=AWAY_INTERVAL)
     return ScrapeResponse(entries)
-

@@ -1,9 +1,9 @@
 """A `PeerStore` in this process: an answer is a few slices of packed bytes, and forgetting needs no search.
 
 Always true: a peer is in exactly one pool of its swarm (that of its scope, address family and role), and a swarm
-stands in exactly one bucket of the wheel, not behind that of the longest silence among its peers. There is no object a peer,
-only its packed record and a byte that tells when it came last, so memory is in proportion to the peers that are
-here, and a million of them fit in 200 MB (`./dev bench tracker --memory`).
+stands in exactly one bucket of the wheel, not behind that of the longest silence among its peers. There is no object
+a peer, only its packed record and a byte that tells when it came last, so memory is in proportion to the peers that
+are here, and a million of them fit in 200 MB (`./dev bench tracker --memory`).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class MemoryStore:
             return SwarmView()
         is_seed = presence is SEEDING
         section = None if swarm is None else swarm.sections.get(key)
-        if section is not None:
+        if swarm is not None and section is not None:
             pool = section.seeds if is_seed else section.leechers
             if pool is not None and (slot := pool.find(record)) >= 0:
                 pool.ticks[slot] = self._now_tick & 0xFF
@@ -185,16 +185,16 @@ class MemoryStore:
             return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
         v4 = v6 = b""
         for told_key in TOLD_TO[key]:
-            section = sections.get(told_key)
-            if section is None or wanted <= 0:
+            other = sections.get(told_key)
+            if other is None or wanted <= 0:
                 continue
-            packed = section.sample(wanted, own_slot, rng)
+            packed = other.sample(wanted, own_slot, rng)
             own_slot = min(own_slot, NOBODY)  # it stands in its own section only, which is the first
-            if section.is_v6:
+            if other.is_v6:
                 v6 += packed
             else:
                 v4 += packed
-            wanted -= len(packed) // section.record_length
+            wanted -= len(packed) // other.record_length
         return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
 
 

@@ -80,13 +80,18 @@ Soon: TypeAlias = "Answer | Future[Answer]"
 Entries = Mapping[bytes, ScrapeEntry]
 
 
-def when_known(answer: Soon[Answer], make: Callable[[Answer], Result]) -> Soon[Result]:
-    """What `make` makes of an answer: at once if it is there."""
-    if not isinstance(answer, Future):
-        return make(answer)
+def later(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Result]:
+    """What `make` will make of an answer that is not there yet."""
     made: Future[Result] = answer.get_loop().create_future()
-    answer.add_done_callback(lambda known: None if made.cancelled() else made.set_result(make(known.result())))
+    answer.add_done_callback(
+        lambda known: None if made.cancelled() else made.set_result(make(known.result()))
+    )
     return made
+
+
+async def known(answer: Soon[Answer]) -> Answer:
+    """An answer, waited for if need be."""
+    return await answer if isinstance(answer, Future) else answer
 
 
 class PeerStore(Protocol):

@@ -28,9 +28,7 @@ from shoal.protocol.tracker.urls import MAX_URL_DATA
 
 PROTOCOL_ID = 0x41727101980.to_bytes(8, "big")
 MAX_SCRAPE_HASHES = 74  # what fits in one datagram of 1500 bytes (BEP 15)
-MAX_DATAGRAM = (
-    1452  # bytes of payload that leave in one packet nearly everywhere: 1500 less IPv6 and UDP, and some
-)
+MAX_DATAGRAM = 1452  # bytes that leave in one packet nearly everywhere: 1500 less IPv6 and UDP
 UNKNOWN_NUMWANT = 0xFFFFFFFF  # -1: as many as the tracker finds right
 
 
@@ -51,9 +49,7 @@ ANSWER_HEAD = 8
 
 _CONNECTED = Struct("!I4s8s")
 _QUESTION = Struct("!8sI4s")  # connection id, action, transaction id
-_ANNOUNCE = Struct(
-    "!16x20s20sQQQI4s4sIH"
-)  # hash, peer id, downloaded, left, uploaded, event, ip, key, numwant, port
+_ANNOUNCE = Struct("!16x20s20sQQQI4s4sIH")  # the fields are named by `parse_announce`, in their order
 _ANNOUNCED = Struct("!I4sIII")  # action, transaction id, interval, leechers, seeders
 _SCRAPED = Struct("!III")  # seeders, completed, leechers
 _ANSWER = Struct("!I4s")
