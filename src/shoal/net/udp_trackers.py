@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -116,6 +117,8 @@ async def _carry_out(
     except ConnectionRefusedError:
         return NetworkError(f"{name}: cannot connect")
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            return NetworkError(f"{name}: the address given to --bind is not this machine's")
         return NetworkError(f"{name}: {(error.strerror or str(error)).lower()}")
     except FormatError as error:
         return FormatError(f"{name} sent a bad answer: {error.message}")
