@@ -50,11 +50,20 @@ class Serving:
     udp: Sequence[UdpDoor]
 
 
+def open_sockets(doors: Doors) -> list[socket.socket]:
+    """One for each address and kind, on one port. Raises `NetworkError` and `UsageError`."""
+    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
+    return open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
+
+
 @contextlib.asynccontextmanager
 async def serve(
-    tracker: Tracker, site: Site | None = None, doors: Doors | None = None
+    tracker: Tracker,
+    site: Site | None = None,
+    doors: Doors | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Serving]:
-    """Listen while the context lasts.
+    """Listen while the context lasts, on `sockets` if they are open already (`open_sockets`).
 
     Raises `NetworkError` when the port is busy, `UsageError` when something to bind to is no address.
     """
@@ -63,8 +72,7 @@ async def serve(
     http = HttpDoor(
         site.answer, tracker.clock, body_limit=site.body_limit, trusted_proxies=doors.trusted_proxies
     )
-    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
-    sockets = open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
+    sockets = sockets or open_sockets(doors)
     listeners = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
     port = sockets[0].getsockname()[1]
     async with contextlib.AsyncExitStack() as opened:
