@@ -251,7 +251,7 @@ ANSWERS = {
     "connected": (encode_connected(TRANSACTION, CONNECTION), {16}),
     "announced": (
         encode_announced(TRANSACTION, AnnounceResponse(1, peers_v4=bytes(12)), to_v6=False),
-        {20, 26, 32},
+        {8, 20, 26, 32},
     ),
     "scraped": (encode_scraped(TRANSACTION, [bytes(20)] * 2, {}), {8, 20, 32}),
     "error": (encode_error(TRANSACTION, "why"), {8, 9, 10, 11}),
@@ -267,6 +267,10 @@ def test_an_answer_that_is_cut_is_a_value_only_where_a_record_ends(name: str) ->
         else:
             with pytest.raises(FormatError):
                 parse_answer(answer[:length], is_v6=False)
+
+
+def test_an_announce_answered_with_nothing_is_refused_as_opentracker_does_it() -> None:
+    assert parse_answer(b"\0\0\0\1" + TRANSACTION, is_v6=False) == ErrorAnswer("no reason given")
 
 
 def test_a_connection_id_may_have_a_tail_and_peers_may_not() -> None:

@@ -32,6 +32,9 @@ MAX_DATAGRAM = 1452  # bytes that leave in one packet nearly everywhere: 1500 le
 UNKNOWN_NUMWANT = 0xFFFFFFFF  # -1: as many as the tracker finds right
 
 
+NO_REASON = "no reason given"
+
+
 class Action(enum.IntEnum):
     CONNECT = 0
     ANNOUNCE = 1
@@ -238,7 +241,9 @@ def parse_answer(datagram: bytes, *, is_v6: bool) -> Answer:
     """The answer of a tracker that was asked over IPv6, or IPv4: its peers are of that family. `FormatError`."""
     action, _ = parse_answer_head(datagram)
     if action == Action.ERROR:
-        return ErrorAnswer(one_line(datagram[ANSWER_HEAD:]) or "no reason given")
+        return ErrorAnswer(one_line(datagram[ANSWER_HEAD:]) or NO_REASON)
+    if action == Action.ANNOUNCE and len(datagram) == ANSWER_HEAD:
+        return ErrorAnswer(NO_REASON)  # how opentracker refuses a torrent that is not on its list
     try:
         if action == Action.CONNECT:
             _, _, connection_id = _CONNECTED.unpack_from(datagram)
