@@ -12,6 +12,7 @@ import pytest
 
 from shoal.net.addresses import pack_host
 from shoal.net.datagrams import BATCH, MAX_DATAGRAM, Datagram, DatagramSocket, open_datagram_socket
+from shoal.net.many_datagrams import ManyDatagrams
 
 HOSTS = {"ipv4": "127.0.0.1", "ipv6": "::1"}
 PATIENCE = 10.0  # seconds; loopback takes microseconds
@@ -157,3 +158,11 @@ def test_a_receiver_that_is_gone_is_no_trouble(server: DatagramSocket, host: str
         server.send([(b"answer", gone.reply_to)] * 3)
         staying.sendto(b"hello", (host, server.port))
         assert [datagram.payload for datagram in received(server, 1)] == [b"hello"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has calls for many datagrams")
+def test_where_the_system_forbids_many_at_a_time_they_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        assert isinstance(open_datagram_socket(sock), ManyDatagrams)
+        monkeypatch.setattr(ManyDatagrams, "is_allowed", lambda self: False)
+        assert type(open_datagram_socket(sock)) is DatagramSocket
