@@ -142,6 +142,16 @@ def test_the_status_counts_and_lists() -> None:
     process.communicate()
 
 
+def test_the_status_of_several_workers_is_one() -> None:
+    with running("--workers", "2", "--status-every", "0.1") as (url, process):
+        for number in range(8):  # each over a connection of its own, which the system gives to either
+            announce(url, bytes([0] * 19 + [number]))
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any(line == "8 swarms, 0 seeders, 8 leechers, 8 announces\n" for line in lines)
+    process.communicate()
+
+
 def test_each_announce_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with running("--log", str(path), "--name", "here") as (url, process):
