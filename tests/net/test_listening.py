@@ -55,8 +55,11 @@ def test_an_address_that_is_named_twice_is_opened_once() -> None:
 
 @pytest.mark.parametrize("kind", [TCP, UDP])
 def test_a_busy_port_is_named_whichever_kind_is_busy(kind: int) -> None:
-    with opened([LOCAL], 0, [kind]) as (holder,):
-        port = port_of(holder)
+    with opened([LOCAL], 0, [TCP, UDP]) as sockets:  # a port that is free for both
+        port = port_of(sockets[0])
+        for sock in sockets:
+            if sock.type != kind:
+                sock.close()
         with pytest.raises(
             PortBusyError, match=rf"port {port} is in use: cannot listen on 127\.0\.0\.1:{port}"
         ):

@@ -172,8 +172,9 @@ def test_without_udp_the_port_is_free_for_somebody_elses(run: Runner) -> None:
 
 def test_a_busy_udp_port_is_an_error_that_names_it_and_leaves_nothing_open(run: Runner) -> None:
     async def story() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.bind((LOCAL, 0))
+        free, sock = open_sockets(Doors([LOCAL], 0))  # a port that is free for both
+        free.close()
+        with sock:
             port = sock.getsockname()[1]
             with pytest.raises(NetworkError, match=f"port {port} is in use: cannot listen on {LOCAL}:{port}"):
                 async with serve(Tracker(), doors=Doors([LOCAL], port)):
