@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import NotFoundError, ShoalError, UsageError
-from shoal.fetch.options import FetchOptions, Secrets, parse_header, source_of
+from shoal.fetch.options import FetchOptions, Secrets, parse_header, asked_url
 from shoal.fetch.transfer import Response, Transfers
 from shoal.protocol.http.origin import NamedUser
 from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
@@ -31,9 +31,9 @@ class Nowhere:
 
 def fetch(url: str, options: FetchOptions, *mirrors: str) -> None:
     async def story() -> None:
-        source = source_of(url)
+        source = asked_url(url)
         async with Transfers(options, source) as transfers:
-            for each in (source, *map(source_of, mirrors)):
+            for each in (source, *map(asked_url, mirrors)):
                 await transfers.get(each, Nowhere(), 0)
 
     asyncio.run(story())
@@ -118,7 +118,7 @@ def test_no_secret_is_in_a_repr() -> None:
     options = FetchOptions(
         headers=(("X-Key", CANARY),), user=CANARY, password=CANARY, proxy=f"http://me:{CANARY}@proxy.example"
     )
-    source = source_of(f"https://me:{CANARY}@home.example/a")
+    source = asked_url(f"https://me:{CANARY}@home.example/a")
     told = Secrets(options, source).told_to([source.url], source)
     assert CANARY not in repr((options, source, told))
 
@@ -151,13 +151,13 @@ def netrc(tmp_path: Path) -> Path:
 def test_a_redirect_is_told_only_what_netrc_says_of_its_host_and_never_in_the_open(
     netrc: Path, hops: list[str], user: NamedUser | None
 ) -> None:
-    source = source_of(hops[0])
+    source = asked_url(hops[0])
     assert Secrets(FetchOptions(netrc=netrc), source).told_to(hops, source).user == user
 
 
 def test_the_user_of_an_option_comes_before_netrc_but_after_that_of_the_url(netrc: Path) -> None:
     options = FetchOptions(netrc=netrc, user="u", password="p")
-    plain, named = source_of(HOME), source_of("https://n:w@home.example/a")
+    plain, named = asked_url(HOME), asked_url("https://n:w@home.example/a")
     assert Secrets(options, plain).told_to([HOME], plain).user == NamedUser("u", "p")
     assert Secrets(options, named).told_to([HOME], named).user == NamedUser("n", "w")
 

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
-from shoal.fetch.options import FetchOptions, source_of
+from shoal.fetch.options import FetchOptions, asked_url
 from shoal.fetch.transfer import Response, Transfers
 from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
 from shoal.units import KIB, MIB
@@ -54,7 +54,7 @@ async def fetched(
     url: str, begin: int = 0, end: int | None = None, *, options: FetchOptions | None = None
 ) -> Kept:
     kept = Kept()
-    source = source_of(url)
+    source = asked_url(url)
     async with Transfers(options or FetchOptions(), source) as transfers:
         assert await transfers.get(source, kept, begin, end)
     assert len(kept.responses) == 1
@@ -142,7 +142,7 @@ def test_where_a_source_led_before_can_be_asked_directly(run: Runner) -> None:
     async def story() -> None:
         with HostileOrigin() as origin, HostileOrigin("127.0.0.2") as other:
             other.pages["/b"] = Page(BODY)
-            source = source_of(origin.url("/a"))
+            source = asked_url(origin.url("/a"))
             kept = Kept()
             async with Transfers(FetchOptions(headers=(("X-Key", "secret"),)), source) as transfers:
                 assert await transfers.get(source, kept, 7, 9, at=other.url("/b"))
@@ -156,7 +156,7 @@ def test_a_sink_can_refuse_a_response_and_end_a_body(run: Runner) -> None:
     async def story() -> None:
         with HostileOrigin() as origin:
             origin.pages["/a"] = Page(BODY)
-            source = source_of(origin.url("/a"))
+            source = asked_url(origin.url("/a"))
             async with Transfers(FetchOptions(), source) as transfers:
                 unwanted = Kept(takes_response=False)
                 assert not await transfers.get(source, unwanted, 0)
@@ -176,7 +176,7 @@ def test_what_a_sink_raises_reaches_its_caller(run: Runner) -> None:
     async def story() -> None:
         with HostileOrigin() as origin:
             origin.pages["/a"] = Page(BODY)
-            source = source_of(origin.url("/a"))
+            source = asked_url(origin.url("/a"))
             async with Transfers(FetchOptions(), source) as transfers:
                 with pytest.raises(ZeroDivisionError):
                     await transfers.get(source, Broken(), 0)
@@ -189,7 +189,7 @@ def test_a_transfer_that_is_cancelled_ends_at_once_and_the_others_go_on(run: Run
         with HostileOrigin() as origin:
             origin.pages["/never"] = Page(BODY, stalls_after=8192)
             origin.pages["/a"] = Page(BODY)
-            source = source_of(origin.url("/never"))
+            source = asked_url(origin.url("/never"))
             stuck, came = Kept(), asyncio.Event()
             stuck.on_more = came.set
             async with Transfers(FetchOptions(), source) as transfers:
@@ -198,7 +198,7 @@ def test_a_transfer_that_is_cancelled_ends_at_once_and_the_others_go_on(run: Run
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-                other = source_of(origin.url("/a"))
+                other = asked_url(origin.url("/a"))
                 assert await transfers.get(other, Kept(), 0)
 
     run(story())
@@ -256,7 +256,7 @@ def test_all_transfers_together_keep_the_rate(run: Runner) -> None:
     async def story() -> None:
         with HostileOrigin() as origin:
             origin.pages["/a"] = Page(BODY)
-            source = source_of(origin.url("/a"))
+            source = asked_url(origin.url("/a"))
             sinks = [Kept() for _ in range(4)]
             started_at = time.monotonic()
             async with Transfers(FetchOptions(max_rate=500_000), source) as transfers:
@@ -342,7 +342,7 @@ def test_a_transfer_ended_early_keeps_its_connection_over_http_2(
         with nginx(tmp_path) as server:
             monkeypatch.setenv("CURL_CA_BUNDLE", str(server.ca))
             (server.files / "a").write_bytes(BODY * 8)
-            source = source_of(f"{server.tls_url}/a")
+            source = asked_url(f"{server.tls_url}/a")
             async with Transfers(FetchOptions(), source) as transfers:
                 for _ in range(3):
                     assert not await transfers.get(source, Kept(most=100 * KIB), 0)

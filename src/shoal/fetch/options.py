@@ -67,7 +67,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class AskedUrl:
     """One URL as it was asked for, without the user that it may have named."""
 
     url: str
@@ -78,21 +78,21 @@ class Source:
         return origin_of(self.url)
 
 
-def source_of(url: str) -> Source:
+def asked_url(url: str) -> AskedUrl:
     """Raises `FormatError`."""
-    return Source(*split_user(url.strip()))
+    return AskedUrl(*split_user(url.strip()))
 
 
 class Secrets:
     """What may be said to whom. `first` is the URL that headers and password were given with."""
 
-    def __init__(self, options: FetchOptions, first: Source) -> None:
+    def __init__(self, options: FetchOptions, first: AskedUrl) -> None:
         self._headers = options.headers
         self._user = None if options.user is None else NamedUser(options.user, options.password)
         self._home = first.origin
         self._netrc = {} if options.netrc is None else read_netrc(options.netrc)
 
-    def told_to(self, hops: list[str], source: Source) -> Told:
+    def told_to(self, hops: list[str], source: AskedUrl) -> Told:
         """What the request to the last of `hops` may say, which began at `source` and was led on from there."""
         origins = [origin_of(url) for url in hops]
         here = origins[-1]

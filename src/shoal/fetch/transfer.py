@@ -21,7 +21,7 @@ import pycurl  # type: ignore[import-untyped]  # its stubs are a package of thei
 
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.fetch.limit import Limit
-from shoal.fetch.options import FetchOptions, Secrets, Source, Told
+from shoal.fetch.options import FetchOptions, Secrets, AskedUrl, Told
 from shoal.net.addresses import is_wildcard
 from shoal.net.curl_errors import error_of, host_of, hosts_without_proxy
 from shoal.protocol.http.head import FtpReplies, Head, HeadReader
@@ -64,7 +64,7 @@ class Sink(Protocol):
 class Transfers:
     """Use as an async context manager; at its end nothing of it is left, not even a connection."""
 
-    def __init__(self, options: FetchOptions, first: Source) -> None:
+    def __init__(self, options: FetchOptions, first: AskedUrl) -> None:
         self._options = options
         self._secrets = Secrets(options, first)
         self._loop = asyncio.get_running_loop()
@@ -85,7 +85,7 @@ class Transfers:
         self._shared.close()
 
     async def get(
-        self, source: Source, sink: Sink, begin: int, end: int | None = None, *, at: str | None = None
+        self, source: AskedUrl, sink: Sink, begin: int, end: int | None = None, *, at: str | None = None
     ) -> bool:
         """Ask `source` for its bytes from `begin` to `end` (None: all that follow), and give them to `sink`.
 
