@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from shoal.errors import NotFoundError, ShoalError, UsageError
-from shoal.fetch.options import FetchOptions, Secrets, parse_header, asked_url
-from shoal.fetch.transfer import Response, Transfers
+from shoal.fetch.judging import Answer
+from shoal.fetch.options import FetchOptions, Secrets, asked_url, parse_header
+from shoal.fetch.transfer import Flow, Transfers
 from shoal.protocol.http.origin import NamedUser
 from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
 
@@ -22,11 +24,11 @@ HOME, OTHER = "https://home.example/a", "https://other.example/b"
 class Nowhere:
     """A sink for what nobody looks at."""
 
-    def on_response(self, response: Response) -> bool:
+    def on_response(self, response: Answer, go_on: Callable[[], None]) -> bool:
         return True
 
-    def on_data(self, data: bytes) -> bool:
-        return True
+    def on_data(self, data: bytes) -> Flow:
+        return Flow.MORE
 
 
 def fetch(url: str, options: FetchOptions, *mirrors: str) -> None:

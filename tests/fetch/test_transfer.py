@@ -11,8 +11,9 @@ import pytest
 import uvloop
 
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
+from shoal.fetch.judging import Answer
 from shoal.fetch.options import FetchOptions, asked_url
-from shoal.fetch.transfer import Response, Transfers
+from shoal.fetch.transfer import Flow, Transfers
 from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
 from shoal.units import KIB, MIB
 
@@ -33,21 +34,22 @@ class Kept:
     """A sink that keeps everything, up to `most` bytes."""
 
     def __init__(self, most: int | None = None, takes_response: bool = True) -> None:
-        self.responses: list[Response] = []
+        self.responses: list[Answer] = []
         self.body = bytearray()
         self.on_more: Callable[[], None] | None = None
         self._most = most
         self._takes_response = takes_response
 
-    def on_response(self, response: Response) -> bool:
+    def on_response(self, response: Answer, go_on: Callable[[], None]) -> bool:
         self.responses.append(response)
         return self._takes_response
 
-    def on_data(self, data: bytes) -> bool:
+    def on_data(self, data: bytes) -> Flow:
         self.body += data
         if self.on_more is not None:
             self.on_more()
-        return self._most is None or len(self.body) < self._most
+        is_enough = self._most is not None and len(self.body) >= self._most
+        return Flow.END if is_enough else Flow.MORE
 
 
 async def fetched(
@@ -170,7 +172,7 @@ def test_a_sink_can_refuse_a_response_and_end_a_body(run: Runner) -> None:
 
 def test_what_a_sink_raises_reaches_its_caller(run: Runner) -> None:
     class Broken(Kept):
-        def on_data(self, data: bytes) -> bool:
+        def on_data(self, data: bytes) -> Flow:
             raise ZeroDivisionError
 
     async def story() -> None:

@@ -44,11 +44,14 @@ def test_a_head_without_end_is_refused() -> None:
     ("lines", "head"),
     [
         (["213 20240102030405", "213 1000"], Head(206, {
-            "last-modified": "Tue, 02 Jan 2024 03:04:05 GMT", "content-range": "bytes 100-199/1000",
+            "date": "Thu, 01 Jan 1970 00:00:00 GMT", "last-modified": "Tue, 02 Jan 2024 03:04:05 GMT",
+            "content-range": "bytes 100-199/1000",
             "content-length": "100",
         })),
         (["213 150"], Head(206, {"content-range": "bytes 100-149/150", "content-length": "50"})),
-        (["213 20240102030405"], Head(200, {"last-modified": "Tue, 02 Jan 2024 03:04:05 GMT"})),
+        (["213 20240102030405"], Head(200, {
+            "date": "Thu, 01 Jan 1970 00:00:00 GMT", "last-modified": "Tue, 02 Jan 2024 03:04:05 GMT",
+        })),
         (["550 no", "213 0"], Head(200, {"content-length": "0"})),
         (["213 x", "500 y"], Head(200, {})),
     ],
@@ -57,4 +60,4 @@ def test_replies_of_an_ftp_server_make_the_head_of_a_response(lines: list[str], 
     replies = FtpReplies()
     for line in ["220 hello", *lines, "150 it comes"]:
         replies.on_line(f"{line}\r\n".encode())
-    assert replies.head(100, 200) == head
+    assert replies.head(100, 200, 0.0) == head

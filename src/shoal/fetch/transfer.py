@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import os
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import pycurl  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
+from shoal.fetch.judging import Answer
 from shoal.fetch.limit import Limit
-from shoal.fetch.options import FetchOptions, Secrets, AskedUrl, Told
+from shoal.fetch.options import AskedUrl, FetchOptions, Secrets, Told
 from shoal.net.addresses import is_wildcard
 from shoal.net.curl_errors import error_of, host_of, hosts_without_proxy
 from shoal.protocol.http.head import FtpReplies, Head, HeadReader
@@ -44,21 +47,21 @@ _CA_VARIABLES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What came back, before its body. `url` is where it came from, after redirects; `head` as in `HeadReader`."""
+class Flow(enum.Enum):
+    """What a sink says to a chunk, which is its own then."""
 
-    url: str
-    status: int
-    headers: dict[str, str]
+    MORE = enum.auto()
+    HOLD = enum.auto()  # no more until it calls `go_on`
+    END = enum.auto()  # no more
 
 
 class Sink(Protocol):
-    """Who takes the bytes. To return False ends the transfer."""
+    """Who takes a response, and its body."""
 
-    def on_response(self, response: Response) -> bool: ...
+    def on_response(self, answer: Answer, go_on: Callable[[], None]) -> bool:
+        """False: it wants none of it."""
 
-    def on_data(self, data: bytes) -> bool: ...
+    def on_data(self, data: bytes) -> Flow: ...
 
 
 class Transfers:
@@ -85,10 +88,17 @@ class Transfers:
         self._shared.close()
 
     async def get(
-        self, source: AskedUrl, sink: Sink, begin: int, end: int | None = None, *, at: str | None = None
+        self,
+        source: AskedUrl,
+        sink: Sink,
+        begin: int | None,
+        end: int | None = None,
+        *,
+        at: str | None = None,
     ) -> bool:
         """Ask `source` for its bytes from `begin` to `end` (None: all that follow), and give them to `sink`.
 
+        Without `begin` no range is asked for.
         `at` is where `source` led to before, if it is to be asked there. True: the body came to its end; False:
         `sink` ended it. Raises `NotFoundError`, `FormatError` or `NetworkError`.
         """
@@ -127,13 +137,14 @@ class Transfers:
             pycurl.SHARE: self._shared,
             pycurl.COOKIEFILE: self._cookie_file,
             pycurl.HTTPHEADER: _header_lines(told),
-            pycurl.RANGE: f"{transfer.begin}-" + ("" if transfer.end is None else str(transfer.end - 1)),
             pycurl.OPT_FILETIME: transfer.is_ftp,
             pycurl.WRITEFUNCTION: transfer.on_body,
             pycurl.HEADERFUNCTION: transfer.on_header,
             _QUICK_EXIT: 1,
             _SUPPRESS_CONNECT_HEADERS: 1,
         }
+        if transfer.range is not None:
+            values[pycurl.RANGE] = transfer.range
         if told.user is not None:
             values[pycurl.USERNAME], values[pycurl.PASSWORD] = told.user
         for name, option in _CA_VARIABLES:
@@ -158,7 +169,7 @@ class Transfers:
 class _Transfer:
     """One hop: what libcurl says, told to the sink unless it is a redirect."""
 
-    def __init__(self, url: str, begin: int, end: int | None, sink: Sink, limit: Limit | None) -> None:
+    def __init__(self, url: str, begin: int | None, end: int | None, sink: Sink, limit: Limit | None) -> None:
         self.url = url
         self.begin = begin
         self.end = end
@@ -172,7 +183,14 @@ class _Transfer:
         self._head = HeadReader()
         self._ftp = FtpReplies()
         self._has_told = False
+        self._is_held = False
         self._redirect_body = 0
+
+    @property
+    def range(self) -> str | None:
+        if self.begin is None:
+            return None
+        return f"{self.begin}-" + ("" if self.end is None else str(self.end - 1))
 
     def close(self) -> None:
         if self._limit is not None:
@@ -198,9 +216,11 @@ class _Transfer:
                 return -1
             if self.location is not None:
                 return None
-            if self._limit is not None and not self._limit.passes(len(data), self._go_on):
+            if self._is_held or (self._limit is not None and not self._limit.passes(len(data), self._go_on)):
                 return int(pycurl.WRITEFUNC_PAUSE)
-            if self._sink.on_data(data):
+            flow = self._sink.on_data(data)
+            if flow is not Flow.END:
+                self._is_held = flow is Flow.HOLD
                 return None
             self.was_ended = True
         except Exception as error:  # noqa: BLE001 (as above)
@@ -218,7 +238,7 @@ class _Transfer:
             self.location = head.headers["location"]
             return True
         self._has_told = True
-        self.was_ended = not self._sink.on_response(Response(self.url, head.status, head.headers))
+        self.was_ended = not self._sink.on_response(Answer(head.status, head.headers, self.url), self._go_on)
         return not self.was_ended
 
     def _on_body_without_head(self, data: bytes) -> bool:
@@ -229,9 +249,10 @@ class _Transfer:
         return self._redirect_body <= MOST_REDIRECT_BODY
 
     def _ftp_head(self) -> Head:
-        return self._ftp.head(self.begin, self.end)
+        return self._ftp.head(self.begin or 0, self.end, time.time())
 
     def _go_on(self) -> None:
+        self._is_held = False
         with contextlib.suppress(pycurl.error):  # it has just ended
             self.curl.pause(pycurl.PAUSE_CONT)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, formatdate
 from http import HTTPStatus
 
 from shoal.errors import FormatError
@@ -73,11 +73,12 @@ class FtpReplies:
         if code == _SIZE_OR_TIME and number.isdecimal() and number.isascii():
             self._numbers.append(number)
 
-    def head(self, begin: int, end: int | None) -> Head:
+    def head(self, begin: int, end: int | None, now: float) -> Head:
         """The head for bytes `begin` to `end` (None: all that follow). The server was asked MDTM, then SIZE."""
         headers, numbers = {}, self._numbers
         modified_at = _moment(numbers[0]) if numbers else None
         if modified_at is not None:
+            headers["date"] = formatdate(now, usegmt=True)
             headers["last-modified"] = format_datetime(modified_at, usegmt=True)
             numbers = numbers[1:]
         if not numbers:
