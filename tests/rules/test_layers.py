@@ -22,6 +22,7 @@ FLOORS = (
     ("swarm",),
     ("disk", "net"),
     ("engine", "tracker"),
+    ("fetch",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
