@@ -21,6 +21,7 @@ import os
 import threading
 import zlib
 from array import array
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from shoal.formats.layout import Layout
 from shoal.units import MIB, format_size
 
 _CHUNK_LENGTH = 1 * MIB  # read at a time for a CRC: few calls, and it stays in the processor's cache
+_MOST_VECTORS = 1024  # what Linux takes in one call (IOV_MAX)
 _STAT_BLOCK = 512  # the unit of st_blocks, on every file system
 
 
@@ -126,6 +128,20 @@ class PartFile:
                     written += os.pwrite(file.descriptor, memoryview(data)[written:], offset + written)
         except OSError as error:
             raise file_fault(error, self.part_path, "writing") from error
+
+    def write_all(self, offset: int, chunks: Sequence[Buffer]) -> None:
+        """All of them, one behind the other, with one call of the system where it takes them."""
+        count = sum(map(len, chunks))
+        if self.length is not None and offset + count > self.length:
+            raise ValueError(f"{count} bytes at {offset} are outside of {self.length}")
+        file = self._opened()
+        try:
+            with file.writing:
+                written = os.pwritev(file.descriptor, chunks[:_MOST_VECTORS], offset)
+        except OSError as error:
+            raise file_fault(error, self.part_path, "writing") from error
+        if written < count:
+            self.write(offset + written, memoryview(b"".join(chunks))[written:])
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer`. Raises `MissingDataError` where the file ends before."""
