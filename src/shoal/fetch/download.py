@@ -38,6 +38,7 @@ from shoal.net.curl_errors import host_of
 from shoal.units import MIB, format_size
 
 MOST_CHANGES = 1  # of the file while it is downloaded; then somebody is still writing it
+MOST_MISFITS = 2  # ranges that do not fit: first it may be another file, then the server cannot do it
 REMEMBERED_EVERY = 5.0  # seconds; what a power cut costs
 MOST_DOCUMENT = 16 * MIB  # bytes; a Metalink of a million pieces
 
@@ -52,6 +53,7 @@ class Wanted:
     options: FetchOptions = field(default_factory=FetchOptions)
     checksums: tuple[Checksum, ...] = ()
     most_fetchers: int = DEFAULT_MOST_FETCHERS
+    first_fetchers: int = 1  # before it is known whether more are worth it
     overwrite: bool = False
     keeps_remote_time: bool = False
     is_document: Callable[[Facts, str], bool] | None = None  # (facts, URL): wanted in memory instead?
@@ -67,21 +69,22 @@ async def download(
     """
     asked = [asked_url(url) for url in wanted.urls]
     started_at = time.monotonic()
-    in_runs = True
-    reason = ""
+    changes: list[str] = []
+    misfits: list[str] = []
     async with Transfers(wanted.options, asked[0]) as transfers:
-        for _ in range(MOST_CHANGES + 1):
+        while len(changes) <= MOST_CHANGES:
+            in_runs = len(misfits) < MOST_MISFITS
             session = _Session(wanted, asked, transfers, started_at, in_runs, on_progress, on_note)
             try:
                 return await session.run()
             except Changed as change:
-                reason = str(change)
+                changes.append(str(change))
                 session.note(f"begins anew: the file was replaced on the server: {change}")
-            except NoRangesAfterAll as refusal:
-                in_runs = False
-                session.note(f"begins anew with one connection: {refusal}")
+            except NoRangesAfterAll as misfit:
+                misfits.append(str(misfit))
+                session.note(f"begins anew: {misfit}")
     raise NetworkError(
-        f"{host_of(asked[0].url)}: the file was replaced again while it was downloaded: {reason}",
+        f"{host_of(asked[0].url)}: the file was replaced again while it was downloaded: {changes[-1]}",
         hint="somebody is still writing it: try again later",
     )
 
@@ -257,7 +260,8 @@ class _Session:
         self, origins: Origins, group: asyncio.TaskGroup, receiver: Receiver, source: Source, name: bytes
     ) -> None:
         assert self._part is not None and self._facts.length is not None
-        plan = Plan(self._facts.length, self._part.have_bits, most_fetchers=self._wanted.most_fetchers)
+        most, first = self._wanted.most_fetchers, self._wanted.first_fetchers
+        plan = Plan(self._facts.length, self._part.have_bits, most_fetchers=most, first_fetchers=first)
         if self._facts.digests:
             for mirror in self._facts.mirrors:  # with a digest a stranger's mirror may be asked, too
                 self._add_source(mirror.url)
@@ -289,7 +293,8 @@ class _Session:
             self._sources.add(one.url, host_of(one.url), time.monotonic())
 
     def _begin_anew(self) -> None:
-        assert self._part is not None
+        assert self._part is not None and self._writing is not None
+        self._writing.written = 0
         self._part.start_anew(None, self._part.length, piece_length=piece_length_for(self._part.length or 0))
         self._begin_checking()
 

@@ -30,7 +30,7 @@ class Changed(Exception):
 
 
 class NoRangesAfterAll(Exception):
-    """The only source does not serve ranges, though it said so; the reason is the message."""
+    """The last source serves no ranges that fit, though it said so; the reason is the message."""
 
 
 class Ranged:
@@ -219,7 +219,7 @@ class Ranged:
                     self.fail(Changed(reason))
             case NoRanges(reason):
                 error = NetworkError(f"{source.name}: {reason}")
-                if source.meter.total:
+                if len(source.fetchers) > 1:
                     return self._sources.on_refused(number, now, error)
                 self._sources.give_up(number, error)
                 if self._sources.are_given_up:

@@ -79,9 +79,12 @@ class HostileOrigin:
         self.asked: list[Asked] = []
         self.sent = 0  # bytes of bodies
         self.most_running = 0  # requests answered at once, at most
-        self.on_sent: Callable[[int], None] | None = None  # told `sent` after each slice, by whichever thread
+        self.on_body: dict[
+            str, Callable[[int], object]
+        ] = {}  # by path: told after each slice how much was sent of it
         self._running = 0
         self._counts: dict[str, int] = {}
+        self._sent_of: dict[str, int] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -168,7 +171,7 @@ class HostileOrigin:
             self._wait_for(page, len(piece))
             connection.sendall(b"%x\r\n%b\r\n" % (len(piece), piece) if page.is_chunked else piece)
             gone += len(piece)
-            self._count(len(piece))
+            self._count(asked, len(piece))
         self._end(connection, page, gone)
 
     def _end(self, connection: socket.socket, page: Page, gone: int) -> None:
@@ -188,12 +191,13 @@ class HostileOrigin:
         if page.rate is not None:
             self._ended.wait(count / page.rate)
 
-    def _count(self, count: int) -> None:
+    def _count(self, asked: Asked, count: int) -> None:
+        path = asked.path.partition("?")[0]
         with self._lock:
             self.sent += count
-            sent = self.sent
-        if self.on_sent is not None:
-            self.on_sent(sent)
+            self._sent_of[path] = sent = self._sent_of.get(path, 0) + count
+        if path in self.on_body:
+            self.on_body[path](sent)
 
 
 class _Cut(Exception):
