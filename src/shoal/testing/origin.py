@@ -13,7 +13,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shoal.fetch.plan import Plan
+from shoal.fetch.claims import StopReason
+from shoal.fetch.plan import Plan, Stop
 from shoal.units import MIB
 
 RateAt = Callable[[int, float], float]  # (fetcher from 1 on, seconds since the start) -> bytes a second
@@ -62,8 +63,12 @@ class Outcome:
     requests: int = 0
     refusals: int = 0
     most_running: int = 0
-    stops: list[str] = field(default_factory=list)
+    stops: list[Stop] = field(default_factory=list)
     running: list[tuple[float, int]] = field(default_factory=list)  # (seconds, fetchers) at each change
+
+    @property
+    def reasons(self) -> set[StopReason]:
+        return {stop.reason for stop in self.stops}
 
     def running_at(self, seconds: float) -> int:
         return next((count for when, count in reversed(self.running) if when <= seconds), 0)
@@ -109,7 +114,7 @@ class SimulatedDownload:
 
     def _look(self) -> None:
         for stop in self.plan.tick(self.now):
-            self.outcome.stops.append(stop.reason.name)
+            self.outcome.stops.append(stop)
             self._end(stop.fetcher)
         while self.plan.wants_another_fetcher(self.now):
             self._fetcher_count += 1
