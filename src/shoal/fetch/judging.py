@@ -29,7 +29,6 @@ from shoal.protocol.http.headers import (
 from shoal.protocol.http.names import name_of_url, suffix_of
 from shoal.protocol.http.validators import is_same_version
 
-
 _PACKED_SUFFIXES = {
     "gzip": frozenset({".gz", ".tgz", ".taz", ".svgz", ".emz", ".vgz"}),
     "compress": frozenset({".z", ".taz"}),
