@@ -55,8 +55,8 @@ class Facts:
         return self.takes_ranges and bool(self.length) and is_checkable
 
     def for_mirror(self) -> Facts:
-        """What must hold on another server, which has validators of its own: the length."""
-        return replace(self, validator=None, content_type="")
+        """What must hold on another server, which has versions of its own: the length."""
+        return replace(self, validator=None, modified_at=None, content_type="")
 
 
 def facts_of(status: int, headers: Headers, url: str) -> Facts:
