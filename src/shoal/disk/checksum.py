@@ -1,7 +1,7 @@
 """Digests of whole files: as people write them, and checked while the file is still growing.
 
-A `Checker` follows the front of a file in a thread of its own, so that at the end there is little left to read. It knows
-an offset up to which all bytes are here and a way to read them; nothing of URLs or connections.
+A `Checker` follows the front of a file in a thread of its own, so that at the end there is little left to read. It
+knows an offset up to which all bytes are here and a way to read them; nothing of URLs or connections.
 
 Always true: every byte is hashed once, in order, and only after its owner said that it is here.
 """
@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.disk.parallel import TICK, OnProgress, ShouldStop
-from shoal.errors import ChecksumError, ShoalError, UsageError
+from shoal.errors import ChecksumError, UsageError
 from shoal.units import MIB
 
 Read = Callable[[int, memoryview], None]  # (offset, buffer): fill it or raise a `ShoalError`
@@ -55,11 +55,11 @@ def parse_checksum(text: str) -> Checksum:
     return Checksum(algorithm, bytes.fromhex(form[2]))
 
 
-def known_checksums(digests: Collection[tuple[str, bytes]]) -> list[Checksum]:
+def known_checksums(digests: Mapping[str, bytes]) -> list[Checksum]:
     """Digests by algorithm, as headers and Metalink name them, strongest first; what we cannot check is left out."""
     found = [
         Checksum(_plain(name), bytes(digest))
-        for name, digest in digests
+        for name, digest in digests.items()
         if len(digest) == LENGTHS.get(_plain(name))
     ]
     return sorted(found, key=lambda checksum: list(LENGTHS).index(checksum.algorithm))
@@ -83,7 +83,7 @@ class Checker:
         self._end = 0  # all bytes before it are here
         self._hashed = 0
         self._is_closed = False
-        self._error: ShoalError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._follow, name="shoal-checker", daemon=True)
         self._thread.start()
 
@@ -142,7 +142,7 @@ class Checker:
         while (view := buffer[: self._next_length()]) and not self._is_closed:
             try:
                 self._read(self._hashed, view)
-            except ShoalError as error:
+            except Exception as error:  # noqa: BLE001  `finish` raises it
                 with self._changed:
                     self._error = error
                     self._changed.notify_all()

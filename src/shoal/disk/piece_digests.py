@@ -1,7 +1,7 @@
 """Digests of a file's pieces, as Metalink has them (RFC 5854): which pieces are bad, so that only they come again.
 
-The pieces are those of the digests, whatever pieces the file is fetched in. A `PieceChecker` hashes each in a thread of its
-own as soon as all of its bytes are here, and the rest on all cores at the end.
+The pieces are those of the digests, whatever pieces the file is fetched in. A `PieceChecker` hashes each in a thread of
+its own as soon as all of its bytes are here, and the rest on all cores at the end.
 
 Always true: a piece is judged once, by bytes that its owner said are here.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from shoal.disk.checksum import LENGTHS, Read, new_hash
 from shoal.disk.parallel import OnProgress, ShouldStop, Work, work_through
-from shoal.errors import FormatError, ShoalError
+from shoal.errors import FormatError
 from shoal.formats.bitfield import all_bits, iter_bits, without
 from shoal.formats.layout import Layout
 from shoal.units import MIB
@@ -60,7 +60,7 @@ class PieceChecker:
         self._waiting: deque[int] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
-        self._error: ShoalError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._follow, name="shoal-piece-checker", daemon=True)
         self._thread.start()
 
@@ -116,7 +116,7 @@ class PieceChecker:
         try:
             while (piece := self._take()) is not None:
                 self._judge(piece, buffer)
-        except ShoalError as error:
+        except Exception as error:  # noqa: BLE001  `finish` raises it
             self._error = error
 
     def _take(self) -> int | None:
