@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shoal.disk import linux_calls, part_place
+from shoal.disk import linux_calls
 from shoal.disk.part_place import part_names
 from shoal.errors import ExistsError, FileError
 
@@ -259,20 +260,35 @@ def test_within_a_process_too_there_is_one_at_a_time(tmp_path: Path) -> None:
     open_part(tmp_path).close()
 
 
-def test_a_file_that_was_finished_while_its_lock_was_awaited_is_not_begun_again(
+def when_locking(monkeypatch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
+    """Let something happen between the opening of the next part file and its locking."""
+    real = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real)
+        happen()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+
+
+def test_a_file_that_is_finished_before_it_can_be_locked_is_not_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = open_part(tmp_path)
     put(first, range(PIECES))
-    real = part_place.fcntl.flock
-
-    def finish_first(descriptor: int, how: int) -> None:
-        monkeypatch.setattr(part_place.fcntl, "flock", real)
-        first.finish()
-        real(descriptor, how)
-
-    monkeypatch.setattr(part_place.fcntl, "flock", finish_first)
+    when_locking(monkeypatch, first.finish)
     with pytest.raises(ExistsError, match="is there already"):
         open_part(tmp_path)
     assert (tmp_path / "file").read_bytes() == WHOLE
     assert names_in(tmp_path) == {"file"}
+
+
+def test_a_file_that_is_removed_before_it_can_be_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_part(tmp_path)
+    when_locking(monkeypatch, first.discard)
+    part = open_part(tmp_path)
+    put(part, range(PIECES))
+    assert part.finish().read_bytes() == WHOLE
