@@ -8,24 +8,26 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.disk.checksum import LENGTHS
 from shoal.disk.faults import MissingDataError
 from shoal.disk.piece_digests import PieceChecker, PieceDigests
 from shoal.errors import FormatError
 from shoal.formats.bitfield import iter_bits
+from shoal.formats.digests import DIGEST_LENGTHS
 from shoal.units import MIB
 
 SIZE = 1000
 GOOD = random.Random(2).randbytes(10 * SIZE + 1)
 
 
-def digests_of(data: bytes, piece_length: int = SIZE, algorithm: str = "sha256") -> PieceDigests:
+def digests_of(data: bytes, piece_length: int = SIZE, name: str = "sha-256") -> PieceDigests:
     starts = range(0, len(data), piece_length)
-    digests = tuple(hashlib.new(algorithm, data[at : at + piece_length]).digest() for at in starts)
-    return PieceDigests.of(algorithm, piece_length, len(data), digests)
+    digests = tuple(
+        hashlib.new(name.replace("-", ""), data[at : at + piece_length]).digest() for at in starts
+    )
+    return PieceDigests.of(name, piece_length, len(data), digests)
 
 
 def reader_of(data: bytes | bytearray) -> object:
@@ -35,16 +37,17 @@ def reader_of(data: bytes | bytearray) -> object:
     return read
 
 
-@pytest.mark.parametrize("algorithm", LENGTHS)
+@pytest.mark.parametrize("name", DIGEST_LENGTHS)
+@settings(deadline=None)  # it waits for threads and disks
 @given(data=st.binary(max_size=300), piece_length=st.integers(1, 90), wrong=st.sets(st.integers(0, 299)))
 def test_exactly_the_pieces_with_a_wrong_byte_are_bad(
-    algorithm: str, data: bytes, piece_length: int, wrong: set[int]
+    name: str, data: bytes, piece_length: int, wrong: set[int]
 ) -> None:
     wrong = {at for at in wrong if at < len(data)}
     came = bytearray(data)
     for at in wrong:
         came[at] ^= 1
-    checker = PieceChecker(reader_of(came), digests_of(data, piece_length, algorithm))  # type: ignore[arg-type]
+    checker = PieceChecker(reader_of(came), digests_of(data, piece_length, name))  # type: ignore[arg-type]
     bad = checker.finish()
     assert bad is not None
     assert set(iter_bits(bad)) == {at // piece_length for at in wrong}
@@ -117,16 +120,16 @@ def test_what_reading_raises_is_raised_at_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "piece_length", "length", "digests"),
+    ("name", "piece_length", "length", "digests"),
     [
-        ("sha256", SIZE, 2 * SIZE, (bytes(32),)),
-        ("sha256", SIZE, SIZE, (bytes(20),)),
-        ("sha256", 0, SIZE, (bytes(32),)),
+        ("sha-256", SIZE, 2 * SIZE, (bytes(32),)),
+        ("sha-256", SIZE, SIZE, (bytes(20),)),
+        ("sha-256", 0, SIZE, (bytes(32),)),
         ("crc", SIZE, SIZE, (bytes(4),)),
     ],
 )
 def test_digests_that_do_not_fit_the_file_are_refused(
-    algorithm: str, piece_length: int, length: int, digests: tuple[bytes, ...]
+    name: str, piece_length: int, length: int, digests: tuple[bytes, ...]
 ) -> None:
     with pytest.raises(FormatError, match="digests"):
-        PieceDigests.of(algorithm, piece_length, length, digests)
+        PieceDigests.of(name, piece_length, length, digests)
