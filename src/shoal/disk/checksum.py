@@ -27,7 +27,7 @@ _TEXT = re.compile(r"\s*([A-Za-z0-9-]+)\s*:\s*([0-9A-Fa-f]*)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a file's digest must be: from a person by `parse_checksum`; what headers and Metalinks say is parsed there."""
+    """What a file's digest must be. A person's is made by `parse_checksum`; those of headers are parsed there."""
 
     name: str  # as in `formats/digests.py`: sha-256
     digest: bytes
