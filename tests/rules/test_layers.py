@@ -29,7 +29,7 @@ LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 # Who may wait, and who may do two things at once.
 ONLY_THERE = {
-    "asyncio": {"net", "engine", "tracker", "cli"},
+    "asyncio": {"net", "engine", "tracker", "fetch", "cli"},
     "socket": {"net", "engine", "tracker", "cli"},
     "selectors": set[str](),
     "threading": {
@@ -42,7 +42,7 @@ ONLY_THERE = {
     "click": {"cli"},
     "rich": {"cli"},
     "httptools": {"tracker"},
-    "pycurl": {"net"},
+    "pycurl": {"net", "fetch"},
 }
 
 # Addresses as text and as bytes: no socket is made, whatever module they live in.
