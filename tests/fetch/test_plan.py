@@ -146,6 +146,29 @@ def test_a_fetcher_that_stalls_while_others_do_not_loses_its_run_and_nothing_in_
     assert plan.next_run(1, now + 0.1) == Run(began, end)
 
 
+def test_a_server_that_sends_in_lots_is_not_taken_for_stalled_between_two() -> None:
+    plan = Plan(64 * MIB, first_fetchers=2)
+    started(plan, 2)
+    for tick in range(1, 75):
+        now = 1.0 + tick / 10
+        fetch(plan, 2, 16 * KIB, now)
+        if now <= 2.6 and tick % 15 == 1:
+            fetch(plan, 1, MIB, now)  # at 1.1 and 2.6 s: 1.5 s apart, so that 6 s are nothing yet
+        assert plan.tick(now) == []
+
+
+def test_what_ends_soon_is_not_fetched_twice_if_it_is_much() -> None:
+    plan = Plan(9 * PIECE + 24 * MIB, have_bits=1 << 8, first_fetchers=2)
+    assert started(plan, 2) == [Run(0, 8 * PIECE), Run(9 * PIECE, plan.length)]
+    for tick in range(6):
+        now = 1.2 + tick / 10
+        fetch(plan, 1, 200 * KIB, now)
+        fetch(plan, 2, 4 * MIB, now)
+    left = plan.end_of(1) - plan.position_of(1)
+    assert left > DOUBLED_MOST
+    assert plan.next_run(2, now) is None, "too soon for another request, too much to fetch it twice"
+
+
 def test_when_all_are_silent_the_line_gets_more_time() -> None:
     plan = Plan(64 * MIB, first_fetchers=2)
     started(plan, 2)

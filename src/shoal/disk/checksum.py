@@ -1,14 +1,13 @@
 """Digests of whole files: as people write them, and checked while the file is still growing.
 
-A `Checker` follows the front of a file in a thread of its own, so that at the end there is little left to read. It knows
-an offset up to which all bytes are here and a way to read them; nothing of URLs or connections.
+A `Checker` follows the front of a file in a thread of its own, so that at the end there is little left to read. It
+knows an offset up to which all bytes are here and a way to read them; nothing of URLs or connections.
 
 Always true: every byte is hashed once, in order, and only after its owner said that it is here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 from collections.abc import Callable, Collection
@@ -16,58 +15,48 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.disk.parallel import TICK, OnProgress, ShouldStop
-from shoal.errors import ChecksumError, ShoalError, UsageError
+from shoal.errors import ChecksumError, UsageError
+from shoal.formats.digests import DIGEST_LENGTHS, digest_name, new_hash
 from shoal.units import MIB
 
 Read = Callable[[int, memoryview], None]  # (offset, buffer): fill it or raise a `ShoalError`
 
-# Strongest first. Python's name -> bytes of a digest.
-LENGTHS = {"sha512": 64, "sha256": 32, "sha1": 20, "md5": 16}
 _CHUNK_LENGTH = 1 * MIB  # as fast as 64 KiB to 1 MiB all are, and the fewest calls
 _TEXT = re.compile(r"\s*([A-Za-z0-9-]+)\s*:\s*([0-9A-Fa-f]*)\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a file's digest must be. Made by `parse_checksum` and `known_checksums`."""
+    """What a file's digest must be. A person's is made by `parse_checksum`; those of headers are parsed there."""
 
-    algorithm: str  # a key of `LENGTHS`
+    name: str  # as in `formats/digests.py`: sha-256
     digest: bytes
+
+    @property
+    def algorithm(self) -> str:
+        """As people write it: sha256."""
+        return self.name.replace("-", "")
 
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.digest.hex()}"
 
 
 def parse_checksum(text: str) -> Checksum:
-    """`"sha256:HEX"` (or sha512, sha1, md5; `sha-256` is the same). Raises `UsageError`."""
+    """`"sha256:HEX"` (or sha512, sha1, md5, ...; `sha-256` is the same). Raises `UsageError`."""
     form = _TEXT.fullmatch(text)
     if form is None:
         raise UsageError(f"'{text}' is not a checksum", hint=_hint_for(text))
-    algorithm = _plain(form[1])
-    if algorithm not in LENGTHS:
-        raise UsageError(f"'{text}': '{form[1]}' is none of {', '.join(LENGTHS)}", hint=_hint_for(text))
-    digits = 2 * LENGTHS[algorithm]
+    name = digest_name(form[1])
+    if name is None:
+        known = ", ".join(one.replace("-", "") for one in DIGEST_LENGTHS)
+        raise UsageError(f"'{text}': '{form[1]}' is none of {known}", hint=_hint_for(text))
+    digits = 2 * DIGEST_LENGTHS[name]
     if len(form[2]) != digits:
         raise UsageError(
-            f"'{text}': {len(form[2])} hexadecimal digits, where {algorithm} has {digits}",
+            f"'{text}': {len(form[2])} hexadecimal digits, where {form[1]} has {digits}",
             hint="was it cut off, or is it of another algorithm?",
         )
-    return Checksum(algorithm, bytes.fromhex(form[2]))
-
-
-def known_checksums(digests: Collection[tuple[str, bytes]]) -> list[Checksum]:
-    """Digests by algorithm, as headers and Metalink name them, strongest first; what we cannot check is left out."""
-    found = [
-        Checksum(_plain(name), bytes(digest))
-        for name, digest in digests
-        if len(digest) == LENGTHS.get(_plain(name))
-    ]
-    return sorted(found, key=lambda checksum: list(LENGTHS).index(checksum.algorithm))
-
-
-def new_hash(algorithm: str) -> hashlib._Hash:
-    """An empty hash; for integrity, so that a system in FIPS mode allows it."""
-    return hashlib.new(algorithm, usedforsecurity=False)
+    return Checksum(name, bytes.fromhex(form[2]))
 
 
 class Checker:
@@ -78,12 +67,12 @@ class Checker:
         self._read = read
         self._path = path
         self._expected = tuple(checksums)
-        self._hashes = {checksum.algorithm: new_hash(checksum.algorithm) for checksum in checksums}
+        self._hashes = {checksum.name: new_hash(checksum.name) for checksum in checksums}
         self._changed = threading.Condition()
         self._end = 0  # all bytes before it are here
         self._hashed = 0
         self._is_closed = False
-        self._error: ShoalError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._follow, name="shoal-checker", daemon=True)
         self._thread.start()
 
@@ -118,7 +107,7 @@ class Checker:
         if on_progress is not None:
             on_progress(length)
         for checksum in self._expected:
-            found = Checksum(checksum.algorithm, self._hashes[checksum.algorithm].digest())
+            found = Checksum(checksum.name, self._hashes[checksum.name].digest())
             if found != checksum:
                 raise ChecksumError(
                     f"{self._path}: its digest is {found}, where {checksum} was expected",
@@ -142,7 +131,7 @@ class Checker:
         while (view := buffer[: self._next_length()]) and not self._is_closed:
             try:
                 self._read(self._hashed, view)
-            except ShoalError as error:
+            except Exception as error:  # noqa: BLE001  `finish` raises it
                 with self._changed:
                     self._error = error
                     self._changed.notify_all()
@@ -160,15 +149,9 @@ class Checker:
             return min(_CHUNK_LENGTH, self._end - self._hashed)
 
 
-def _plain(name: str) -> str:
-    """`SHA-256` (RFC 9530, IANA) -> `sha256`; `sha` alone is SHA-1 (RFC 3230)."""
-    plain = name.lower().replace("-", "")
-    return "sha1" if plain == "sha" else plain
-
-
 def _hint_for(text: str) -> str:
     digits = text.strip()
-    for algorithm, length in LENGTHS.items():
+    for name, length in DIGEST_LENGTHS.items():
         if re.fullmatch(f"[0-9A-Fa-f]{{{2 * length}}}", digits):
-            return f"write {algorithm}:{digits}"
+            return f"write {Checksum(name, bytes.fromhex(digits))}"
     return "write it like sha256:HEX, with sha512, sha256, sha1 or md5"

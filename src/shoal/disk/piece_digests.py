@@ -1,7 +1,7 @@
 """Digests of a file's pieces, as Metalink has them (RFC 5854): which pieces are bad, so that only they come again.
 
-The pieces are those of the digests, whatever pieces the file is fetched in. A `PieceChecker` hashes each in a thread of its
-own as soon as all of its bytes are here, and the rest on all cores at the end.
+The pieces are those of the digests, whatever pieces the file is fetched in. A `PieceChecker` hashes each in a thread of
+its own as soon as all of its bytes are here, and the rest on all cores at the end.
 
 Always true: a piece is judged once, by bytes that its owner said are here.
 """
@@ -12,10 +12,11 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
-from shoal.disk.checksum import LENGTHS, Read, new_hash
+from shoal.disk.checksum import Read
 from shoal.disk.parallel import OnProgress, ShouldStop, Work, work_through
-from shoal.errors import FormatError, ShoalError
+from shoal.errors import FormatError
 from shoal.formats.bitfield import all_bits, iter_bits, without
+from shoal.formats.digests import DIGEST_LENGTHS, new_hash
 from shoal.formats.layout import Layout
 from shoal.units import MIB
 
@@ -26,19 +27,19 @@ _CHUNK_LENGTH = 1 * MIB
 class PieceDigests:
     """What the digest of each piece must be."""
 
-    algorithm: str  # a key of `checksum.LENGTHS`
+    name: str  # as in `formats/digests.py`: sha-256
     layout: Layout
     digests: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, algorithm: str, piece_length: int, length: int, digests: tuple[bytes, ...]) -> PieceDigests:
+    def of(cls, name: str, piece_length: int, length: int, digests: tuple[bytes, ...]) -> PieceDigests:
         """For a file of `length` bytes. Raises `FormatError` if they do not fit it."""
-        if algorithm not in LENGTHS or piece_length <= 0:
-            raise FormatError(f"piece digests by {algorithm!r} of pieces of {piece_length} bytes")
+        if name not in DIGEST_LENGTHS or piece_length <= 0:
+            raise FormatError(f"piece digests by {name!r} of pieces of {piece_length} bytes")
         layout = Layout(piece_length, [length])
-        if len(digests) != layout.piece_count or {len(digest) for digest in digests} - {LENGTHS[algorithm]}:
-            raise FormatError(f"{len(digests)} {algorithm} digests do not fit {layout.piece_count} pieces")
-        return cls(algorithm, layout, digests)
+        if len(digests) != layout.piece_count or {len(digest) for digest in digests} - {DIGEST_LENGTHS[name]}:
+            raise FormatError(f"{len(digests)} {name} digests do not fit {layout.piece_count} pieces")
+        return cls(name, layout, digests)
 
     def span(self, piece: int) -> tuple[int, int]:
         """The bytes of the file that the piece is: begin and end."""
@@ -60,7 +61,7 @@ class PieceChecker:
         self._waiting: deque[int] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
-        self._error: ShoalError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._follow, name="shoal-piece-checker", daemon=True)
         self._thread.start()
 
@@ -116,7 +117,7 @@ class PieceChecker:
         try:
             while (piece := self._take()) is not None:
                 self._judge(piece, buffer)
-        except ShoalError as error:
+        except Exception as error:  # noqa: BLE001  `finish` raises it
             self._error = error
 
     def _take(self) -> int | None:
@@ -125,7 +126,7 @@ class PieceChecker:
             return None if self._is_closed else self._waiting.popleft()
 
     def _judge(self, piece: int, buffer: memoryview) -> None:
-        hashed = new_hash(self._expected.algorithm)
+        hashed = new_hash(self._expected.name)
         begin, end = self._expected.span(piece)
         for offset in range(begin, end, len(buffer)):
             view = buffer[: end - offset]

@@ -1,7 +1,8 @@
 """What a response says of the file: its length, its version, its name, where else it is.
 
-Pure. Whether the response's bytes may be written is judged from these facts in `fetch/judging.py`. A transfer over FTP has no headers; it counts as a 200 with the `content-length` that libcurl found out, and
-so has neither ranges nor a validator.
+Pure. Whether the response's bytes may be written is judged from these facts in `fetch/judging.py`. A transfer over
+FTP has no headers; it counts as a 200 with the `content-length` that libcurl found out, and so has neither ranges
+nor a validator.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Facts:
         return self.takes_ranges and bool(self.length) and is_checkable
 
     def for_mirror(self) -> Facts:
-        """What must hold on another server, which has validators of its own: the length."""
-        return replace(self, validator=None, content_type="")
+        """What must hold on another server, which has versions of its own: the length."""
+        return replace(self, validator=None, modified_at=None, content_type="")
 
 
 def facts_of(status: int, headers: Headers, url: str) -> Facts:

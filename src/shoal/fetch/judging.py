@@ -179,9 +179,11 @@ def _change(known: Facts, facts: Facts) -> str:
     """How this is another version than what is known; `""` if nothing shows that."""
     if known.length is not None and facts.length is not None and known.length != facts.length:
         return f"it was {known.length} bytes long and is {facts.length} now"
-    if is_same_version(known.validator, facts.validator) is False:
-        return "it was changed on the server"
-    return ""
+    is_same = is_same_version(known.validator, facts.validator)
+    if is_same is None and known.validator is not None and None not in (known.modified_at, facts.modified_at):
+        # too fresh a time cannot show that it is the same, but that it is not
+        is_same = known.modified_at == facts.modified_at
+    return "it was changed on the server" if is_same is False else ""
 
 
 def _doubt(known: Facts | None, facts: Facts, end: int) -> str:

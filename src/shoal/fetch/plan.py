@@ -153,7 +153,8 @@ class Plan:
             latency=self._latency,
             seconds_left=self.bytes_left / rate if rate else 0.0,
         )
-        for fetcher in list(self._running())[self._growth.target :]:
+        fastest_first = sorted(self._running(), key=lambda fetcher: -fetcher.meter.rate(now))
+        for fetcher in fastest_first[self._growth.target :]:
             self._end(fetcher, StopReason.SURPLUS)
         return [Stop(f.number, f.stop) for f in self._fetchers.values() if f.stop is not None]
 

@@ -106,8 +106,9 @@ class Sources:
     def source_for(self, number: int, now: float) -> Source | None:
         """Where this fetcher, between two runs, sends a request now; None if nowhere just now."""
         present = self._of.get(number)
+        rates = {source: source.rate_each(now) for source in self._all}  # while this fetcher still counts
         self.leave(number)
-        source = self._best(present, now)
+        source = self._best(present, rates, now)
         if source is not None:
             self._of[number] = source
             source.fetchers[number] = now
@@ -174,16 +175,14 @@ class Sources:
 
     # -- choosing ------------------------------------------------------------------------------------
 
-    def _best(self, present: Source | None, now: float) -> Source | None:
+    def _best(self, present: Source | None, rates: dict[Source, float], now: float) -> Source | None:
         """The source for one fetcher more; `present` is where it comes from."""
-        usable = [s for s in self._all if s.patience.is_ready(now) and s.has_room(now)]
+        usable = [source for source in self._all if source.patience.is_ready(now) and source.has_room(now)]
         in_use = sum(bool(source.fetchers) for source in self._all)
-        if present is None:
-            untried = next((source for source in usable if not source.was_tried), None)
-            if untried is not None and in_use < TRIED_AT_ONCE:
-                return untried
-        tried = [source for source in usable if source.was_tried or source is present]
-        best = max(tried, key=lambda source: source.rate_each(now), default=None)
-        if present in usable and best is not None and present is not None:
-            return best if best.rate_each(now) > BETTER * present.rate_each(now) else present
-        return best or next(iter(usable), None)
+        untried = next((source for source in usable if not source.was_tried), None)
+        if present is None and untried is not None and in_use < TRIED_AT_ONCE:
+            return untried
+        best = max((source for source in usable if source.was_tried), key=rates.__getitem__, default=untried)
+        if best is not None and present in usable and rates[best] <= BETTER * rates[present]:
+            return present
+        return best

@@ -8,7 +8,8 @@ only helps (a URL, a priority) is left out where it cannot be used, and so is ev
 
 The parser is Python's expat, and safe from what XML parsers are attacked by: a document type is refused before a
 word of it is read, so that there are no entities, internal or external; the length is limited; and all of it is
-parsed in one call, so that no token is read twice. It is taken for UTF-8, whatever it declares.
+parsed in one call, so that no token is read twice. Whatever it declares, it is UTF-8, or UTF-16 if it begins as
+that does: so it chooses no decoder.
 """
 
 from __future__ import annotations
@@ -150,6 +151,8 @@ class _Reader:
             end("".join(self._text).strip(), attributes)
 
     def _known_way(self) -> tuple[str, ...]:
+        if self._way[-1] in _WRAPPERS:
+            return ()
         return tuple(name for name in self._way[1:] if name not in _WRAPPERS)
 
     # ---- elements

@@ -13,7 +13,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shoal.fetch.plan import Plan
+from shoal.fetch.claims import StopReason
+from shoal.fetch.plan import Plan, Stop
 from shoal.units import MIB
 
 RateAt = Callable[[int, float], float]  # (fetcher from 1 on, seconds since the start) -> bytes a second
@@ -47,8 +48,10 @@ class SimulatedOrigin:
 
 @dataclass(slots=True)
 class _Transfer:
-    request: int  # each has a connection of its own
+    request: int
+    end: int  # of what was asked for: a connection that got so far has the next request too
     opens_at: float
+    connected_at: float
     credit: float  # bytes of a burst that are left
 
 
@@ -60,8 +63,12 @@ class Outcome:
     requests: int = 0
     refusals: int = 0
     most_running: int = 0
-    stops: list[str] = field(default_factory=list)
+    stops: list[Stop] = field(default_factory=list)
     running: list[tuple[float, int]] = field(default_factory=list)  # (seconds, fetchers) at each change
+
+    @property
+    def reasons(self) -> set[StopReason]:
+        return {stop.reason for stop in self.stops}
 
     def running_at(self, seconds: float) -> int:
         return next((count for when, count in reversed(self.running) if when <= seconds), 0)
@@ -107,14 +114,14 @@ class SimulatedDownload:
 
     def _look(self) -> None:
         for stop in self.plan.tick(self.now):
-            self.outcome.stops.append(stop.reason.name)
+            self.outcome.stops.append(stop)
             self._end(stop.fetcher)
         while self.plan.wants_another_fetcher(self.now):
             self._fetcher_count += 1
             if not self._ask(self._fetcher_count):
                 return
 
-    def _ask(self, number: int) -> bool:
+    def _ask(self, number: int, connected_at: float | None = None) -> bool:
         """Send the fetcher's next request, if there is one. A refusal is told to the plan."""
         run = self.plan.next_run(number, self.now)
         if run is None:
@@ -128,15 +135,18 @@ class SimulatedDownload:
         opens_at = self.now + self.origin.latency * self._rng.uniform(0.8, 1.2)
         rate = self.origin.rate_of(number, opens_at - BEGAN_AT)
         credit = rate * self.origin.burst if self.origin.burst else 0.0
-        self._transfers[number] = _Transfer(self.outcome.requests, opens_at, credit)
+        if connected_at is None:
+            connected_at = opens_at
+        self._transfers[number] = _Transfer(self.outcome.requests, run.end, opens_at, connected_at, credit)
         self._count()
         return True
 
     def _end(self, number: int) -> None:
         """The fetcher's run is over; it asks for the next."""
-        del self._transfers[number]
+        transfer = self._transfers.pop(number)
+        is_whole = self.plan.position_of(number) == transfer.end
         self.plan.on_ended(number, self.now, ok=True)
-        self._ask(number)
+        self._ask(number, transfer.connected_at if is_whole else None)
         self._count()
 
     def _count(self) -> None:
@@ -153,7 +163,7 @@ class SimulatedDownload:
             if self.origin.is_silent is not None and self.origin.is_silent(transfer.request, self.seconds):
                 continue
             transfer.credit += self.origin.rate_of(number, self.seconds) * self._tick
-            grown = self.origin.grown(self.now - transfer.opens_at)
+            grown = self.origin.grown(self.now - transfer.connected_at)
             can[number] = min(transfer.credit, grown * self._tick)
         shares = share_evenly(can, self.origin.total * self._tick)
         for number, share in shares.items():
