@@ -7,15 +7,17 @@ from pathlib import Path
 
 import uvloop
 
-from shoal.fetch.download import Wanted, download
-from shoal.fetch.progress import Downloaded
+from shoal.fetch.download import download
+from shoal.fetch.progress import Downloaded, Wanted
 
 
 def main(url: str, folder: str, name: str) -> None:
     async def run() -> None:
         done = await download(Wanted((url,), Path(folder), name, overwrite=True))
         assert isinstance(done, Downloaded)
-        print(f"{done.path} {done.seconds:.3f} s {done.received} bytes, {done.sources}, verified: {done.verified}")
+        print(
+            f"{done.path} {done.seconds:.3f} s {done.received} bytes, {done.sources}, verified: {done.verified}"
+        )
 
     uvloop.run(run())
 

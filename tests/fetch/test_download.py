@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import random
 from collections.abc import Callable
@@ -19,9 +20,9 @@ from shoal.errors import (
     NotFoundError,
     ShoalError,
 )
-from shoal.fetch.download import Wanted, download
+from shoal.fetch.download import download
 from shoal.fetch.options import FetchOptions
-from shoal.fetch.progress import Document, Downloaded, Progress
+from shoal.fetch.progress import Document, Downloaded, Progress, Wanted
 from shoal.testing.hostile_origin import HostileOrigin, Page, first, login_page, redirect
 from shoal.units import KIB, MIB
 
@@ -53,7 +54,7 @@ def names(folder: Path) -> list[str]:
 
 
 def sha256(data: bytes) -> Checksum:
-    return Checksum("sha256", hashlib.sha256(data).digest())
+    return Checksum("sha-256", hashlib.sha256(data).digest())
 
 
 def test_a_file_arrives_whole_under_its_name_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -219,8 +220,6 @@ def test_a_digest_is_compared_and_a_wrong_file_does_not_get_its_name(tmp_path: P
 
 
 def test_a_digest_of_the_origin_is_compared_too(tmp_path: Path) -> None:
-    import base64
-
     value = base64.b64encode(hashlib.sha256(BODY).digest()).decode()
     with HostileOrigin() as origin:
         origin.pages["/file.bin"] = Page(BODY, headers=(("Repr-Digest", f"sha-256=:{value}:"),))

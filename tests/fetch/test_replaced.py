@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from shoal.errors import NetworkError
-from shoal.fetch.download import Wanted, download
-from shoal.fetch.progress import Downloaded
+from shoal.fetch.download import download
+from shoal.fetch.progress import Downloaded, Wanted
 from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB
 
@@ -69,14 +72,17 @@ async def run(trial: Trial, origin: HostileOrigin, folder: Path) -> str:
     return "the old one" if body == trial.old else "the new one"
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_what_arrives_is_never_put_together_from_two_versions(tmp_path: Path) -> None:
-    async def story(origin: HostileOrigin) -> dict[str, int]:
-        came: dict[str, int] = {}
-        for begin in range(0, TRIALS, AT_ONCE):
-            trials = [run(Trial(seed), origin, tmp_path) for seed in range(begin, begin + AT_ONCE)]
-            for what in await asyncio.gather(*trials):
-                came[what] = came.get(what, 0) + 1
-        return came
+    async def story(origin: HostileOrigin) -> Counter[str]:
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def in_turn(seed: int) -> str:
+            async with turns:
+                return await run(Trial(seed), origin, tmp_path)
+
+        return Counter(await asyncio.gather(*map(in_turn, range(TRIALS))))
 
     with HostileOrigin() as origin:
         came = asyncio.run(story(origin))

@@ -1,13 +1,32 @@
-"""What a download says of itself: while it runs, for a display, and at its end."""
+"""What a download is told, and what it says of itself: while it runs, for a display, and at its end."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from shoal.disk.checksum import Checksum
 from shoal.fetch.facts import Facts
+from shoal.fetch.options import FetchOptions
+from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to download, and to where. The first URL is the one that headers and password are for."""
+
+    urls: tuple[str, ...]
+    folder: Path
+    name: str | None = None  # None: as the server or the URL says
+    options: FetchOptions = field(default_factory=FetchOptions)
+    checksums: tuple[Checksum, ...] = ()
+    most_fetchers: int = DEFAULT_MOST_FETCHERS
+    first_fetchers: int = 1  # before it is known whether more are worth it
+    overwrite: bool = False
+    keeps_remote_time: bool = False
+    is_document: Callable[[Facts, str], bool] | None = None  # (facts, URL): wanted in memory instead?
 
 
 class Phase(enum.Enum):

@@ -14,6 +14,7 @@ from functools import partial
 from shoal.errors import NetworkError, ShoalError
 from shoal.fetch.claims import StopReason
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry, WriteAt
+from shoal.fetch.opening import BEAT
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, Run
 from shoal.fetch.progress import Fetching
@@ -21,8 +22,6 @@ from shoal.fetch.receiver import Receiver, trimmed
 from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
 from shoal.fetch.writing import Writing
-
-BEAT = 0.1  # seconds; what the plan is looked at with, and a display is fed
 
 
 class Changed(Exception):

@@ -130,14 +130,16 @@ class Sources:
 
     def error(self) -> ShoalError:
         """What a person is told when all are given up."""
-        given = [source.patience.gave_up for source in self._all if source.patience.gave_up is not None]
+        reasons = [(source.name, source.patience.gave_up) for source in self._all]
+        given = [(name, reason) for name, reason in reasons if reason is not None]
         if len(given) == 1:
-            return given[0]
-        told = "; ".join(reason.message for reason in given[:SHOWN_AT_MOST])  # each names its host
+            name, reason = given[0]
+            return type(reason)(_named(name, reason), hint=reason.hint)
+        told = "; ".join(_named(name, reason) for name, reason in given[:SHOWN_AT_MOST])
         more = f"; and {len(given) - SHOWN_AT_MOST} more" if len(given) > SHOWN_AT_MOST else ""
-        is_nowhere = all(isinstance(reason, NotFoundError) for reason in given)
+        is_nowhere = all(isinstance(reason, NotFoundError) for _, reason in given)
         kind = NotFoundError if is_nowhere else NetworkError
-        hints = Counter(reason.hint for reason in given if reason.hint)
+        hints = Counter(reason.hint for _, reason in given if reason.hint)
         hint = hints.most_common(1)[0][0] if hints else ""
         return kind(f"none of {len(given)} sources could give the file: {told}{more}", hint=hint)
 
@@ -186,3 +188,8 @@ class Sources:
         if best is not None and present in usable and rates[best] <= BETTER * rates[present]:
             return present
         return best
+
+
+def _named(name: str, reason: ShoalError) -> str:
+    """Most reasons name their host."""
+    return reason.message if name in reason.message else f"{name}: {reason.message}"

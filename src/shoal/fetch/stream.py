@@ -12,15 +12,14 @@ from collections.abc import Callable
 from shoal.errors import NetworkError, ShoalError
 from shoal.fetch.facts import Facts
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry
+from shoal.fetch.opening import BEAT, FETCHER
 from shoal.fetch.origins import Origins
 from shoal.fetch.progress import Fetching
-from shoal.fetch.ranged import BEAT, Changed
+from shoal.fetch.ranged import Changed
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
 from shoal.fetch.writing import Writing
-
-FETCHER = 1
 
 
 class Stream:
