@@ -1,8 +1,7 @@
 """What a response says of the file: its length, its version, its name, where else it is.
 
-Pure. Whether the response's bytes may be written is judged from these facts in `fetch/judging.py`. A transfer over
-FTP has no headers; it counts as a 200 with the `content-length` that libcurl found out, and so has neither ranges
-nor a validator.
+Pure. Whether the response's bytes may be written is judged from these facts in `fetch/judging.py`. A transfer over FTP
+has no headers; `protocol/http/head.py` makes some of what the server says of size and time.
 """
 
 from __future__ import annotations

@@ -90,6 +90,10 @@ class Origins:
         if task is not None:
             task.cancel()
 
+    def end_all(self) -> None:
+        for task in list(self._running.values()):
+            task.cancel()
+
     async def transfer(
         self, source: Source, receiver: Receiver, begin: int | None, end: int | None = None
     ) -> None:

@@ -78,10 +78,12 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                self._origins = Origins(group, self._transfers, self._sources, self._asked)
                 try:
                     document = await self._fetch(group)
                 except (ShoalError, Changed, NoRangesAfterAll) as error:
                     failure = error
+                self._origins.end_all()  # or the group would wait for one that is held
             if self._writing is not None:
                 await self._writing.drain()
             if failure is not None:
@@ -100,7 +102,7 @@ class Session:
     # ---- the first response
 
     async def _fetch(self, group: asyncio.TaskGroup) -> Document | None:
-        origins = Origins(group, self._transfers, self._sources, self._asked)
+        origins = self._origins
         given_name = (self._wanted.name or "").encode()
         opening = Opening(origins, given_name, self._in_runs_wanted, self._beat)
         self._work = opening

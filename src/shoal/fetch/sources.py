@@ -192,4 +192,5 @@ class Sources:
 
 def _named(name: str, reason: ShoalError) -> str:
     """Most reasons name their host."""
-    return reason.message if name in reason.message else f"{name}: {reason.message}"
+    is_named = f"{name}:" in reason.message or f"{name}/" in reason.message
+    return reason.message if is_named else f"{name}: {reason.message}"
