@@ -23,13 +23,14 @@ FLOORS = (
     ("disk", "net"),
     ("engine", "tracker"),
     ("fetch",),
+    ("api",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 # Who may wait, and who may do two things at once.
 ONLY_THERE = {
-    "asyncio": {"net", "engine", "tracker", "fetch", "cli"},
+    "asyncio": {"net", "engine", "tracker", "fetch", "api", "cli"},
     "socket": {"net", "engine", "tracker", "cli"},
     "selectors": set[str](),
     "threading": {

@@ -21,9 +21,10 @@ from shoal.cli import options
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
 from shoal.cli.paths import is_folder, stat_of
-from shoal.cli.session import NetworkOptions, Voice, make_engine, open_torrent, show_until
+from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
+from shoal.cli.voice import NetworkOptions, Voice
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
 from shoal.formats.metainfo import Metainfo, parse_metainfo
@@ -133,7 +134,7 @@ async def share(
                 )
                 for one in shared
             ]
-            voice.serving(engine)
+            voice.serving(serving_address(engine))
             tell_commands(commands_for(shared, urls), network)
             await show_until(torrents, network, stop.wait(), seeding=True)
     return ExitCode.OK
