@@ -152,7 +152,9 @@ class _Errand:
         if now is None or not now.here:
             return UnfinishedError(f"{shown}: stopped before anything of it was here")
         if not is_remembered(self._asked.folder, now.name):
-            return UnfinishedError(f"{shown}: stopped; its server does not let us go on from here")
+            return UnfinishedError(
+                f"{shown}: stopped; nothing of it could be kept, and the same command begins anew"
+            )
         left = format_size((now.length or now.here) - now.here)
         return UnfinishedError(
             f"{shown}: stopped with {left} still to come; the same command goes on from here"
