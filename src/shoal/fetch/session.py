@@ -86,6 +86,9 @@ class Session:
                 self._origins.end_all()  # or the group would wait for one that is held
             if self._writing is not None:
                 await self._writing.drain()
+                failure = (
+                    failure or self._writing.error
+                )  # of bytes that came when nothing was left to ask for
             if failure is not None:
                 raise failure
             return document or await self._finish()

@@ -34,6 +34,11 @@ class Writing:
         self._drained: list[asyncio.Future[None]] = []
 
     @property
+    def error(self) -> ShoalError | None:
+        """What the disk refused, if it did; after `drain` that is final."""
+        return self._error
+
+    @property
     def is_full(self) -> bool:
         return self._queued > MOST_QUEUED
 
