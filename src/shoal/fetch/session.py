@@ -28,12 +28,13 @@ from shoal.fetch.transfer import Flow, Transfers
 from shoal.fetch.writing import Writing
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.digests import strongest
+from shoal.formats.metainfo import MAX_METAINFO_LENGTH
 from shoal.formats.safe_names import safe_name
 from shoal.net.curl_errors import host_of
-from shoal.units import MIB, format_size
+from shoal.units import format_size
 
 REMEMBERED_EVERY = 5.0  # seconds; what a power cut costs
-MOST_DOCUMENT = 16 * MIB  # bytes; a Metalink of a million pieces
+MOST_DOCUMENT = MAX_METAINFO_LENGTH  # bytes; of a Metalink its own parser takes less
 
 
 class Session:
