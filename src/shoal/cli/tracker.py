@@ -1,6 +1,6 @@
 """`shoal tracker`: a place where the peers of any number of torrents find each other.
 
-One line on stdout says where it is; the status, now and then, goes to stderr.
+Lines on stdout say where it is, the HTTP one first; the status, now and then, goes to stderr.
 """
 
 from __future__ import annotations
@@ -15,120 +15,74 @@ from pathlib import Path
 
 import click
 
-from shoal.cli import options
 from shoal.cli.log import EventLog
+from shoal.cli.settings.table import Values, options
+from shoal.cli.settings.tracker import TRACKER, tracker_settings
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.text import counted, printable
-from shoal.cli.torrent_files import load_metainfo
 from shoal.errors import ExitCode
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
-from shoal.tracker.decision import DEFAULT_INTERVAL, Policy
-from shoal.tracker.server import DEFAULT_PORT, Doors, serve
+from shoal.tracker.server import serve
+from shoal.tracker.settings import TrackerSettings, build
 from shoal.tracker.store import ListedPeer, StoreCounts, known
 from shoal.tracker.tracker import Tracker
 
-DEFAULT_STATUS_SECONDS = 60.0
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    bind: str | None
-    port: int
-    policy: Policy
+    """What one process of the tracker has to know; it can be pickled, for there may be several."""
+
+    settings: TrackerSettings
     status_seconds: float  # 0: no status
     lists_peers: bool
+    log_path: Path | None
+    name: str
 
 
 @click.command("tracker")
-@options.bind_option
-@click.option(
-    "--port",
-    type=options.PORT,
-    metavar="N",
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Listen on this port; 0 takes any.",
-)
-@click.option(
-    "--only",
-    "torrents",
-    type=options.PATH,
-    metavar="TORRENT",
-    multiple=True,
-    help="Serve this torrent and no others; may be given several times.",
-)
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=1),
-    metavar="SECONDS",
-    default=DEFAULT_INTERVAL,
-    show_default=True,
-    help="How often peers shall announce. One that misses two is forgotten.",
-)
-@click.option(
-    "--status-every",
-    "status_seconds",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    default=DEFAULT_STATUS_SECONDS,
-    show_default=True,
-    help="How often to print a status line; 0 prints none.",
-)
-@click.option("--verbose", "-v", is_flag=True, help="List the peers with each status line.")
-@options.name_option
-@click.option(
-    "--log",
-    "log_path",
-    type=options.PATH,
-    metavar="FILE",
-    default=None,
-    help="Record in FILE, a JSON object a line, who announced what.",
-)
-def command(
-    bind: str | None,
-    port: int,
-    torrents: tuple[Path, ...],
-    interval: float,
-    status_seconds: float,
-    verbose: bool,
-    name: str,
-    log_path: Path | None,
-) -> int:
-    """Run a tracker until Ctrl-C: peers that announce the same torrent to it find each other."""
-    policy = Policy(interval=interval, only=served_hashes(torrents) if torrents else None)
-    wishes = Wishes(bind, port, policy, status_seconds, verbose)
+@options(TRACKER)
+def command(values: Values) -> int:
+    """Run a tracker until Ctrl-C: peers that announce the same torrent to it find each other.
+
+    Each option may be set in config.toml and by a variable, too, as docs/settings.md tells: port = 6969 below
+    [tracker], SHOAL_TRACKER_PORT=6969. An option beats a variable, and a variable the file.
+    """
+    wishes = Wishes(
+        tracker_settings(values),
+        values["status_every"],
+        values["verbose"],
+        values["log"],
+        values["name"] or "",
+    )
+    return run_until_stopped(lambda stop: track(wishes, stop))
+
+
+async def track(wishes: Wishes, stop: asyncio.Event) -> int:
     with contextlib.ExitStack() as opened:
-        log = opened.enter_context(EventLog(log_path, name=name)) if log_path is not None else None
-        return run_until_stopped(lambda stop: track(wishes, log, stop))
-
-
-def served_hashes(torrents: Sequence[Path]) -> set[bytes]:
-    """The info hashes under which peers may announce these torrents: a hybrid one has two."""
-    hashes = set()
-    for path in torrents:
-        metainfo = load_metainfo(path)
-        hashes.add(metainfo.wire_hash)
-        if metainfo.info_hash_v2 is not None:
-            hashes.add(metainfo.info_hash_v2[: len(metainfo.wire_hash)])  # on the wire it is cut (BEP 52)
-    return hashes
-
-
-async def track(wishes: Wishes, log: EventLog | None, stop: asyncio.Event) -> int:
-    tracker = Tracker(wishes.policy, on_announce=None if log is None else announce_recorder(log))
-    doors = Doors(() if wishes.bind is None else (wishes.bind,), wishes.port)
-    async with serve(tracker, doors=doors) as serving:
-        if log is not None:
-            log.record("listening", address=serving.url)
-        print(f"tracker {serving.url}/announce", flush=True)
-        while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wishes.status_seconds or None):
-                    await stop.wait()
-            if not stop.is_set():
-                await show_status(tracker, lists_peers=wishes.lists_peers)
+        log = None
+        if wishes.log_path is not None:
+            log = opened.enter_context(EventLog(wishes.log_path, name=wishes.name))
+        on_announce = None if log is None else announce_recorder(log)
+        tracker, site, doors = build(wishes.settings, on_announce=on_announce)
+        async with serve(tracker, site, doors) as serving:
+            if log is not None:
+                log.record("listening", address=serving.url)
+            for url in serving.announce_urls:
+                print(f"tracker {url}", flush=True)
+            await show_status_until(stop, tracker, wishes)
     return ExitCode.OK
+
+
+async def show_status_until(stop: asyncio.Event, tracker: Tracker, wishes: Wishes) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wishes.status_seconds or None):
+                await stop.wait()
+        if not stop.is_set():
+            await show_status(tracker, lists_peers=wishes.lists_peers)
 
 
 def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], None]:

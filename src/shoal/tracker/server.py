@@ -49,12 +49,27 @@ class Serving:
     http: HttpDoor
     udp: Sequence[UdpDoor]
 
+    @property
+    def announce_urls(self) -> list[str]:
+        """What peers announce to, HTTP first."""
+        schemes = ["http", "udp"] if self.udp else ["http"]
+        return [f"{scheme}{self.url.removeprefix('http')}/announce" for scheme in schemes]
+
+
+def open_sockets(doors: Doors) -> list[socket.socket]:
+    """One for each address and kind, on one port. Raises `NetworkError` and `UsageError`."""
+    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
+    return open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
+
 
 @contextlib.asynccontextmanager
 async def serve(
-    tracker: Tracker, site: Site | None = None, doors: Doors | None = None
+    tracker: Tracker,
+    site: Site | None = None,
+    doors: Doors | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Serving]:
-    """Listen while the context lasts.
+    """Listen while the context lasts, on `sockets` if they are open already (`open_sockets`).
 
     Raises `NetworkError` when the port is busy, `UsageError` when something to bind to is no address.
     """
@@ -63,11 +78,11 @@ async def serve(
     http = HttpDoor(
         site.answer, tracker.clock, body_limit=site.body_limit, trusted_proxies=doors.trusted_proxies
     )
-    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
-    sockets = open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
-    listeners = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
+    sockets = sockets or open_sockets(doors)
     port = sockets[0].getsockname()[1]
     async with contextlib.AsyncExitStack() as opened:
+        for sock in sockets:
+            opened.callback(sock.close)  # for those that no door has taken over yet
         opened.push_async_callback(tracker.store.close)
         ids = ConnectionIds(doors.secret)
         udp = [
@@ -77,8 +92,11 @@ async def serve(
         ]
         for door in udp:
             opened.callback(door.close)
-        servers = [await loop.create_server(http, sock=listener) for listener in listeners]
+        servers: list[asyncio.Server] = []
         opened.push_async_callback(_close, servers, http)
+        for sock in sockets:
+            if sock.type == socket.SOCK_STREAM:
+                servers.append(await loop.create_server(http, sock=sock))
 
         def keep_house() -> None:
             http.close_overdue(tracker.clock())

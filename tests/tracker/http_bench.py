@@ -1,0 +1,75 @@
+"""A door on a real socket (loopback) that echoes what it is asked, with its clock in the tests' hands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+from shoal.tracker.door_http import HttpDoor, Question, Reply
+from shoal.tracker.store import Soon
+
+
+class Bench:
+    """A door that echoes what it is asked, and its clock."""
+
+    def __init__(self, **how: Any) -> None:
+        self.now = 0.0
+        self.questions: list[Question] = []
+        self.door = HttpDoor(self.answer, lambda: self.now, **how)
+        self.port = 0
+
+    def answer(self, question: Question) -> Reply | None:
+        self.questions.append(question)
+        if question.path == b"/missing":
+            return None
+        if question.path == b"/big":
+            return Reply(bytes(8 * 1024 * 1024))
+        return Reply(question.path + b"?" + question.query)
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[Bench]:
+        server = await asyncio.get_running_loop().create_server(self.door, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            self.door.close_all()
+            await server.wait_closed()
+
+    async def talk(self, *chunks: bytes) -> bytes:
+        """Send, and read until the door closes (ask for `Connection: close`)."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        with contextlib.suppress(ConnectionError):
+            for chunk in chunks:
+                writer.write(chunk)
+                await writer.drain()
+        try:
+            return await reader.read()
+        except ConnectionError:
+            return b""
+        finally:
+            await closed(writer)
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+CLOSE = b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n"
+
+
+def ok(body: bytes, extra: bytes = b"") -> bytes:
+    return (b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%b\r\n%b") % (
+        len(body),
+        extra,
+        body,
+    )
+
+
+LAST = ok(b"/last?", b"Connection: close\r\n")
+
+
