@@ -24,13 +24,14 @@ from msgspec import Struct, json
 
 from shoal.disk.workers import Workers
 from shoal.errors import DiskFullError, ExistsError, FormatError, NotFoundError, ShoalError
-from shoal.formats.metainfo import MAX_METAINFO_LENGTH
 from shoal.tracker.catalogue import TORRENT, Catalogue, CatalogueFullError, Entry, NotOwnerError
 from shoal.tracker.door_http import Question, Reply
 from shoal.tracker.soon import then
-from shoal.tracker.store import Entries, Soon, Trouble
+from shoal.tracker.store import Entries, Soon, Trouble, later
 from shoal.tracker.tracker import Tracker
+from shoal.units import MIB
 
+MAX_PUBLISHED_LENGTH = 32 * MIB  # 1.6 million pieces; the door holds 64 MiB of bodies at a time
 WORKERS = 2  # one reads while the other parses a torrent of a million files
 LIST_SECONDS = 1.0  # a list is told again for so long; it may be a megabyte, and strangers may ask for it
 NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
@@ -48,7 +49,7 @@ class Listed(Struct, frozen=True):
 
 
 class CataloguePage:
-    methods = (b"PUT", b"DELETE")
+    methods: tuple[bytes, ...] = (b"PUT", b"DELETE")
 
     def __init__(
         self,
@@ -111,9 +112,9 @@ class CataloguePage:
 
         return then(self.listed(), reply)
 
-    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int | Reply:
-        """A whole metainfo from who may publish; a refusal for everybody else, before a byte of it is read."""
-        return self._refuse(headers) or (MAX_METAINFO_LENGTH if method == b"PUT" else 0)
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
+        """A whole metainfo from who may publish; nothing from anybody else."""
+        return MAX_PUBLISHED_LENGTH if method == b"PUT" and self._refuse(headers) is None else 0
 
     def _refuse(self, headers: Mapping[bytes, bytes]) -> Reply | None:
         if self._token is None:
@@ -192,8 +193,8 @@ class CataloguePage:
             ]
 
         hashes = [entry.info_hash for entry in entries]
-        sizes: Soon[Entries | Trouble] = self._tracker.store.scrape(hashes, self._tracker.clock())
-        return then(sizes, listed)
+        sizes = self._tracker.store.scrape(hashes, self._tracker.clock())
+        return later(sizes, listed) if isinstance(sizes, Future) else listed(sizes)
 
     def _in_worker(self, job: Callable[[], Answer]) -> Future[Answer]:
         loop = asyncio.get_running_loop()
