@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from shoal.tracker.door_http import HttpDoor, Question, Reply
 from shoal.tracker.store import Soon
 
+CLOSE = b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n"
+SECONDS = 10  # of patience
+
 
 class Bench:
-    """A door that echoes what it is asked, and its clock."""
+    """The door's owner: `answer` may be another one, and is told every question."""
 
-    def __init__(self, **how: Any) -> None:
+    def __init__(self, answer: Callable[[Question], Soon[Reply] | None] | None = None, **how: Any) -> None:
         self.now = 0.0
         self.questions: list[Question] = []
+        self._answer = answer or echo
         self.door = HttpDoor(self.answer, lambda: self.now, **how)
         self.port = 0
 
-    def answer(self, question: Question) -> Reply | None:
+    def answer(self, question: Question) -> Soon[Reply] | None:
         self.questions.append(question)
-        if question.path == b"/missing":
-            return None
-        if question.path == b"/big":
-            return Reply(bytes(8 * 1024 * 1024))
-        return Reply(question.path + b"?" + question.query)
+        return self._answer(question)
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Bench]:
@@ -52,14 +53,25 @@ class Bench:
         finally:
             await closed(writer)
 
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for what only the loop can bring about."""
+        async with asyncio.timeout(SECONDS):
+            while not is_so():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+
+def echo(question: Question) -> Reply | None:
+    if question.path == b"/missing":
+        return None
+    if question.path == b"/big":
+        return Reply(bytes(8 * 1024 * 1024))
+    return Reply(question.path + b"?" + question.query)
+
 
 async def closed(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
-
-
-CLOSE = b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n"
 
 
 def ok(body: bytes, extra: bytes = b"") -> bytes:
@@ -71,5 +83,3 @@ def ok(body: bytes, extra: bytes = b"") -> bytes:
 
 
 LAST = ok(b"/last?", b"Connection: close\r\n")
-
-

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,10 +25,13 @@ from shoal.cli.text import counted, printable
 from shoal.errors import ExitCode
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
+from shoal.tracker.mesh import RECONNECT_SECONDS, Mesh
+from shoal.tracker.mesh_store import MeshStore
 from shoal.tracker.server import serve
-from shoal.tracker.settings import TrackerSettings, build
-from shoal.tracker.store import ListedPeer, StoreCounts, known
+from shoal.tracker.settings import TrackerSettings, build, make_doors
+from shoal.tracker.store import ListedPeer, StoreCounts, Trouble, known
 from shoal.tracker.tracker import Tracker
+from shoal.tracker.workers import Place, run_workers
 
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
 
@@ -57,23 +62,68 @@ def command(values: Values) -> int:
         values["log"],
         values["name"] or "",
     )
-    return run_until_stopped(lambda stop: track(wishes, stop))
+    settings = wishes.settings
+    if settings.workers == 1:
+        return run_until_stopped(lambda stop: track(wishes, stop))
+    return run_workers(settings.workers, make_doors(settings), partial(work, wishes), say)
 
 
-async def track(wishes: Wishes, stop: asyncio.Event) -> int:
-    with contextlib.ExitStack() as opened:
+def work(wishes: Wishes, place: Place) -> int:
+    """One worker's life. Ctrl-C reaches every process of a terminal; the parent's word is what counts here."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return run_until_stopped(lambda stop: track(wishes, stop, place), [signal.SIGTERM])
+
+
+def say(text: str) -> None:
+    print(f"shoal: {printable(text)}", file=sys.stderr, flush=True)
+
+
+async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None) -> int:
+    """Serve until `stop`; as one of several workers at its `place`."""
+    async with contextlib.AsyncExitStack() as opened:
         log = None
         if wishes.log_path is not None:
             log = opened.enter_context(EventLog(wishes.log_path, name=wishes.name))
+        mesh = None if place is None else Mesh(place.number, place.count, place.folder)
         on_announce = None if log is None else announce_recorder(log)
-        tracker, site, doors = build(wishes.settings, on_announce=on_announce)
-        async with serve(tracker, site, doors) as serving:
+        tracker, site, doors = build(wishes.settings, mesh=mesh, on_announce=on_announce)
+        if place is not None and mesh is not None:
+            asyncio.get_running_loop().add_reader(place.parent_pipe, stop.set)
+            await opened.enter_async_context(mesh.open())
+        sockets = () if place is None else place.sockets
+        serving = await opened.enter_async_context(serve(tracker, site, doors, sockets))
+        if place is not None and place.number != 0:
+            await stop.wait()
+            return ExitCode.OK
+        if isinstance(tracker.store, MeshStore):
+            await wait_for_fellows(tracker.store, tracker.clock, stop)
+        if place is None or is_first_life(place):
+            tell_where(serving.announce_urls)
             if log is not None:
                 log.record("listening", address=serving.url)
-            for url in serving.announce_urls:
-                print(f"tracker {url}", flush=True)
-            await show_status_until(stop, tracker, wishes)
+        await show_status_until(stop, tracker, wishes)
     return ExitCode.OK
+
+
+def is_first_life(place: Place) -> bool:
+    """Whether no worker that died stood at this place before."""
+    try:
+        (place.folder / f"{place.number}-was-here").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def tell_where(urls: Sequence[str]) -> None:
+    print("\n".join(f"tracker {url}" for url in urls), flush=True)
+
+
+async def wait_for_fellows(store: MeshStore, clock: Callable[[], float], stop: asyncio.Event) -> None:
+    """Until all workers answer: whoever is told where we are finds a whole tracker."""
+    while not stop.is_set() and await known(store.count(clock())) is Trouble.AWAY:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECONNECT_SECONDS):
+                await stop.wait()
 
 
 async def show_status_until(stop: asyncio.Event, tracker: Tracker, wishes: Wishes) -> None:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
 from shoal.tracker.decision import DEFAULT_INTERVAL, Policy
 from shoal.tracker.memory_store import MAX_PEERS, MAX_SWARMS, MemoryStore
+from shoal.tracker.mesh import Mesh
+from shoal.tracker.mesh_store import MeshStore
 from shoal.tracker.proxies import Network
 from shoal.tracker.server import DEFAULT_PORT, SECRET_LENGTH, Doors
 from shoal.tracker.site import Page, Site
@@ -52,21 +56,33 @@ class Built(NamedTuple):
     doors: Doors
 
 
-def build(settings: TrackerSettings, *, on_announce: OnAnnounce | None = None) -> Built:
-    """A tracker, its pages and its doors, all of them closed yet."""
-    policy = Policy(
+def build(
+    settings: TrackerSettings, *, mesh: Mesh | None = None, on_announce: OnAnnounce | None = None
+) -> Built:
+    """A tracker, its pages and its doors, all of them closed yet. `mesh` is the way to its fellow workers."""
+    policy = make_policy(settings)
+    store = make_store(settings, policy.peer_lifetime, mesh)
+    tracker = Tracker(policy, store=store, on_announce=on_announce)
+    return Built(tracker, Site(tracker, pages=make_pages(settings, tracker)), make_doors(settings))
+
+
+def make_policy(settings: TrackerSettings) -> Policy:
+    return Policy(
         interval=settings.interval,
         min_interval=settings.min_interval,
         only=None if settings.only is None else set(settings.only),
     )
-    tracker = Tracker(policy, store=make_store(settings, policy.peer_lifetime), on_announce=on_announce)
-    return Built(tracker, Site(tracker, pages=make_pages(settings, tracker)), make_doors(settings))
 
 
-def make_store(settings: TrackerSettings, lifetime: float) -> PeerStore:
-    return MemoryStore(
-        lifetime, random.Random(), max_peers=settings.max_peers, max_swarms=settings.max_swarms
+def make_store(settings: TrackerSettings, lifetime: float, mesh: Mesh | None) -> PeerStore:
+    count = 1 if mesh is None else len(mesh.others) + 1
+    own = MemoryStore(
+        lifetime,
+        random.Random(),
+        max_peers=ceil(settings.max_peers / count),
+        max_swarms=ceil(settings.max_swarms / count),
     )
+    return own if mesh is None else MeshStore(own, mesh, time.monotonic)
 
 
 def make_pages(settings: TrackerSettings, tracker: Tracker) -> dict[str, Page]:
