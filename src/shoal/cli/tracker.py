@@ -86,12 +86,13 @@ async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None)
             log = opened.enter_context(EventLog(wishes.log_path, name=wishes.name))
         mesh = None if place is None else Mesh(place.number, place.count, place.folder)
         on_announce = None if log is None else announce_recorder(log)
-        tracker, site, doors = build(wishes.settings, mesh=mesh, on_announce=on_announce)
+        tracker, site, doors, annex = build(wishes.settings, mesh=mesh, on_announce=on_announce, complain=say)
         if place is not None and mesh is not None:
             asyncio.get_running_loop().add_reader(place.parent_pipe, stop.set)
             await opened.enter_async_context(mesh.open())
         sockets = () if place is None else place.sockets
         serving = await opened.enter_async_context(serve(tracker, site, doors, sockets))
+        opened.enter_context(annex.open(serving))
         if place is not None and place.number != 0:
             await stop.wait()
             return ExitCode.OK

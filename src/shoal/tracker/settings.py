@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
+from shoal.tracker.annex import Annex, Complain, Membership
 from shoal.tracker.decision import DEFAULT_INTERVAL, Policy
 from shoal.tracker.memory_store import MAX_PEERS, MAX_SWARMS, MemoryStore
 from shoal.tracker.mesh import Mesh
 from shoal.tracker.mesh_store import MeshStore
 from shoal.tracker.proxies import Network
 from shoal.tracker.server import DEFAULT_PORT, SECRET_LENGTH, Doors
-from shoal.tracker.site import Page, Site
+from shoal.tracker.site import Site
 from shoal.tracker.store import PeerStore
 from shoal.tracker.tracker import OnAnnounce, Tracker
 
@@ -54,16 +55,36 @@ class Built(NamedTuple):
     tracker: Tracker
     site: Site
     doors: Doors
+    annex: Annex
 
 
 def build(
-    settings: TrackerSettings, *, mesh: Mesh | None = None, on_announce: OnAnnounce | None = None
+    settings: TrackerSettings,
+    *,
+    mesh: Mesh | None = None,
+    on_announce: OnAnnounce | None = None,
+    complain: Complain = lambda line: None,
 ) -> Built:
-    """A tracker, its pages and its doors, all of them closed yet. `mesh` is the way to its fellow workers."""
+    """A tracker, its pages and its doors, all of them closed yet. `mesh` is the way to its fellow workers.
+
+    `complain` is told of trouble that may pass. Raises what is wrong with the files and folders that are named.
+    """
     policy = make_policy(settings)
+    membership = None
+    if settings.passkeys is not None:
+        membership = Membership(settings.passkeys, policy.peer_lifetime, complain)
+        policy = replace(policy, passkeys=membership.file.keys)
+        on_announce = membership.hear(on_announce)
     store = make_store(settings, policy.peer_lifetime, mesh)
     tracker = Tracker(policy, store=store, on_announce=on_announce)
-    return Built(tracker, Site(tracker, pages=make_pages(settings, tracker)), make_doors(settings))
+    annex = Annex(
+        tracker,
+        membership=membership,
+        catalogue=settings.catalogue,
+        publish_token=settings.publish_token,
+        has_metrics=settings.has_metrics,
+    )
+    return Built(tracker, Site(tracker, pages=annex.pages), make_doors(settings), annex)
 
 
 def make_policy(settings: TrackerSettings) -> Policy:
@@ -83,11 +104,6 @@ def make_store(settings: TrackerSettings, lifetime: float, mesh: Mesh | None) ->
         max_swarms=ceil(settings.max_swarms / count),
     )
     return own if mesh is None else MeshStore(own, mesh, time.monotonic)
-
-
-def make_pages(settings: TrackerSettings, tracker: Tracker) -> dict[str, Page]:
-    """What there is besides announces and scrapes."""
-    return {}
 
 
 def make_doors(settings: TrackerSettings) -> Doors:

@@ -31,8 +31,8 @@ class Page(Protocol):
     def answer(self, question: Question) -> Soon[Reply] | None:
         """None where there is nothing."""
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
-        """How many bytes of body are welcome."""
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
+        """How many bytes of body are welcome from this asker; with 0 it is answered before any is read."""
 
 
 class Site:
@@ -71,9 +71,9 @@ class Site:
             )
         return None if page is None else page.answer(question)
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
         page = self._page_at(path)
-        return 0 if page is None or method not in page.methods else page.body_limit(method, path)
+        return 0 if page is None or method not in page.methods else page.body_limit(method, path, headers)
 
     def _page_at(self, path: bytes) -> Page | None:
         return self.pages.get(path[1:].partition(b"/")[0].decode("latin-1"))
