@@ -122,7 +122,7 @@ class Catalogue:
         `FileError`.
         """
         check_name(name)
-        parse_metainfo(data)
+        parse_metainfo(data, source="not a torrent file")
         digest = token_digest(token)
         with self._shelf.locked():
             self._shelf.sweep()

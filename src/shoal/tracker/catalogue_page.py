@@ -209,7 +209,7 @@ TEXT = "text/plain; charset=utf-8"
 
 _STATUSES: tuple[tuple[type[ShoalError], HTTPStatus], ...] = (
     (ExistsError, HTTPStatus.CONFLICT),
-    (NotOwnerError, HTTPStatus.FORBIDDEN),
+    (NotOwnerError, HTTPStatus.CONFLICT),
     (NotFoundError, HTTPStatus.NOT_FOUND),
     (FormatError, HTTPStatus.BAD_REQUEST),
     (CatalogueFullError, HTTPStatus.INSUFFICIENT_STORAGE),

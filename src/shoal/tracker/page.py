@@ -134,14 +134,14 @@ def _url_row(url: str) -> str:
 
 def _footer(report: Report) -> str:
     facts = [
-        f"{report.announces:,} announces",
-        f"{report.scrapes:,} scrapes",
-        f"{report.refusals:,} refused",
-        f"{report.connections:,} connections open",
+        ("announces", report.announces),
+        ("scrapes", report.scrapes),
+        ("refused", report.refusals),
+        ("HTTP connections", report.connections),
     ]
     if report.store_errors:
-        facts.append(f"{report.store_errors:,} times the store was away")
-    return " · ".join(f"<span>{fact}</span>" for fact in facts)
+        facts.append(("without the store", report.store_errors))
+    return " · ".join(f"<span>{word} {count:,}</span>" for word, count in facts)
 
 
 # ---- the chart
@@ -200,7 +200,7 @@ def _catalogue(listed: Sequence[Listed], place: Place) -> str:
         else f"shoal get https://{place.host}/catalogue/NAME.torrent"
     )
     return (
-        f'<section><div class="pad title"><h2>Catalogue</h2><span class="soft">{count} · '
+        f'<section><div class="pad title"><h2>Catalogue</h2><span class="soft">{count}<span class="dot"> · </span>'
         f"<code>{escape(command)}</code></span></div><ul>"
         f"{''.join(map(_entry, listed[:MAX_LISTED]))}</ul>{more}</section>"
     )

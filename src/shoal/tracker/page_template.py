@@ -74,9 +74,13 @@ footer span { white-space: nowrap; }
   dl.figures div:nth-child(n + 3) { border-top: 1px solid var(--line); }
   .urls { grid-template-columns: 1fr; gap: .15rem; }
   .urls code { margin-bottom: .4rem; }
-  li { grid-template-columns: auto 1fr auto; row-gap: .2rem; }
-  li .name { grid-column: 1 / -1; }
-  li .size { text-align: left; }
+  li { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: .7rem .9rem; }
+  li .name { flex: 1 0 100%; }
+  li .links { flex: 1 0 100%; }
+  li .links a { margin-left: 1.5rem; }
+  .pad, dl.figures div, figure { padding-left: .9rem; padding-right: .9rem; }
+  .title code { display: block; margin-top: .4rem; }
+  .title .dot { display: none; }
 }
 """
 
@@ -103,7 +107,7 @@ PAGE = Template(
 <div><dt>swarms</dt><dd>$swarms</dd></div>
 <div><dt>seeders</dt><dd>$seeds</dd></div>
 <div><dt>leechers</dt><dd>$leechers</dd></div>
-<div><dt>announces a second</dt><dd>$rate</dd></div>
+<div><dt>announces / s</dt><dd>$rate</dd></div>
 </dl>
 $chart
 </section>
