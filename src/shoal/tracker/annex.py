@@ -29,10 +29,10 @@ Complain = Callable[[str], None]  # told a line of trouble that is not the end o
 class Membership:
     """Who may use a private tracker, and what they moved."""
 
-    def __init__(self, passkeys: Path, lifetime: float, complain: Complain) -> None:
-        """Raises what is wrong with the file, or with the accounts beside it."""
-        self.file = PasskeyFile(passkeys, complain=complain)
-        self.accountant = Accountant(accounts_path(passkeys), lifetime, complain=complain)
+    def __init__(self, file: PasskeyFile, lifetime: float, complain: Complain) -> None:
+        """`lifetime` is how long a peer may be silent. Raises what is wrong with the accounts beside the file."""
+        self.file = file
+        self.accountant = Accountant(accounts_path(file.path), lifetime, complain=complain)
 
     def hear(self, others: OnAnnounce | None) -> OnAnnounce:
         """What a tracker is to call for each announce, for us and for others."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from shoal.tracker.decision import DEFAULT_INTERVAL, Policy
 from shoal.tracker.memory_store import MAX_PEERS, MAX_SWARMS, MemoryStore
 from shoal.tracker.mesh import Mesh
 from shoal.tracker.mesh_store import MeshStore
+from shoal.tracker.passkeys import PasskeyFile
 from shoal.tracker.proxies import Network
 from shoal.tracker.server import DEFAULT_PORT, SECRET_LENGTH, Doors
 from shoal.tracker.site import Site
@@ -69,11 +70,10 @@ def build(
 
     `complain` is told of trouble that may pass. Raises what is wrong with the files and folders that are named.
     """
-    policy = make_policy(settings)
-    membership = None
-    if settings.passkeys is not None:
-        membership = Membership(settings.passkeys, policy.peer_lifetime, complain)
-        policy = replace(policy, passkeys=membership.file.keys)
+    passkeys = None if settings.passkeys is None else PasskeyFile(settings.passkeys, complain=complain)
+    policy = make_policy(settings, passkeys)
+    membership = None if passkeys is None else Membership(passkeys, policy.peer_lifetime, complain)
+    if membership is not None:
         on_announce = membership.hear(on_announce)
     store = make_store(settings, policy.peer_lifetime, mesh)
     tracker = Tracker(policy, store=store, on_announce=on_announce)
@@ -87,11 +87,12 @@ def build(
     return Built(tracker, Site(tracker, pages=annex.pages), make_doors(settings), annex)
 
 
-def make_policy(settings: TrackerSettings) -> Policy:
+def make_policy(settings: TrackerSettings, passkeys: PasskeyFile | None) -> Policy:
     return Policy(
         interval=settings.interval,
         min_interval=settings.min_interval,
         only=None if settings.only is None else set(settings.only),
+        passkeys=None if passkeys is None else passkeys.keys,
     )
 
 
