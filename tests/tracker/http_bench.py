@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from shoal.net.eager_server import EagerServer
+from shoal.net.listening import listening_sockets
 from shoal.tracker.door_http import HttpDoor, Question, Reply
 from shoal.tracker.store import Soon
 
@@ -30,14 +32,14 @@ class Bench:
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[Bench]:
-        server = await asyncio.get_running_loop().create_server(self.door, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
+        (listener,) = listening_sockets("127.0.0.1", 0)
+        self.port = listener.getsockname()[1]
+        server = EagerServer(listener, self.door)
         try:
             yield self
         finally:
             server.close()
             self.door.close_all()
-            await server.wait_closed()
 
     async def talk(self, *chunks: bytes) -> bytes:
         """Send, and read until the door closes (ask for `Connection: close`)."""

@@ -135,7 +135,7 @@ def test_who_asks_first_is_not_told_to_go_on_when_it_is_of_no_use(run: Runner) -
 def test_a_body_has_its_time_and_no_more(run: Runner, before: bytes) -> None:
     async def story() -> None:
         async with bench().serve() as here:
-            reader, writer = await asyncio.open_connection("127.0.0.1", here.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", here.port)
             writer.write(before + put(bytes(LIMIT))[:-1])
             await here.until(lambda: here.door.bodies_length == LIMIT - 1)
             enough = REQUEST_SECONDS + LIMIT / BODY_RATE

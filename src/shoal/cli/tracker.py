@@ -29,8 +29,9 @@ from shoal.tracker.mesh import RECONNECT_SECONDS, Mesh
 from shoal.tracker.mesh_store import MeshStore
 from shoal.tracker.server import serve
 from shoal.tracker.settings import TrackerSettings, build, make_doors
+from shoal.tracker.shared_counters import SharedCounters
 from shoal.tracker.store import ListedPeer, StoreCounts, Trouble, known
-from shoal.tracker.tracker import Tracker
+from shoal.tracker.tracker import Counters, Tracker
 from shoal.tracker.workers import Place, run_workers
 
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
@@ -84,11 +85,13 @@ async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None)
         log = None
         if wishes.log_path is not None:
             log = opened.enter_context(EventLog(wishes.log_path, name=wishes.name))
+        shared: SharedCounters | None = None
         mesh = None if place is None else Mesh(place.number, place.count, place.folder)
         on_announce = None if log is None else announce_recorder(log)
         tracker, site, doors, annex = build(wishes.settings, mesh=mesh, on_announce=on_announce, complain=say)
         if place is not None and mesh is not None:
             asyncio.get_running_loop().add_reader(place.parent_pipe, stop.set)
+            shared = SharedCounters(tracker.counters, mesh)
             await opened.enter_async_context(mesh.open())
         sockets = () if place is None else place.sockets
         serving = await opened.enter_async_context(serve(tracker, site, doors, sockets))
@@ -102,7 +105,7 @@ async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None)
             tell_where(serving.announce_urls)
             if log is not None:
                 log.record("listening", address=serving.url)
-        await show_status_until(stop, tracker, wishes)
+        await show_status_until(stop, tracker, wishes, shared)
     return ExitCode.OK
 
 
@@ -116,7 +119,7 @@ def is_first_life(place: Place) -> bool:
 
 
 def tell_where(urls: Sequence[str]) -> None:
-    print("\n".join(f"tracker {url}" for url in urls), flush=True)
+    print("".join(f"tracker {url}\n" for url in urls), end="", flush=True)
 
 
 async def wait_for_fellows(store: MeshStore, clock: Callable[[], float], stop: asyncio.Event) -> None:
@@ -127,13 +130,16 @@ async def wait_for_fellows(store: MeshStore, clock: Callable[[], float], stop: a
                 await stop.wait()
 
 
-async def show_status_until(stop: asyncio.Event, tracker: Tracker, wishes: Wishes) -> None:
+async def show_status_until(
+    stop: asyncio.Event, tracker: Tracker, wishes: Wishes, shared: SharedCounters | None
+) -> None:
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wishes.status_seconds or None):
                 await stop.wait()
         if not stop.is_set():
-            await show_status(tracker, lists_peers=wishes.lists_peers)
+            counters = tracker.counters if shared is None else await shared.total()
+            await show_status(tracker, counters, lists_peers=wishes.lists_peers)
 
 
 def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], None]:
@@ -149,18 +155,17 @@ def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], 
     return record
 
 
-async def show_status(tracker: Tracker, *, lists_peers: bool) -> None:
+async def show_status(tracker: Tracker, counters: Counters, *, lists_peers: bool) -> None:
     now = tracker.clock()
     counts = await known(tracker.store.count(now))
-    lines = [status_line(tracker, counts if isinstance(counts, StoreCounts) else None)]
+    lines = [status_line(counters, counts if isinstance(counts, StoreCounts) else None)]
     if lists_peers:
         peers = await known(tracker.store.list_peers(MAX_PEERS_SHOWN + 1, now))
         lines += peer_lines(peers if isinstance(peers, list) else [])
     print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
 
 
-def status_line(tracker: Tracker, counts: StoreCounts | None) -> str:
-    counters = tracker.counters
+def status_line(counters: Counters, counts: StoreCounts | None) -> str:
     parts = ["the store is away"]
     if counts is not None:
         parts = [

@@ -259,7 +259,9 @@ class _Connection(asyncio.Protocol):
             if forwarded is None:
                 return BAD_FORWARD
             host = forwarded
-        return Question(path, query, host, self._port, method, headers, bytes(self._body))
+        return Question(
+            path, query, host, self._port, method, headers, bytes(self._body) if self._body else b""
+        )
 
     # -- answering -----------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from shoal.net.addresses import is_wildcard, primary_address, url_host
 from shoal.net.datagrams import open_datagram_socket
+from shoal.net.eager_server import EagerServer
 from shoal.net.listening import open_port
 from shoal.tracker.connection_ids import ConnectionIds
 from shoal.tracker.door_http import HttpDoor, Network
@@ -92,11 +93,10 @@ async def serve(
         ]
         for door in udp:
             opened.callback(door.close)
-        servers: list[asyncio.Server] = []
-        opened.push_async_callback(_close, servers, http)
+        opened.callback(http.close_all)
         for sock in sockets:
             if sock.type == socket.SOCK_STREAM:
-                servers.append(await loop.create_server(http, sock=sock))
+                opened.callback(EagerServer(sock, http).close)
 
         def keep_house() -> None:
             http.close_overdue(tracker.clock())
@@ -104,14 +104,6 @@ async def serve(
 
         opened.callback(Repeating(loop, HOUSEKEEPING_SECONDS, keep_house).cancel)
         yield Serving(f"http://{url_host(_outer_host(doors.binds))}:{port}", port, http, udp)
-
-
-async def _close(servers: Sequence[asyncio.Server], http: HttpDoor) -> None:
-    for server in servers:
-        server.close()
-    http.close_all()
-    for server in servers:
-        await server.wait_closed()
 
 
 def _outer_host(binds: Sequence[str]) -> str:

@@ -72,7 +72,7 @@ def read_config(named: str | None, environ: Mapping[str, str]) -> ConfigFile | N
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(describe_syntax_error(path, str(error))) from None
+        raise UsageError(describe_syntax_error(path, text, str(error))) from None
     for name in config.content:
         if name not in SECTIONS:
             raise config.fault(f"there is no section [{name}]", name, hint=near(name, SECTIONS))
@@ -106,14 +106,12 @@ def read_bytes(path: Path, source: str) -> bytes | None:
     return data
 
 
-def describe_syntax_error(path: Path, message: str) -> str:
+def describe_syntax_error(path: Path, text: str, message: str) -> str:
     """tomllib's `"Invalid value (at line 3, column 8)"` -> `"PATH:3: invalid value (column 8)"`."""
     what, _, where = message.rpartition(" (at ")
-    what = what[:1].lower() + what[1:]
-    place = re.fullmatch(r"line (\d+), column (\d+)\)", where)
-    if place is None:
-        return f"{path}: {what or message} ({where.rstrip(')')})"
-    return f"{path}:{place[1]}: {what} (column {place[2]})"
+    place = re.fullmatch(r"line (\d+), (column \d+)\)", where)
+    line, column = place.groups() if place else (text.rstrip("\n").count("\n") + 1, where.rstrip(")"))
+    return f"{path}:{line}: {what[:1].lower()}{what[1:]} ({column})"
 
 
 def line_of(text: str, keys: Sequence[str]) -> int | None:

@@ -16,6 +16,7 @@ from shoal.errors import UsageError
 from shoal.net.listening import parse_bind
 from shoal.tracker.proxies import parse_network
 from shoal.tracker.settings import MEMORY, STORE_SCHEMES
+from shoal.tracker.workers import MAX_WORKERS
 from shoal.units import format_duration, parse_duration
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -42,11 +43,11 @@ def parse_flag(text: str) -> bool:
     raise UsageError(f"'{text}' is neither true nor false")
 
 
-def parse_count(text: str, least: int = 1) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= 15):
+def parse_count(text: str, most: int = 10**12) -> int:
+    if not (text.isascii() and text.isdecimal()):
         raise UsageError(f"'{text}' is not a whole number")
-    if int(text) < least:
-        raise UsageError(f"'{text}' is less than {least}")
+    if len(text) > len(str(most)) or not 1 <= int(text) <= most:
+        raise UsageError(f"'{text}' is not between 1 and {most}")
     return int(text)
 
 
@@ -106,6 +107,7 @@ FLAG = Kind("", parse_flag, (bool,))
 TEXT = Kind("TEXT", str)
 PORT = Kind("N", parse_port, (int,))
 COUNT = Kind("N", parse_count, (int,))
+WORKERS = Kind("N", partial(parse_count, most=MAX_WORKERS), (int,))
 TIME = Kind("SECONDS", parse_time, (int, float, str))
 INTERVAL = Kind("SECONDS", partial(parse_time, least=1.0), (int, float, str))
 FILE = Kind("FILE", parse_path)

@@ -38,7 +38,7 @@ Toml: TypeAlias = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One line of a table. `default` is as it would stand in the file; None: not set."""
+    """One line of a table. `default` is as it would stand in the file; None: there is none."""
 
     name: str  # in snake_case, as in the file
     kind: Kind
@@ -48,6 +48,7 @@ class Setting:
     is_secret: bool = False  # its value is never shown
     short: str = ""  # an option of one letter, such as "-v"
     metavar: str = ""  # where that of the kind says too little
+    examples: tuple[Toml, ...] = ()  # where there is no default, for the docs
 
     @property
     def is_flag(self) -> bool:

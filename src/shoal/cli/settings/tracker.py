@@ -20,6 +20,7 @@ from shoal.cli.settings.kinds import (
     TIME,
     TOKEN,
     WIRE_HASH_LENGTH,
+    WORKERS,
 )
 from shoal.cli.settings.table import Section, Setting, Values
 from shoal.cli.torrent_files import load_metainfo
@@ -38,15 +39,16 @@ TRACKER = Section(
             ADDRESS,
             "Listen on this address; may be given several times. Without it: all interfaces, IPv4 and IPv6.",
             is_multiple=True,
+            examples=("192.0.2.7", "2001:db8::7"),
         ),
         Setting("port", PORT, "Listen on this port, TCP and UDP; 0 takes any.", DEFAULT_PORT),
         Setting("udp", FLAG, "Answer over UDP as well as over HTTP.", True),
-        Setting("workers", COUNT, "Processes that share the port and the load.", 1),
+        Setting("workers", WORKERS, "Processes that share the port and the load.", 1),
         Setting(
             "store",
             STORE,
             "Where to remember peers: memory, or a redis://, rediss:// or unix:// URL, with which any number of "
-            "trackers are one. A password in it is better kept in the file or the variable: others see options.",
+            "trackers are one. Where it has a password, prefer the file or the variable: other users see options.",
             MEMORY,
             is_secret=True,
         ),
@@ -55,6 +57,7 @@ TRACKER = Section(
             SERVED,
             "Serve this torrent, or this info hash in hex, and no others; may be given several times.",
             is_multiple=True,
+            examples=("big.torrent", "0123456789abcdef0123456789abcdef01234567"),
         ),
         Setting(
             "interval",
@@ -66,6 +69,7 @@ TRACKER = Section(
             "min_interval",
             INTERVAL,
             "How long even an eager peer shall wait, written the same way. Without it: a twentieth of the interval.",
+            examples=(30,),
         ),
         Setting("max_peers", COUNT, "Remember no more peers than this; more are refused.", MAX_PEERS),
         Setting("max_swarms", COUNT, "Remember no more swarms than this; more are refused.", MAX_SWARMS),
@@ -73,13 +77,20 @@ TRACKER = Section(
             "passkeys",
             FILE,
             "Serve only those who announce to /KEY/announce with a KEY of this file, and keep sums for each.",
+            examples=("passkeys.txt",),
         ),
-        Setting("catalogue", FOLDER, "Keep published torrents in this folder, and give them out by name."),
+        Setting(
+            "catalogue",
+            FOLDER,
+            "Keep published torrents in this folder, and give them out by name.",
+            examples=("/var/lib/shoal/catalogue",),
+        ),
         Setting(
             "publish_token",
             TOKEN,
-            "Let only those publish who show this token. Better kept in the file or the variable: others see options.",
+            "Let only those publish who show this token. Prefer the file or the variable: other users see options.",
             is_secret=True,
+            examples=("a-long-random-word",),
         ),
         Setting("metrics", FLAG, "Tell Prometheus at /metrics how it goes.", False),
         Setting(
@@ -87,6 +98,7 @@ TRACKER = Section(
             NETWORK,
             "Believe the X-Forwarded-For of proxies in this network; may be given several times.",
             is_multiple=True,
+            examples=("10.0.0.0/8", "::1"),
         ),
         Setting(
             "status_every",
@@ -95,8 +107,15 @@ TRACKER = Section(
             DEFAULT_STATUS_SECONDS,
         ),
         Setting("verbose", FLAG, "List the peers with each status line.", False, short="-v"),
-        Setting("name", TEXT, "What logs and pictures call this machine.", metavar="NAME"),
-        Setting("log", FILE, "Record in FILE, a JSON object a line, who announced what."),
+        Setting(
+            "name", TEXT, "What logs and pictures call this machine.", metavar="NAME", examples=("here",)
+        ),
+        Setting(
+            "log",
+            FILE,
+            "Record in FILE, a JSON object a line, who announced what.",
+            examples=("tracker.jsonl",),
+        ),
     ),
 )
 
