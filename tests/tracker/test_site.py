@@ -47,7 +47,7 @@ class Shelf:
         self.asked.append(question)
         return None if question.path.endswith(b"/nothing") else Reply(b"shelf")
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
         return 100 if method == b"PUT" else 10
 
 
@@ -156,7 +156,7 @@ def test_a_method_that_is_not_for_there_is_told_what_is(method: bytes, path: str
 
 def test_a_body_is_welcome_only_where_a_page_takes_it() -> None:
     site = Site(Tracker(), pages={"shelf": Shelf()})
-    assert site.body_limit(b"PUT", b"/shelf/a") == 100
-    assert site.body_limit(b"DELETE", b"/shelf/a") == 10
-    assert site.body_limit(b"POST", b"/shelf/a") == 0
-    assert site.body_limit(b"PUT", b"/announce") == 0
+    assert site.body_limit(b"PUT", b"/shelf/a", {}) == 100
+    assert site.body_limit(b"DELETE", b"/shelf/a", {}) == 10
+    assert site.body_limit(b"POST", b"/shelf/a", {}) == 0
+    assert site.body_limit(b"PUT", b"/announce", {}) == 0

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import click
 
 from shoal.cli import options
-from shoal.cli.catalogues import Catalogue, asking, parse_catalogue
+from shoal.cli.catalogues import Catalogue, asking, fetch_list, parse_catalogue
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
 from shoal.cli.paths import is_folder, stat_of
@@ -163,6 +163,9 @@ async def share_published(
 ) -> int:
     """Leave the metainfo in a catalogue. What is published there holds no passkey of ours."""
     keyless = replace(catalogue, key="")
+    await unless_stopped(
+        fetch_list(catalogue, network.bind), stop, "asking the tracker"
+    )  # before all hashing
     shared = await make_all(payload_paths(paths, each), keyless.announce_url, network, stop)
     refuse_equal_names(shared)
     ours = [replace(one, metainfo=asking(one.metainfo, catalogue)) for one in shared]

@@ -118,7 +118,11 @@ class Reporter:
         counts = self._tracker.store.count(self._tracker.clock())
         return later(counts, self._report) if isinstance(counts, Future) else self._report(counts)
 
-    def _report(self, counts: StoreCounts | Trouble) -> Report:
+    def without_counts(self) -> Report:
+        """What this process alone knows, at once."""
+        return self._report(None)
+
+    def _report(self, counts: StoreCounts | Trouble | None) -> Report:
         counters, serving = self._tracker.counters, self.serving
         udp = [] if serving is None else [door.counters for door in serving.udp]
         return Report(

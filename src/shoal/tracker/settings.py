@@ -22,6 +22,7 @@ from shoal.tracker.mesh_store import MeshStore
 from shoal.tracker.passkeys import PasskeyFile
 from shoal.tracker.proxies import Network
 from shoal.tracker.server import DEFAULT_PORT, SECRET_LENGTH, Doors
+from shoal.tracker.shared_report import SharedReport
 from shoal.tracker.site import Site
 from shoal.tracker.store import PeerStore
 from shoal.tracker.tracker import OnAnnounce, Tracker
@@ -84,6 +85,8 @@ def build(
         publish_token=settings.publish_token,
         has_metrics=settings.has_metrics,
     )
+    if mesh is not None:
+        annex.gather = SharedReport(annex.reporter, mesh).gather
     return Built(tracker, Site(tracker, pages=annex.pages), make_doors(settings), annex)
 
 
