@@ -51,6 +51,16 @@ def test_what_is_published_is_found_by_its_name(tmp_path: Path) -> None:
     assert catalogue.torrent("another") is None
 
 
+def test_a_hybrid_torrent_is_served_under_both_of_its_hashes(tmp_path: Path) -> None:
+    catalogue = Catalogue(tmp_path)
+    for format in ("v1", "v2", "hybrid"):
+        catalogue.publish(format, build_torrent(b"abc", format=format), ME)  # type: ignore[arg-type]
+    hybrid = parse_metainfo(build_torrent(b"abc", format="hybrid"))
+    assert hybrid.info_hash_v2 is not None
+    assert catalogue.entries["hybrid"].info_hashes == (hybrid.info_hash_v1, hybrid.info_hash_v2[:20])
+    assert [len(catalogue.entries[format].info_hashes) for format in ("v1", "v2")] == [1, 1]
+
+
 def test_only_the_owner_replaces_and_removes(tmp_path: Path) -> None:
     catalogue = Catalogue(tmp_path)
     first, second = torrent(b"first"), torrent(b"second")

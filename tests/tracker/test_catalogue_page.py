@@ -37,7 +37,7 @@ def test_what_is_put_there_is_listed_with_its_peers_and_given_back(tmp_path: Pat
             await announce(here, HASH, left=0)
             await announce(here, HASH, left=3, port=1002)
             await announce(here, HASH, left=3, port=1003)
-            here.annex._catalogue._list = None  # type: ignore[union-attr]  # it is told again for a second
+            here.annex._catalogue._told = None  # type: ignore[union-attr]  # it is told again for a second
             listed = await here.ask("GET", "/catalogue")
             assert listed.headers["content-type"] == "application/json"
             (entry,) = json.loads(listed.body)

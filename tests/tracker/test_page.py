@@ -66,7 +66,7 @@ def report(**changes: object) -> Report:
 
 
 def listed(name: str, magnet: str = "magnet:?xt=urn:btih:00") -> Listed:
-    return Listed(Entry(name, bytes(20), 5_000_000, 2, 0, magnet), 3, 4)
+    return Listed(Entry(name, (bytes(20),), 5_000_000, 2, 0, magnet), 3, 4)
 
 
 @pytest.mark.parametrize("text", EVIL)
@@ -127,7 +127,7 @@ def test_a_long_catalogue_is_cut_and_an_empty_one_says_how_to_fill_it() -> None:
 
 
 def test_sizes_of_swarms_that_are_not_known_are_a_dash() -> None:
-    one = Listed(Entry("a", bytes(20), 1, 1, 0, "magnet:"), None, None)
+    one = Listed(Entry("a", (bytes(20),), 1, 1, 0, "magnet:"), None, None)
     assert '<span class="peers">–</span>' in render(report(), [one], PLACE)
 
 

@@ -44,11 +44,17 @@ class Entry(Struct, frozen=True):
     """One published torrent, as lists show it."""
 
     name: str
-    info_hash: bytes  # the 20 bytes that peers announce
+    info_hashes: tuple[
+        bytes, ...
+    ]  # the 20 bytes that peers announce; a hybrid torrent's second is that of v2
     size: int  # of the payload, in bytes
     file_count: int
     published_at: int  # Unix time
     magnet: str
+
+    @property
+    def info_hash(self) -> bytes:
+        return self.info_hashes[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +211,10 @@ def token_digest(token: bytes) -> bytes:
 def _entry(name: str, metainfo: Metainfo, published_at: int) -> Entry:
     trackers = [url for tier in metainfo.trackers for url in tier][:MAX_MAGNET_TRACKERS]
     magnet = Magnet(metainfo.info_hash_v1, metainfo.info_hash_v2, metainfo.name, tuple(trackers))
+    v2_hash = (metainfo.info_hash_v2 or b"")[: len(metainfo.wire_hash)]  # on the wire it is cut (BEP 52)
     return Entry(
         name,
-        metainfo.wire_hash,
+        (metainfo.wire_hash, v2_hash) if v2_hash not in (b"", metainfo.wire_hash) else (metainfo.wire_hash,),
         metainfo.payload_size,
         sum(file.is_on_disk for file in metainfo.files),
         published_at,

@@ -33,7 +33,7 @@ from shoal.units import MIB
 
 MAX_PUBLISHED_LENGTH = 32 * MIB  # 1.6 million pieces; the door holds 64 MiB of bodies at a time
 WORKERS = 2  # one reads while the other parses a torrent of a million files
-LIST_SECONDS = 1.0  # a list is told again for so long; it may be a megabyte, and strangers may ask for it
+LIST_SECONDS = 1.0  # sizes of swarms are told again for so long; strangers may ask for all of them, and often
 NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 TORRENT_TYPE = "application/x-bittorrent"
 
@@ -65,7 +65,7 @@ class CataloguePage:
         self._always_served = frozenset(only or ())
         self._served: set[bytes] = set()
         self._workers: Workers | None = None
-        self._list: tuple[float, Reply] | None = None
+        self._told: tuple[float, list[Listed]] | None = None
         self._is_refreshing = False
         self._serve_entries()
 
@@ -85,10 +85,18 @@ class CataloguePage:
 
     def listed(self) -> Soon[list[Listed]]:
         """All entries, newest first, with the sizes of their swarms."""
+        now = self._tracker.clock()
+        if self._told is not None and now - self._told[0] < LIST_SECONDS:
+            return self._told[1]
         fresh: Soon[Mapping[str, Entry]] = (
             self._catalogue.entries if self._catalogue.is_fresh() else self._fresh_entries()
         )
-        return then(fresh, lambda entries: self._with_sizes(list(entries.values())))
+
+        def tell(listed: list[Listed]) -> list[Listed]:
+            self._told = now, listed
+            return listed
+
+        return then(then(fresh, lambda entries: self._with_sizes(list(entries.values()))), tell)
 
     # -- the page ------------------------------------------------------------------------------------
 
@@ -102,15 +110,7 @@ class CataloguePage:
             if not question.path.endswith(TORRENT.encode()):
                 return None
             return self._in_worker(lambda: _told(lambda: _torrent_reply(name, self._catalogue.torrent(name))))
-        now = self._tracker.clock()
-        if self._list is not None and now - self._list[0] < LIST_SECONDS:
-            return self._list[1]
-
-        def reply(listed: list[Listed]) -> Reply:
-            self._list = now, Reply(encode_list(listed), "application/json", headers=(NO_SNIFFING,))
-            return self._list[1]
-
-        return then(self.listed(), reply)
+        return then(self.listed(), _list_reply)
 
     def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
         """A whole metainfo from who may publish; nothing from anybody else."""
@@ -141,7 +141,7 @@ class CataloguePage:
         change = self._publish if question.method == b"PUT" else self._remove
 
         def done(reply: Reply) -> Reply:
-            self._list = None
+            self._told = None
             self._serve_entries()
             return reply
 
@@ -177,7 +177,8 @@ class CataloguePage:
         """Let in the peers of what is published, and no longer those of what is not."""
         only = self._tracker.policy.only
         if only is not None:
-            published = {entry.info_hash for entry in self._catalogue.entries.values()}
+            entries = self._catalogue.entries.values()
+            published = {info_hash for entry in entries for info_hash in entry.info_hashes}
             only -= self._served - published - self._always_served
             only |= published
             self._served = published
@@ -245,6 +246,10 @@ def encode_list(listed: Sequence[Listed]) -> bytes:
             for one in listed
         ]
     )
+
+
+def _list_reply(listed: Sequence[Listed]) -> Reply:
+    return Reply(encode_list(listed), "application/json", headers=(NO_SNIFFING,))
 
 
 def _torrent_reply(name: str, torrent: bytes | None) -> Reply:
