@@ -7,6 +7,7 @@ told of the inner ones, which they could not dial; inner ones are told of both, 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from ipaddress import ip_network
 
 
@@ -26,7 +27,7 @@ _NEAR_V4 = {
 _NEAR_V6 = {Scope.PRIVATE: ("fc00::/7", "fe80::/10")}
 
 
-def _by_prefix(near: dict[Scope, tuple[str, ...]]) -> dict[bytes, Scope]:
+def _by_prefix(near: Mapping[Scope, tuple[str, ...]]) -> dict[bytes, Scope]:
     """The first two bytes of every near address -> its scope: none of the networks is smaller than that."""
     prefixes = {}
     for scope, networks in near.items():

@@ -1,8 +1,9 @@
 """The contract of a tracker's memory: who is in which swarm.
 
 Always true of a store: a peer (its packed address and port) is in a swarm at most once, and either seeds or
-leeches; one that has been silent for longer than the store's lifetime is forgotten; a swarm without peers does
-not exist; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
+leeches; one that has been silent for longer than the store's lifetime is forgotten, a hundredth of that or a
+second later at the most; a swarm without peers does not exist; a peer that becomes a seed saying that it has
+completed is counted once; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
 itself (`Scope`), and the nearest come first.
 
 A store in this process answers at once; one that lives elsewhere gives a future of the answer, on the loop's thread
@@ -16,7 +17,7 @@ from __future__ import annotations
 import enum
 from asyncio import Future
 from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, overload
 
 from msgspec import Struct
 
@@ -80,12 +81,21 @@ Soon: TypeAlias = "Answer | Future[Answer]"
 Entries = Mapping[bytes, ScrapeEntry]
 
 
+@overload
+def when_known(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Result]: ...
+@overload
+def when_known(answer: Answer, make: Callable[[Answer], Result]) -> Result: ...
 def when_known(answer: Soon[Answer], make: Callable[[Answer], Result]) -> Soon[Result]:
     """What `make` makes of an answer: at once if it is there."""
     if not isinstance(answer, Future):
         return make(answer)
     made: Future[Result] = answer.get_loop().create_future()
-    answer.add_done_callback(lambda known: None if made.cancelled() else made.set_result(make(known.result())))
+
+    def on_known(known: Future[Answer]) -> None:
+        if not made.done():
+            made.set_result(make(known.result()))
+
+    answer.add_done_callback(on_known)
     return made
 
 
@@ -102,7 +112,7 @@ class PeerStore(Protocol):
         """Forget who has been silent for too long. Called every second or so, and cheap when nobody has."""
 
     def count(self, now: float) -> Soon[StoreCounts | Trouble]:
-        """The sizes of everything together; a shared store may tell what was true a minute ago."""
+        """The sizes of everything together; a shared store may still count who fell silent a minute ago."""
 
     def list_peers(self, most: int, now: float) -> Soon[list[ListedPeer] | Trouble]:
         """Some of those who are here, `most` at most, swarm by swarm."""
