@@ -116,8 +116,9 @@ class MemoryStore:
 
     def _welcome(self, swarm: _Swarm | None, visit: Visit, key: int, is_seed: bool) -> SwarmView | Trouble:
         """Let in somebody who is new, or new in this role."""
-        was_here = swarm is not None and self._leave(swarm, key, visit.record, not is_seed)
-        if not was_here and self._seed_count + self._leecher_count >= self._max_peers:
+        if swarm is not None:
+            self._leave(swarm, key, visit.record, not is_seed)  # and so has room for itself
+        if self._seed_count + self._leecher_count >= self._max_peers:
             return Trouble.FULL
         if swarm is None:
             if len(self._swarms) >= self._max_swarms:
@@ -171,7 +172,7 @@ class MemoryStore:
                 slot = pool.ticks.find(stale)
                 while slot >= 0:
                     self._remove(swarm, key, slot, is_seed)
-                    slot = pool.ticks.find(stale, slot)  # there stands the last one now; before it, nobody stale
+                    slot = pool.ticks.find(stale, slot)  # its place has another now
         if not swarm.sections:
             del self._swarms[swarm.info_hash]
             return

@@ -1,7 +1,7 @@
--- Answer questions about swarms, one after the other, in one step. Needs Redis 6.2 or newer, or Valkey.
+-- Answer questions about swarms, one after the other, in one step. Needs Redis 5 or newer, or Valkey.
 --
--- ARGV: the time ('' for this server's own), how long a peer may be silent, most peers, most swarms, and then the
--- questions. Gives an answer for each. Why the keys are as they are: docs/decisions/0007-shared-store.md
+-- ARGV: the time ('' for this server's own), a random number, how long a peer may be silent, most peers, most swarms,
+-- and then the questions. Gives an answer for each. Why the keys are as they are: docs/decisions/0007-shared-store.md
 --
 --   shoal1:swarm:HASH   hash: `completed` -> how often; and the letter of each pool that has peers
 --   shoal1:pool:P:HASH  sorted set, P the letter of the pool: packed peers by the second in which they are forgotten
@@ -21,7 +21,9 @@ if not now then
     local time = call('TIME')
     now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
-local lifetime, max_peers, max_swarms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+math.randomseed(tonumber(ARGV[2])) -- scripts of Redis would otherwise all draw the same
+local lifetime, max_peers, max_swarms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local QUESTIONS_FROM = 6
 local silent_before = string.format('(%d', math.ceil(now))
 local forgotten_at = string.format('%d', math.ceil(now + lifetime))
 local key_seconds = math.ceil(lifetime) + SPARE_SECONDS
@@ -68,10 +70,14 @@ local function sum(swarm)
     return seeds, leechers
 end
 
+local function new_swarm(hash)
+    return {hash = hash, was_here = false, completed = 0, sizes = {}, seeds_before = 0, leechers_before = 0}
+end
+
 -- Read a swarm, without those who have been silent for too long.
-local function open(hash)
-    local swarm = {hash = hash, completed = 0, sizes = {}, seeds_before = 0, leechers_before = 0}
-    local fields = call('HGETALL', SWARM .. hash)
+local function read(hash)
+    local swarm, fields = new_swarm(hash), call('HGETALL', SWARM .. hash)
+    swarm.was_here = #fields > 0
     for place = 1, #fields, 2 do
         local field = fields[place]
         if field == 'completed' then
@@ -85,7 +91,6 @@ local function open(hash)
             swarm[role] = swarm[role] + silent + size
         end
     end
-    swarm.was_here = #fields > 0
     return swarm
 end
 
@@ -113,6 +118,14 @@ local function settle(swarm)
     return seeds, leechers
 end
 
+local function open(hash)
+    local swarm = read(hash)
+    local seeds, leechers = sum(swarm)
+    if not swarm.was_here or seeds + leechers > 0 then return swarm end
+    settle(swarm) -- all have fallen silent: this one is gone, and whoever comes begins another
+    return new_swarm(hash)
+end
+
 local function take(swarm, pool, record)
     local size = swarm.sizes[pool]
     if not size or call('ZREM', POOL .. pool .. ':' .. swarm.hash, record) == 0 then return false end
@@ -129,12 +142,18 @@ local function put(swarm, pool, record)
     swarm.sizes[pool] = (size or 0) + 1
 end
 
--- Up to `wanted` of a pool's peers onto the end of `told`; how many.
+-- Up to `wanted` of a pool's peers onto the end of `told`; how many. They are a run from anywhere, round the end, so
+-- that all are told equally often. ZRANDMEMBER takes longer, and tells some of a large set three times as often.
 local function sample(swarm, pool, wanted, told)
-    if wanted <= 0 or (swarm.sizes[pool] or 0) == 0 then return 0 end
-    local peers = call('ZRANDMEMBER', POOL .. pool .. ':' .. swarm.hash, wanted)
-    for _, peer in ipairs(peers) do told[#told + 1] = peer end
-    return #peers
+    local key, size = POOL .. pool .. ':' .. swarm.hash, swarm.sizes[pool] or 0
+    wanted = math.min(wanted, size)
+    if wanted <= 0 then return 0 end
+    local first = wanted < size and math.random(0, size - 1) or 0
+    for _, peer in ipairs(call('ZRANGE', key, first, first + wanted - 1)) do told[#told + 1] = peer end
+    if first + wanted > size then
+        for _, peer in ipairs(call('ZRANGE', key, 0, first + wanted - size - 1)) do told[#told + 1] = peer end
+    end
+    return wanted
 end
 
 -- Peers for a visitor who is in no pool just now: the nearest scope first, and in it its own family. Packed, by family.
@@ -253,8 +272,8 @@ function answer.w()
 end
 
 local answers = {}
-for place = 5, #ARGV do
-    answers[place - 4] = answer[ARGV[place]:sub(1, 1)](ARGV[place])
+for place = QUESTIONS_FROM, #ARGV do
+    answers[#answers + 1] = answer[ARGV[place]:sub(1, 1)](ARGV[place])
 end
 
 if has_changed then

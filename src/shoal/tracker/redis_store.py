@@ -10,6 +10,7 @@ swarms fell silent, and the bound on peers holds with the same exactness.
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -53,6 +54,7 @@ class RedisStore:
         *,
         max_peers: int = MAX_PEERS,
         max_swarms: int = MAX_SWARMS,
+        rng: random.Random | None = None,
         on_change: Callable[[str], None] | None = None,
         keeps_time: bool = True,
     ) -> None:
@@ -65,6 +67,7 @@ class RedisStore:
         self._settings = [b"%r" % lifetime, b"%d" % max_peers, b"%d" % max_swarms]
         self._keeps_time = keeps_time
         self._now = 0.0
+        self._rng = rng or random.Random()
         self._link = RedisLink(url, script, self._head, on_change)
 
     async def check(self) -> None:
@@ -106,7 +109,8 @@ class RedisStore:
         await self._link.close()
 
     def _head(self) -> list[bytes]:
-        return [b"" if self._keeps_time else b"%r" % self._now, *self._settings]
+        now = b"" if self._keeps_time else b"%r" % self._now
+        return [now, b"%d" % self._rng.getrandbits(31), *self._settings]
 
 
 # -- answers -----------------------------------------------------------------------------------------

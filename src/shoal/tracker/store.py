@@ -1,9 +1,9 @@
 """The contract of a tracker's memory: who is in which swarm.
 
 Always true of a store: a peer (its packed address and port) is in a swarm at most once, and either seeds or
-leeches; one that has been silent for longer than the store's lifetime is forgotten, a hundredth of that or a
-second later at the most; a swarm without peers does not exist; a peer that becomes a seed saying that it has
-completed is counted once; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
+leeches; one that has been silent for longer than the store's lifetime is forgotten, a hundredth of that or two
+seconds later at the most; a swarm without peers does not exist; who becomes a seed saying that it has completed is
+counted once; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
 itself (`Scope`), and the nearest come first.
 
 A store in this process answers at once; one that lives elsewhere gives a future of the answer, on the loop's thread
