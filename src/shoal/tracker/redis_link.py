@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
@@ -104,10 +105,11 @@ class RedisLink:
             del self._waiting[: len(batch)]
             self._waiting_count -= sum(len(asked.questions) for asked in batch)
             self._under_way += 1
-            self._start(self._deliver(self._client, batch))
+            task = self._start(self._deliver(self._client, batch))
+            task.add_done_callback(partial(self._on_call_over, batch))
 
     async def _deliver(self, client: Redis, batch: list[_Asked]) -> None:
-        """Put one call through. Whatever goes wrong, everybody has an answer after it."""
+        """Put one call through."""
         try:
             async with asyncio.timeout_at(batch[0].deadline):
                 answers = await self._call(client, [one for asked in batch for one in asked.questions])
@@ -119,27 +121,31 @@ class RedisLink:
                 end = at + len(asked.questions)
                 asked.settle(asked.read(answers[at:end]))
                 at = end
-        finally:
-            self._under_way -= 1
-            for asked in batch:
-                asked.settle(Trouble.AWAY)
-            self._flush()
+
+    def _on_call_over(self, batch: list[_Asked], task: asyncio.Task[None]) -> None:
+        """Whatever became of a call, even if it was cancelled before it began: everybody has an answer now."""
+        self._under_way -= 1
+        for asked in batch:
+            asked.settle(Trouble.AWAY)
+        self._flush()
 
     async def _call(self, client: Redis, questions: list[bytes]) -> Answers:
-        from redis.exceptions import NoScriptError
+        from redis.exceptions import InvalidResponse, NoScriptError
 
         arguments: list[Any] = [*self._head(), *questions]
-        answers: Answers
         try:
             answers = await client.evalsha(self._script_id, 0, *arguments)
         except NoScriptError:  # a Redis that has just started, or was told to forget
             answers = await client.eval(self._script, 0, *arguments)
+        if not isinstance(answers, list) or len(answers) != len(questions):
+            raise InvalidResponse("this is no Redis")
         return answers
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- away and back -------------------------------------------------------------------------------
 
@@ -239,7 +245,6 @@ def _reason(error: Exception) -> str:
         (exceptions.AuthenticationError, "it refuses the user name or the password"),
         (exceptions.NoPermissionError, "its user may not do what a store has to"),
         (exceptions.BusyLoadingError, "it is loading its data"),
-        (exceptions.OutOfMemoryError, "it has no memory left"),
         (exceptions.ReadOnlyError, "it is a replica, which takes no changes"),
         ((exceptions.TimeoutError, TimeoutError), "it does not answer"),
         ((exceptions.ConnectionError, OSError), "it cannot be reached"),

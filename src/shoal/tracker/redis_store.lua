@@ -28,6 +28,15 @@ local silent_before = string.format('(%d', math.ceil(now))
 local forgotten_at = string.format('%d', math.ceil(now + lifetime))
 local key_seconds = math.ceil(lifetime) + SPARE_SECONDS
 
+-- A write that writes nothing fails as any other would: for want of memory, and then nobody new is let in; or because
+-- this server takes no writes, which is an error for everybody.
+local has_room = true
+local tried = redis.pcall('SETRANGE', 'shoal1:room', 0, '')
+if type(tried) == 'table' and tried.err then
+    has_room = not tried.err:find('OOM', 1, true)
+    if has_room then call('SETRANGE', 'shoal1:room', 0, '') end
+end
+
 -- What there is altogether, and the part of it that the recount has seen: the swarms up to its `cursor`.
 
 local COUNTED = {'swarms', 'seeds', 'leechers', 'seen_swarms', 'seen_seeds', 'seen_leechers', 'next_slice_at'}
@@ -194,8 +203,8 @@ function answer.v(question)
     end
     local is_listed = role ~= LOOKING
     if is_listed and not was_seed and not was_leecher then
-        local is_new = had_seeds + had_leechers == 0
-        if totals.seeds + totals.leechers >= max_peers or (is_new and totals.swarms >= max_swarms) then
+        local is_full = had_seeds + had_leechers == 0 and totals.swarms >= max_swarms
+        if is_full or totals.seeds + totals.leechers >= max_peers or not has_room then
             settle(swarm)
             return ''
         end
@@ -282,8 +291,8 @@ if has_changed then
         fields[#fields + 1] = name
         fields[#fields + 1] = totals[name]
     end
+    call('EXPIRE', SWARMS, 2 * key_seconds) -- first, as it needs no memory: a script that has begun to write may go on
     call('HSET', TOTALS, unpack(fields))
     call('EXPIRE', TOTALS, 2 * key_seconds)
-    call('EXPIRE', SWARMS, 2 * key_seconds)
 end
 return answers
