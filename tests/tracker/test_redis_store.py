@@ -253,6 +253,28 @@ def test_what_redis_lost_is_counted_out(redis_server: RedisServer) -> None:
     asyncio.run(story())
 
 
+def test_a_recount_of_many_swarms_goes_on_by_itself_until_it_has_kept_its_pace(
+    redis_server: RedisServer,
+) -> None:
+    async def story() -> None:
+        store = RedisStore(redis_server.url, LIFETIME, keeps_time=False)
+        hashes = [number.to_bytes(20, "big") for number in range(30_000)]  # 1,000 a second, in two steps
+        for start in range(0, len(hashes), 3000):
+            visits = [store.visit(leeching(v4(1), info_hash=one), 0) for one in hashes[start : start + 3000]]
+            assert all([isinstance(await known(answer), SwarmView) for answer in visits])
+        store.expire(100)
+        with redis_server.console() as console:
+
+            async def is_far_enough() -> bool:
+                await known(store.count(100))
+                return bool(console.hget("shoal1:totals", "cursor") == hashes[999])
+
+            await until(is_far_enough)
+        await store.close()
+
+    asyncio.run(story())
+
+
 def test_a_clock_that_is_set_back_does_not_end_the_recount(redis_server: RedisServer) -> None:
     async def story() -> None:
         store = RedisStore(redis_server.url, LIFETIME, keeps_time=False)

@@ -10,8 +10,9 @@
 
 local SWARM, POOL, SWARMS, TOTALS = 'shoal1:swarm:', 'shoal1:pool:', 'shoal1:swarms', 'shoal1:totals'
 local LEECHING, SEEDING, GONE, LOOKING = 0, 1, 2, 3
-local SLICES = 30 -- of a recount; there is one a second
-local SMALLEST_SLICE, LARGEST_SLICE = 100, 5000 -- swarms; the largest keeps this server busy for some 15 ms
+local RECOUNT_SECONDS = 30 -- for all swarms, as long as it can be kept up
+local SLOWEST, FASTEST = 100, 5000 -- swarms a second; one takes this server some 10 us
+local SLICE = 500 -- swarms in a step, so that nobody else waits for long
 local SPARE_SECONDS = 120 -- the recount takes note of a swarm's end before Redis drops its keys
 
 local call, pack = redis.call, struct.pack
@@ -152,7 +153,7 @@ local function put(swarm, pool, record)
 end
 
 -- Up to `wanted` of a pool's peers onto the end of `told`; how many. They are a run from anywhere, round the end, so
--- that all are told equally often. ZRANDMEMBER takes longer, and tells some of a large set three times as often.
+-- that all are told equally often. ZRANDMEMBER takes longer, and tells some of a large set nearly three times as often.
 local function sample(swarm, pool, wanted, told)
     local key, size = POOL .. pool .. ':' .. swarm.hash, swarm.sizes[pool] or 0
     wanted = math.min(wanted, size)
@@ -252,11 +253,12 @@ function answer.l(question)
 end
 
 -- w: walk on with the recount, if it is time. What has been silent goes, and what Redis lost is no longer counted.
+-- Answers `w` where that was not enough yet.
 function answer.w()
     -- A slice that is due in an hour was planned by a clock that has been set back since.
-    if now < totals.next_slice_at and totals.next_slice_at < now + 2 then return '' end
-    local size = math.ceil(call('ZCARD', SWARMS) / SLICES)
-    size = math.min(math.max(size, SMALLEST_SLICE), LARGEST_SLICE)
+    if now <= totals.next_slice_at and totals.next_slice_at < now + 10 then return '' end
+    local pace = math.min(math.max(call('ZCARD', SWARMS) / RECOUNT_SECONDS, SLOWEST), FASTEST)
+    local size = math.min(SLICE, math.ceil(pace))
     local first = cursor == '' and '-' or '(' .. cursor
     local hashes = call('ZRANGEBYLEX', SWARMS, first, '+', 'LIMIT', 0, size)
     for _, hash in ipairs(hashes) do
@@ -275,9 +277,9 @@ function answer.w()
         end
         cursor = ''
     end
-    totals.next_slice_at = now + 1
+    totals.next_slice_at = math.min(math.max(totals.next_slice_at, now - 1), now) + size / pace
     has_changed = true
-    return ''
+    return totals.next_slice_at < now and 'w' or ''
 end
 
 local answers = {}

@@ -4,8 +4,9 @@ This module puts visits into bytes for `redis_store.lua`, which is where peers c
 answers; `redis_link.py` carries both. Nothing is remembered here, so a tracker may come and go at any time. Why it is
 laid out as it is, and what it costs: docs/decisions/0007-shared-store.md.
 
-Time is that of Redis, or machines would have to agree about it. What is counted altogether may be a minute old where
-swarms fell silent, and the bound on peers holds with the same exactness.
+Time is that of Redis, or machines would have to agree about it. Altogether, those are counted who are here and those
+who fell silent without a goodbye in the last minute (some minutes, beyond 150,000 swarms), in swarms that nobody asks
+about; the bounds on peers and swarms go by that.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from shoal.tracker.store import (
     Visit,
 )
 
-MAX_PEERS = 10_000_000  # 0.2 to 1.5 GB of Redis, as they are in small swarms or large ones
-MAX_SWARMS = 1_000_000  # about 450 bytes each, without their peers
+MAX_PEERS = 10_000_000  # about 1 GB of Redis: 40 to 110 bytes each, most where swarms are large
+MAX_SWARMS = 1_000_000  # about 400 bytes each
 MAX_LISTED = 10_000  # peers in a list: Redis does nothing else while it makes it
 
 _VISIT = struct.Struct(
@@ -63,12 +64,11 @@ class RedisStore:
         `on_change` is told, in one line, that Redis is away or back. Without `keeps_time` it is the time of the
         caller that counts, which suits a test.
         """
-        script = files("shoal.tracker").joinpath("redis_store.lua").read_text("utf-8")
         self._settings = [b"%r" % lifetime, b"%d" % max_peers, b"%d" % max_swarms]
         self._keeps_time = keeps_time
         self._now = 0.0
         self._rng = rng or random.Random()
-        self._link = RedisLink(url, script, self._head, on_change)
+        self._link = RedisLink(url, read_script(), self._head, on_change)
 
     async def check(self) -> None:
         """Raise `NetworkError` if Redis cannot be used just now."""
@@ -95,7 +95,7 @@ class RedisStore:
 
     def expire(self, now: float) -> None:
         self._now = now
-        self._link.ask((_WALK,), _read_nothing)
+        self._link.ask((_WALK,), self._walk_on)
 
     def count(self, now: float) -> Soon[StoreCounts | Trouble]:
         self._now = now
@@ -108,9 +108,18 @@ class RedisStore:
     async def close(self) -> None:
         await self._link.close()
 
+    def _walk_on(self, answers: Answers) -> None:
+        if answers[0] == _WALK:
+            self._link.ask((_WALK,), self._walk_on)
+
     def _head(self) -> list[bytes]:
         now = b"" if self._keeps_time else b"%r" % self._now
         return [now, b"%d" % self._rng.getrandbits(31), *self._settings]
+
+
+def read_script() -> str:
+    """The part of the store that runs in Redis."""
+    return files("shoal.tracker").joinpath("redis_store.lua").read_text("utf-8")
 
 
 # -- answers -----------------------------------------------------------------------------------------
@@ -141,7 +150,3 @@ def _read_list(answers: Answers) -> list[ListedPeer]:
         at += _LISTED.size + length
         listed.append(ListedPeer(info_hash, answers[0][at - length : at], is_seed == 1))
     return listed
-
-
-def _read_nothing(answers: Answers) -> None:
-    return None
