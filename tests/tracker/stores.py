@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import Future
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +18,7 @@ from shoal.tracker.store import (
     SwarmView,
     Trouble,
     Visit,
+    known,
 )
 
 LIFETIME = 160.0
@@ -71,8 +71,7 @@ class AskedStore:
 
     def _wait(self, ask: Callable[[], Soon[Answer]]) -> Answer:
         async def asked() -> Answer:
-            answer = ask()
-            return await answer if isinstance(answer, Future) else answer
+            return await known(ask())
 
         return self._runner.run(asked())
 

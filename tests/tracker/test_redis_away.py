@@ -16,13 +16,13 @@ from shoal.errors import NetworkError
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.redis_link import ANSWER_SECONDS, MAX_WAITING
 from shoal.tracker.redis_store import RedisStore
-from shoal.tracker.store import StoreCounts, SwarmView, Trouble
+from shoal.tracker.store import StoreCounts, SwarmView, Trouble, known
 
 from ..peers.processes import Pen, free_port
 from ..peers.programs import HOST
 from .redis_server import RedisServer
 from .stores import HASH, LIFETIME, OTHER_HASH, gone, leeching, seeding, v4
-from .test_redis_store import PASSWORD, known, until, visited
+from .test_redis_store import PASSWORD, until, visited
 
 AT_ONCE = 0.5  # seconds; on a busy machine, far below a time-out
 

@@ -6,8 +6,7 @@ import asyncio
 import sys
 import time
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
 
 import pytest
 import redis
@@ -16,18 +15,12 @@ from shoal.errors import UsageError
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.redis_link import MAX_BATCH, MAX_UNDER_WAY, MAX_WAITING
 from shoal.tracker.redis_store import RedisStore
-from shoal.tracker.store import PeerStore, Soon, StoreCounts, SwarmView, Trouble, Visit
+from shoal.tracker.store import PeerStore, StoreCounts, SwarmView, Trouble, Visit, known
 
 from .redis_server import RedisServer
 from .stores import HASH, LIFETIME, LIMIT, OTHER_HASH, gone, leeching, records, seeding, v4
 
-Answer = TypeVar("Answer")
-Story = Callable[[], Coroutine[Any, Any, None]]
 PASSWORD = "op3n-s3sam3"
-
-
-async def known(answer: Soon[Answer]) -> Answer:
-    return await answer if isinstance(answer, Future) else answer
 
 
 async def visited(store: PeerStore, visit: Visit, now: float = 0) -> SwarmView:

@@ -25,7 +25,8 @@ from shoal.tracker.store import (
     SwarmView,
     Trouble,
     Visit,
-    when_known,
+    known,
+    later,
 )
 from shoal.tracker.tracker import Counters, Tracker
 
@@ -76,8 +77,9 @@ def new_tracker(policy: Policy = EVERYBODY, **parts: object) -> Tracker:
     return Tracker(policy, rng=random.Random(1), clock=lambda: 0.0, **parts)  # type: ignore[arg-type]
 
 
-async def known(answer: Soon[AnnounceResponse | TrackerFailure]) -> AnnounceResponse:
-    response = await answer if isinstance(answer, Future) else answer
+async def told(answer: Soon[AnnounceResponse | TrackerFailure]) -> AnnounceResponse:
+    """An answer that is no failure, whenever it comes."""
+    response = await known(answer)
     assert isinstance(response, AnnounceResponse)
     return response
 
@@ -173,7 +175,7 @@ def test_an_answer_comes_when_the_store_has_one() -> None:
         answer = tracker.announce(request(), HOST, b"", 0)
         assert isinstance(answer, Future) and not answer.done()
         store.asked[0].set_result(SwarmView(2, 3, b"peers!"))
-        response = await known(answer)
+        response = await told(answer)
         assert (response.complete, response.incomplete, response.peers_v4) == (2, 3, b"peers!")
         assert response.external_ip == HOST
 
@@ -187,7 +189,7 @@ def test_a_store_that_is_away_is_counted_and_its_askers_are_answered() -> None:
         announced, scraped = tracker.announce(request(), HOST, b"", 0), tracker.scrape([HASH], b"", 0)
         for asked in store.asked:
             asked.set_result(Trouble.AWAY)
-        assert (await known(announced)).warning == AWAY_WARNING
+        assert (await told(announced)).warning == AWAY_WARNING
         assert isinstance(scraped, Future)
         failure = await scraped
         assert isinstance(failure, TrackerFailure) and failure.reason == AWAY_WARNING
@@ -199,11 +201,10 @@ def test_a_store_that_is_away_is_counted_and_its_askers_are_answered() -> None:
 def test_who_no_longer_waits_for_an_answer_troubles_nobody() -> None:
     async def story() -> None:
         first: Future[int] = asyncio.get_running_loop().create_future()
-        second = when_known(first, str)
+        second, third = later(first, str), later(first, str)
         second.cancel()
         first.set_result(7)
-        await asyncio.sleep(0)
-        assert when_known(8, str) == "8"
+        assert await known(third) == "7" and second.cancelled()
 
     asyncio.run(story())
 
@@ -225,17 +226,17 @@ def test_a_tracker_that_takes_the_place_of_another_knows_all_of_its_peers(
         for number in range(PEERS):
             tracker = first if number % 2 else second
             host = bytes([192, 0, 2, number])
-            await known(tracker.announce(request(left=number % 4), host, b"", 0))
+            await told(tracker.announce(request(left=number % 4), host, b"", 0))
         await first.store.close()
         third = new_shared()
         for tracker in (second, third):
-            response = await known(tracker.announce(request(numwant=100), bytes([192, 0, 2, 0]), b"", 0))
-            told = {record[3] for record in records(response.peers_v4)}
-            assert told == set(range(1, PEERS))
+            response = await told(tracker.announce(request(numwant=100), bytes([192, 0, 2, 0]), b"", 0))
+            listed = {record[3] for record in records(response.peers_v4)}
+            assert listed == set(range(1, PEERS))
             assert (response.complete, response.incomplete) == (PEERS // 4 - 1, 31)
         stopped = request(event=Event.STOPPED, left=1)
-        await known(third.announce(stopped, bytes([192, 0, 2, 1]), b"", 0))
-        response = await known(second.announce(request(numwant=100), bytes([192, 0, 2, 0]), b"", 0))
+        await told(third.announce(stopped, bytes([192, 0, 2, 1]), b"", 0))
+        response = await told(second.announce(request(numwant=100), bytes([192, 0, 2, 0]), b"", 0))
         assert 1 not in {record[3] for record in records(response.peers_v4)}
         for tracker in (second, third):
             await tracker.store.close()

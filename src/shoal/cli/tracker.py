@@ -24,8 +24,9 @@ from shoal.errors import ExitCode
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.tracker.decision import DEFAULT_INTERVAL, Policy
-from shoal.tracker.server import DEFAULT_PORT, Tracker
-from shoal.tracker.store import ListedPeer
+from shoal.tracker.server import DEFAULT_PORT, Doors, serve
+from shoal.tracker.store import ListedPeer, StoreCounts, known
+from shoal.tracker.tracker import Tracker
 
 DEFAULT_STATUS_SECONDS = 60.0
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
@@ -116,21 +117,22 @@ def served_hashes(torrents: Sequence[Path]) -> set[bytes]:
 
 async def track(wishes: Wishes, log: EventLog | None, stop: asyncio.Event) -> int:
     tracker = Tracker(wishes.policy, on_announce=None if log is None else announce_recorder(log))
-    async with tracker.serve(wishes.bind, wishes.port) as url:
+    doors = Doors(() if wishes.bind is None else (wishes.bind,), wishes.port)
+    async with serve(tracker, doors=doors) as serving:
         if log is not None:
-            log.record("listening", address=url)
-        print(f"tracker {url}/announce", flush=True)
+            log.record("listening", address=serving.url)
+        print(f"tracker {serving.url}/announce", flush=True)
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wishes.status_seconds or None):
                     await stop.wait()
             if not stop.is_set():
-                show_status(tracker, lists_peers=wishes.lists_peers)
+                await show_status(tracker, lists_peers=wishes.lists_peers)
     return ExitCode.OK
 
 
-def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes], None]:
-    def record(request: AnnounceRequest, host: bytes) -> None:
+def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], None]:
+    def record(request: AnnounceRequest, host: bytes, owner: str) -> None:
         log.record(
             "announce",
             info_hash=request.info_hash.hex(),
@@ -142,21 +144,26 @@ def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes], None]
     return record
 
 
-def show_status(tracker: Tracker, *, lists_peers: bool) -> None:
-    lines = [status_line(tracker)]
+async def show_status(tracker: Tracker, *, lists_peers: bool) -> None:
+    now = tracker.clock()
+    counts = await known(tracker.store.count(now))
+    lines = [status_line(tracker, counts if isinstance(counts, StoreCounts) else None)]
     if lists_peers:
-        lines += peer_lines(list(tracker.store.peers()))
+        peers = await known(tracker.store.list_peers(MAX_PEERS_SHOWN + 1, now))
+        lines += peer_lines(peers if isinstance(peers, list) else [])
     print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
 
 
-def status_line(tracker: Tracker) -> str:
-    counts, counters = tracker.store.counts(), tracker.counters
-    parts = [
-        counted(counts.swarms, "swarm"),
-        counted(counts.seeds, "seeder"),
-        counted(counts.leechers, "leecher"),
-        counted(counters.announces, "announce"),
-    ]
+def status_line(tracker: Tracker, counts: StoreCounts | None) -> str:
+    counters = tracker.counters
+    parts = ["the store is away"]
+    if counts is not None:
+        parts = [
+            counted(counts.swarms, "swarm"),
+            counted(counts.seeds, "seeder"),
+            counted(counts.leechers, "leecher"),
+        ]
+    parts.append(counted(counters.announces, "announce"))
     if counters.refusals:
         parts.append(f"{counters.refusals} refused")
     return ", ".join(parts)
