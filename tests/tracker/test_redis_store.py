@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 import time
 from asyncio import Future
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -132,7 +134,8 @@ def test_more_than_can_wait_is_away_at_once_and_the_others_are_answered(redis_se
         at_once = [answer for answer in answers if not isinstance(answer, Future)]
         assert at_once == [Trouble.AWAY] * 100
         views = [await known(answer) for answer in answers[:MAX_WAITING]]
-        assert all(isinstance(view, SwarmView) and len(records(view.peers_v4)) == 5 for view in views[10:])
+        told = Counter(len(records(view.peers_v4)) for view in views if isinstance(view, SwarmView))
+        assert told == {0: 1, 1: 1, 2: 1, 3: 1, 4: 1, 5: MAX_WAITING - 5}  # calls may overtake each other
         with redis_server.console() as console:
             assert console.info("clients")["connected_clients"] <= MAX_UNDER_WAY + 1
             assert calls_of(console, "evalsha") - before >= MAX_WAITING / MAX_BATCH
@@ -271,7 +274,7 @@ def test_a_recount_of_many_swarms_goes_on_by_itself_until_it_has_kept_its_pace(
 def test_a_clock_that_is_set_back_does_not_end_the_recount(redis_server: RedisServer) -> None:
     async def story() -> None:
         store = RedisStore(redis_server.url, LIFETIME, keeps_time=False)
-        store.expire(5000)
+        await wait_count(store, StoreCounts(0, 0, 0), 5000)
         await visited(store, seeding(v4(1)), 0)
         with redis_server.console() as console:
             console.hset("shoal1:totals", "seeds", 77)
@@ -329,7 +332,5 @@ def test_without_the_package_there_is_a_hint_how_to_get_it(monkeypatch: pytest.M
 
 
 def test_the_package_is_imported_only_when_such_a_store_is_made() -> None:
-    import subprocess
-
     script = "import sys; import shoal.tracker.redis_store, shoal.tracker.tracker; assert 'redis' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)
