@@ -1,8 +1,9 @@
 """The contract of a tracker's memory: who is in which swarm.
 
 Always true of a store: a peer (its packed address and port) is in a swarm at most once, and either seeds or
-leeches; one that has been silent for longer than the store's lifetime is forgotten; a swarm without peers does
-not exist; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
+leeches; one that has been silent for longer than the store's lifetime is forgotten, a hundredth of that or two
+seconds later at the most; a swarm without peers does not exist; who becomes a seed saying that it has completed is
+counted once; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
 itself (`Scope`), and the nearest come first.
 
 A store in this process answers at once; one that lives elsewhere gives a future of the answer, on the loop's thread
@@ -112,7 +113,7 @@ class PeerStore(Protocol):
         """Forget who has been silent for too long. Called every second or so, and cheap when nobody has."""
 
     def count(self, now: float) -> Soon[StoreCounts | Trouble]:
-        """The sizes of everything together; a shared store may tell what was true a minute ago."""
+        """The sizes of everything together; a shared store may still count who fell silent a minute ago."""
 
     def list_peers(self, most: int, now: float) -> Soon[list[ListedPeer] | Trouble]:
         """Some of those who are here, `most` at most, swarm by swarm."""
