@@ -8,17 +8,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from shoal.tracker.scopes import Scope
+from shoal.tracker.soon import Soon, known
 from shoal.tracker.store import (
     Entries,
     ListedPeer,
     PeerStore,
     Presence,
-    Soon,
     StoreCounts,
     SwarmView,
     Trouble,
     Visit,
-    known,
 )
 
 LIFETIME = 160.0

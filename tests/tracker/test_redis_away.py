@@ -16,7 +16,8 @@ from shoal.errors import NetworkError
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.redis_link import ANSWER_SECONDS, MAX_WAITING
 from shoal.tracker.redis_store import RedisStore
-from shoal.tracker.store import StoreCounts, SwarmView, Trouble, known
+from shoal.tracker.soon import known
+from shoal.tracker.store import StoreCounts, SwarmView, Trouble
 
 from ..peers.processes import Pen, free_port
 from ..peers.programs import HOST

@@ -17,7 +17,8 @@ from shoal.errors import UsageError
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.redis_link import MAX_BATCH, MAX_UNDER_WAY, MAX_WAITING
 from shoal.tracker.redis_store import RedisStore
-from shoal.tracker.store import PeerStore, StoreCounts, SwarmView, Trouble, Visit, known
+from shoal.tracker.soon import known
+from shoal.tracker.store import PeerStore, StoreCounts, SwarmView, Trouble, Visit
 
 from .redis_server import RedisServer
 from .stores import HASH, LIFETIME, LIMIT, OTHER_HASH, gone, leeching, records, seeding, v4

@@ -65,7 +65,7 @@ def test_a_store_that_one_worker_reaches_is_known_to_all() -> None:
 
 def test_announces_are_counted_by_the_time_they_came() -> None:
     now = 1_000_000.0
-    tracker = Tracker(rng=random.Random(0))
+    tracker = Tracker(rng=random.Random(0), clock=lambda: 0.0)
     reporter = Reporter(tracker, clock=lambda: now)
     announce = partial(
         tracker.announce, AnnounceRequest(bytes(20), b"p" * 20, 1), bytes([9, 9, 9, 9]), b"", 0.0

@@ -9,14 +9,15 @@ from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.tracker.mesh import Mesh
 from shoal.tracker.report import Report, Reporter
 from shoal.tracker.shared_report import SharedReport
-from shoal.tracker.store import StoreCounts, known
+from shoal.tracker.soon import known
+from shoal.tracker.store import StoreCounts
 from shoal.tracker.tracker import Tracker
 
 
 def test_whoever_is_asked_tells_of_all_who_are_there(tmp_path: Path) -> None:
     async def story() -> None:
         meshes = [Mesh(number, 2, tmp_path) for number in range(2)]
-        trackers = [Tracker(), Tracker()]
+        trackers = [Tracker(clock=lambda: 0.0), Tracker(clock=lambda: 0.0)]
         shared = [
             SharedReport(Reporter(tracker), mesh) for tracker, mesh in zip(trackers, meshes, strict=True)
         ]

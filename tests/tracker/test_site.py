@@ -16,7 +16,8 @@ from shoal.tracker.decision import Policy
 from shoal.tracker.door_http import Question, Reply
 from shoal.tracker.memory_store import MemoryStore
 from shoal.tracker.site import Site
-from shoal.tracker.store import Soon, SwarmView, Trouble, Visit
+from shoal.tracker.soon import Soon
+from shoal.tracker.store import SwarmView, Trouble, Visit
 from shoal.tracker.tracker import Tracker
 
 HASH = b"h" * 20

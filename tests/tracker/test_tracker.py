@@ -17,17 +17,8 @@ from shoal.protocol.tracker.messages import (
 from shoal.tracker.decision import AWAY_WARNING, NO_KEY, NOT_SERVED, Policy
 from shoal.tracker.memory_store import MemoryStore
 from shoal.tracker.redis_store import RedisStore
-from shoal.tracker.store import (
-    Entries,
-    ListedPeer,
-    Soon,
-    StoreCounts,
-    SwarmView,
-    Trouble,
-    Visit,
-    known,
-    later,
-)
+from shoal.tracker.soon import Soon, known, later
+from shoal.tracker.store import Entries, ListedPeer, StoreCounts, SwarmView, Trouble, Visit
 from shoal.tracker.tracker import Counters, Tracker
 
 from .redis_server import RedisServer

@@ -20,7 +20,7 @@ from shoal.tracker.passkeys import PasskeyFile
 from shoal.tracker.report import Report, Reporter
 from shoal.tracker.server import HOUSEKEEPING_SECONDS, Repeating, Serving
 from shoal.tracker.site import Page
-from shoal.tracker.store import Soon
+from shoal.tracker.soon import Soon
 from shoal.tracker.tracker import OnAnnounce, Tracker
 
 Complain = Callable[[str], None]  # told a line of trouble that is not the end of the tracker

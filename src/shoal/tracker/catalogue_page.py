@@ -26,8 +26,8 @@ from shoal.disk.workers import Workers
 from shoal.errors import DiskFullError, ExistsError, FormatError, NotFoundError, ShoalError
 from shoal.tracker.catalogue import TORRENT, Catalogue, CatalogueFullError, Entry, NotOwnerError
 from shoal.tracker.door_http import Question, Reply
-from shoal.tracker.soon import then
-from shoal.tracker.store import Entries, Soon, Trouble, later
+from shoal.tracker.soon import Soon, later, then
+from shoal.tracker.store import Entries, Trouble
 from shoal.tracker.tracker import Tracker
 from shoal.units import MIB
 

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from shoal.net.addresses import pack_host
 from shoal.tracker.proxies import forwarded_host
-from shoal.tracker.store import Soon, later
+from shoal.tracker.soon import Soon, later
 
 MAX_REQUEST_LENGTH = 16 * 1024  # the longest scrape there is, and headers of a chatty client
 MAX_CONNECTIONS = 10_000  # about 10 KiB each

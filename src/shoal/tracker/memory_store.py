@@ -26,6 +26,7 @@ from shoal.tracker.store import (
 
 MAX_PEERS = 1_000_000  # about 100 bytes each in swarms of ten
 MAX_SWARMS = 500_000  # about 600 bytes each: a stranger who invents info hashes costs 300 MB
+MAX_SWARMS_A_TIME = 20_000  # looked at in one call, 50 ms: those of a flood fall silent all at once
 SEEDING, GONE, LOOKING = Presence.SEEDING, Presence.GONE, Presence.LOOKING  # names cost less than attributes
 WHEEL_STEPS = 100  # ticks in a lifetime: who is silent stays at most a hundredth of it too long
 
@@ -70,9 +71,14 @@ class MemoryStore:
     def expire(self, now: float) -> None:
         self._now_tick = int(now * self._ticks_a_second)
         oldest_alive = self._now_tick - WHEEL_STEPS
-        while (tick := min(self._wheel, default=oldest_alive)) < oldest_alive:
-            for swarm in self._wheel.pop(tick):
-                self._forget_silent(swarm, tick)
+        left = MAX_SWARMS_A_TIME
+        while left and (tick := min(self._wheel, default=oldest_alive)) < oldest_alive:
+            bucket = self._wheel[tick]
+            while bucket and left:
+                self._forget_silent(bucket.pop(), tick)
+                left -= 1
+            if not bucket:
+                del self._wheel[tick]
 
     def count(self, now: float) -> StoreCounts:
         self._catch_up(now)

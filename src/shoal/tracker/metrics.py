@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from shoal.tracker.door_http import Question, Reply
 from shoal.tracker.report import Report
-from shoal.tracker.soon import then
-from shoal.tracker.store import Soon
+from shoal.tracker.soon import Soon, then
 
 if TYPE_CHECKING:
     from prometheus_client import Metric

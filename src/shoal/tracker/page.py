@@ -16,8 +16,7 @@ from shoal.tracker.catalogue_page import Listed
 from shoal.tracker.door_http import Question, Reply
 from shoal.tracker.page_template import PAGE
 from shoal.tracker.report import SLOT_SECONDS, Report
-from shoal.tracker.soon import then
-from shoal.tracker.store import Soon
+from shoal.tracker.soon import Soon, then
 from shoal.units import format_duration, format_size
 
 MAX_LISTED = 200  # entries; a page that is read on a phone, and 100 KB

@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from shoal.errors import NetworkError, UsageError
 from shoal.net.addresses import url_host
-from shoal.tracker.store import Soon, Trouble
+from shoal.tracker.soon import Soon
+from shoal.tracker.store import Trouble
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -19,16 +19,8 @@ from importlib.resources import files
 
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.redis_link import Answers, RedisLink
-from shoal.tracker.store import (
-    Entries,
-    ListedPeer,
-    Presence,
-    Soon,
-    StoreCounts,
-    SwarmView,
-    Trouble,
-    Visit,
-)
+from shoal.tracker.soon import Soon
+from shoal.tracker.store import Entries, ListedPeer, Presence, StoreCounts, SwarmView, Trouble, Visit
 
 MAX_PEERS = 10_000_000  # about 1 GB of Redis: 40 to 110 bytes each, most where swarms are large
 MAX_SWARMS = 1_000_000  # about 400 bytes each

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from shoal.disk.accounts import Traffic
 from shoal.tracker.server import Serving
-from shoal.tracker.store import Soon, StoreCounts, Trouble, later
+from shoal.tracker.soon import Soon, later
+from shoal.tracker.store import StoreCounts, Trouble
 from shoal.tracker.tracker import Tracker
 
 SLOT_SECONDS = 10  # of counted announces; what "now" means on the page

@@ -44,8 +44,8 @@ class TrackerSettings:
     min_interval: float | None = None
     only: frozenset[bytes] | None = None
     store: str = field(default=MEMORY, repr=False)  # or a URL, which may hold a password
-    max_peers: int = MAX_PEERS
-    max_swarms: int = MAX_SWARMS
+    max_peers: int | None = None  # None: as many as suit the store
+    max_swarms: int | None = None
     passkeys: Path | None = None
     catalogue: Path | None = None
     publish_token: str = field(default="", repr=False)
@@ -76,7 +76,7 @@ def build(
     membership = None if passkeys is None else Membership(passkeys, policy.peer_lifetime, complain)
     if membership is not None:
         on_announce = membership.hear(on_announce)
-    store = make_store(settings, policy.peer_lifetime, mesh)
+    store = make_store(settings, policy.peer_lifetime, mesh, complain)
     tracker = Tracker(policy, store=store, on_announce=on_announce)
     annex = Annex(
         tracker,
@@ -99,13 +99,26 @@ def make_policy(settings: TrackerSettings, passkeys: PasskeyFile | None) -> Poli
     )
 
 
-def make_store(settings: TrackerSettings, lifetime: float, mesh: Mesh | None) -> PeerStore:
+def make_store(
+    settings: TrackerSettings, lifetime: float, mesh: Mesh | None, complain: Complain
+) -> PeerStore:
+    """Each worker has a part of the memory, or a way of its own to the shared store."""
+    if settings.store != MEMORY:
+        from shoal.tracker import redis_store  # an extra that need not be installed
+
+        return redis_store.RedisStore(
+            settings.store,
+            lifetime,
+            max_peers=settings.max_peers or redis_store.MAX_PEERS,
+            max_swarms=settings.max_swarms or redis_store.MAX_SWARMS,
+            on_change=complain,
+        )
     count = 1 if mesh is None else len(mesh.others) + 1
     own = MemoryStore(
         lifetime,
         random.Random(),
-        max_peers=ceil(settings.max_peers / count),
-        max_swarms=ceil(settings.max_swarms / count),
+        max_peers=ceil((settings.max_peers or MAX_PEERS) / count),
+        max_swarms=ceil((settings.max_swarms or MAX_SWARMS) / count),
     )
     return own if mesh is None else MeshStore(own, mesh, time.monotonic)
 

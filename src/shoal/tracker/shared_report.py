@@ -8,8 +8,7 @@ from msgspec import msgpack
 
 from shoal.tracker.mesh import Mesh
 from shoal.tracker.report import Report, Reporter, merged
-from shoal.tracker.soon import then
-from shoal.tracker.store import Soon, later
+from shoal.tracker.soon import Soon, later, then
 
 REPORT = "report"
 

@@ -17,7 +17,7 @@ from shoal.protocol.tracker.messages import AnnounceResponse, ScrapeResponse, Tr
 from shoal.protocol.tracker.query import QueryError, parse_announce_query, parse_scrape_query
 from shoal.tracker.door_http import Question, Reply
 from shoal.tracker.passkeys import passkey_in
-from shoal.tracker.store import Soon, later
+from shoal.tracker.soon import Soon, later
 from shoal.tracker.tracker import Tracker
 
 Route = tuple[str, bytes]  # content type, body

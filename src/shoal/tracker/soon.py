@@ -1,15 +1,33 @@
-"""Answers that are there now or come later, one made of another."""
+"""Answers that are there now or come later, and how one is made of another. No future here ever fails."""
 
 from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable
-from typing import TypeVar
-
-from shoal.tracker.store import Soon
+from typing import TypeAlias, TypeVar
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
+Soon: TypeAlias = Answer | Future[Answer]
+
+
+def later(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Result]:
+    """What `make` will make of an answer that is not there yet."""
+    made: Future[Result] = answer.get_loop().create_future()
+
+    def on_known(known: Future[Answer]) -> None:
+        if known.cancelled():
+            made.cancel()
+        elif not made.cancelled():
+            made.set_result(make(known.result()))
+
+    answer.add_done_callback(on_known)
+    return made
+
+
+async def known(answer: Soon[Answer]) -> Answer:
+    """An answer, waited for if need be."""
+    return await answer if isinstance(answer, Future) else answer
 
 
 def then(answer: Soon[Answer], make: Callable[[Answer], Soon[Result]]) -> Soon[Result]:

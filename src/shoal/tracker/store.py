@@ -7,7 +7,7 @@ counted once; seeds are not handed to seeds, nor anybody to itself; nobody is to
 itself (`Scope`), and the nearest come first.
 
 A store in this process answers at once; one that lives elsewhere gives a future of the answer, on the loop's thread
-(`Soon`). Where there is no answer, it is a `Trouble`. No future ever fails. `tests/tracker/test_store.py` holds what
+(`soon.py`). Where there is no answer, it is a `Trouble`. No future ever fails. `tests/tracker/test_store.py` holds what
 every store must pass. `visit` is one call because it must be one step: a store that many trackers share does it in
 one round trip.
 """
@@ -15,14 +15,14 @@ one round trip.
 from __future__ import annotations
 
 import enum
-from asyncio import Future
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.scopes import Scope
+from shoal.tracker.soon import Soon
 
 
 class Presence(enum.Enum):
@@ -75,29 +75,7 @@ class ListedPeer(Struct, frozen=True):
     is_seed: bool
 
 
-Answer = TypeVar("Answer")
-Result = TypeVar("Result")
-Soon: TypeAlias = Answer | Future[Answer]
 Entries = Mapping[bytes, ScrapeEntry]
-
-
-def later(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Result]:
-    """What `make` will make of an answer that is not there yet."""
-    made: Future[Result] = answer.get_loop().create_future()
-
-    def on_known(known: Future[Answer]) -> None:
-        if known.cancelled():
-            made.cancel()
-        elif not made.cancelled():
-            made.set_result(make(known.result()))
-
-    answer.add_done_callback(on_known)
-    return made
-
-
-async def known(answer: Soon[Answer]) -> Answer:
-    """An answer, waited for if need be."""
-    return await answer if isinstance(answer, Future) else answer
 
 
 class PeerStore(Protocol):
