@@ -14,15 +14,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
+from shoal.cli.app import report_bug
 from shoal.cli.log import EventLog
 from shoal.cli.settings.table import Values, options
 from shoal.cli.settings.tracker import TRACKER, tracker_settings
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.text import counted, printable
-from shoal.errors import ExitCode
+from shoal.errors import ExitCode, FileError, ShoalError
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.tracker.annex import Annex
@@ -36,6 +38,7 @@ from shoal.tracker.store import ListedPeer, Trouble
 from shoal.tracker.tracker import Tracker
 from shoal.tracker.workers import Place, run_workers
 
+MAX_BUGS_TOLD = 20  # kinds of them; each leaves a file
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
 
 
@@ -74,7 +77,12 @@ def command(values: Values) -> int:
 def work(wishes: Wishes, place: Place) -> int:
     """One worker's life. Ctrl-C reaches every process of a terminal; the parent's word is what counts here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run_until_stopped(lambda stop: track(wishes, stop, place), [signal.SIGTERM])
+    try:
+        return run_until_stopped(lambda stop: track(wishes, stop, place), [signal.SIGTERM])
+    except ShoalError:
+        raise  # the parent tells it once for all
+    except Exception as error:  # noqa: BLE001 (the last door of this process)
+        return report_bug(error)
 
 
 def say(text: str) -> None:
@@ -83,6 +91,7 @@ def say(text: str) -> None:
 
 async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None) -> int:
     """Serve until `stop`; as one of several workers at its `place`."""
+    asyncio.get_running_loop().set_exception_handler(BugReports())
     async with contextlib.AsyncExitStack() as opened:
         log = None
         if wishes.log_path is not None:
@@ -107,6 +116,24 @@ async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None)
                 log.record("listening", address=serving.url)
         await show_status_until(stop, tracker, annex, wishes)
     return ExitCode.OK
+
+
+class BugReports:
+    """A handler for what callbacks raise: the tracker serves on, and each kind of mistake is told once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        what = repr(type(error)) if isinstance(error, Exception) else str(context.get("message"))
+        if what in self._told or len(self._told) >= MAX_BUGS_TOLD:
+            return
+        self._told.add(what)
+        if isinstance(error, Exception):
+            report_bug(error)
+        else:
+            loop.default_exception_handler(context)
 
 
 def is_first_life(place: Place) -> bool:
@@ -141,14 +168,24 @@ async def show_status_until(stop: asyncio.Event, tracker: Tracker, annex: Annex,
 
 
 def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], None]:
+    """One that is told every announce. A log that cannot be written is no reason not to answer; that is said once."""
+    is_failing = False
+
     def record(request: AnnounceRequest, host: bytes, owner: str) -> None:
-        log.record(
-            "announce",
-            info_hash=request.info_hash.hex(),
-            peer=format_address((str(ipaddress.ip_address(host)), request.port)),
-            reason=request.event.value if request.event is not None else "",
-            left=request.left,
-        )
+        nonlocal is_failing
+        try:
+            log.record(
+                "announce",
+                info_hash=request.info_hash.hex(),
+                peer=format_address((str(ipaddress.ip_address(host)), request.port)),
+                reason=request.event.value if request.event is not None else "",
+                left=request.left,
+            )
+            is_failing = False
+        except FileError as error:
+            if not is_failing:
+                say(f"{error.message}; announces are answered, and not recorded")
+            is_failing = True
 
     return record
 
