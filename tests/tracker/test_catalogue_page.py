@@ -177,6 +177,23 @@ def test_a_full_disk_is_507_and_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     asyncio.run(story())
 
 
+def test_a_mistake_of_ours_is_a_500_and_the_loop_hears_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        heard: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: heard.append(context["exception"])
+        )
+        async with opened(tmp_path) as here:
+            monkeypatch.setattr("shoal.tracker.catalogue.Catalogue.publish", lambda *_: [][0])
+            assert (await here.put("a", DATA)).status == 500
+            assert [type(error) for error in heard] == [IndexError]
+            assert (await here.ask("GET", "/catalogue")).status == 200
+
+    asyncio.run(story())
+
+
 def test_many_who_publish_one_name_at_once_are_one_owner_and_refusals(tmp_path: Path) -> None:
     async def story() -> None:
         async with opened(tmp_path) as here, opened(tmp_path) as there:

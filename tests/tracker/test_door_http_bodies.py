@@ -9,7 +9,8 @@ import pytest
 import uvloop
 
 from shoal.tracker import door_http
-from shoal.tracker.door_http import BODY_RATE, REQUEST_SECONDS, Question, Reply
+from shoal.tracker.door_http import BODY_RATE, REQUEST_SECONDS, Question
+from shoal.tracker.replies import Reply
 
 from .http_bench import CLOSE, Bench, closed, ok
 

@@ -13,8 +13,9 @@ from shoal.formats.bencode import decode
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.protocol.tracker.query import encode_announce_query, encode_scrape_query
 from shoal.tracker.decision import Policy
-from shoal.tracker.door_http import Question, Reply
+from shoal.tracker.door_http import Question
 from shoal.tracker.memory_store import MemoryStore
+from shoal.tracker.replies import Reply
 from shoal.tracker.site import Site
 from shoal.tracker.soon import Soon
 from shoal.tracker.store import SwarmView, Trouble, Visit

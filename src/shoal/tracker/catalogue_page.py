@@ -17,7 +17,7 @@ import hmac
 from asyncio import Future
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from msgspec import Struct, json
@@ -25,7 +25,8 @@ from msgspec import Struct, json
 from shoal.disk.workers import Workers
 from shoal.errors import DiskFullError, ExistsError, FormatError, NotFoundError, ShoalError
 from shoal.tracker.catalogue import TORRENT, Catalogue, CatalogueFullError, Entry, NotOwnerError
-from shoal.tracker.door_http import Question, Reply
+from shoal.tracker.door_http import Question
+from shoal.tracker.replies import Reply
 from shoal.tracker.soon import Soon, later, then
 from shoal.tracker.store import Entries, Trouble
 from shoal.tracker.tracker import Tracker
@@ -198,11 +199,28 @@ class CataloguePage:
         return later(sizes, listed) if isinstance(sizes, Future) else listed(sizes)
 
     def _in_worker(self, job: Callable[[], Answer]) -> Future[Answer]:
+        """What `job` gives. If it raises, which is our mistake, the future fails."""
         loop = asyncio.get_running_loop()
         if self._workers is None:
             self._workers = Workers(loop.call_soon_threadsafe, WORKERS)
         made: Future[Answer] = loop.create_future()
-        self._workers.submit(job, lambda answer: None if made.done() else made.set_result(answer))
+
+        def work() -> tuple[Answer | None, Exception | None]:
+            try:
+                return job(), None
+            except Exception as error:  # noqa: BLE001 (somebody waits for the answer)
+                return None, error
+
+        def tell(outcome: tuple[Any, Exception | None]) -> None:
+            answer, error = outcome
+            if made.done():
+                return
+            if error is not None:
+                made.set_exception(error)
+            else:
+                made.set_result(answer)
+
+        self._workers.submit(work, tell)
         return made
 
 

@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Network
 from typing import cast
 
 import httptools
 from msgspec import Struct
 
 from shoal.net.addresses import pack_host
-from shoal.tracker.proxies import forwarded_host
+from shoal.tracker.proxies import Network, forwarded_host
+from shoal.tracker.replies import BAD_FORWARD, BROKEN, CONTINUE, NOT_FOUND, Reply, encode_reply
 from shoal.tracker.soon import Soon, later
 
 MAX_REQUEST_LENGTH = 16 * 1024  # the longest scrape there is, and headers of a chatty client
@@ -45,9 +45,6 @@ KEPT_HEADERS = frozenset(
         b"x-forwarded-proto",
     }
 )
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-Network = IPv4Network | IPv6Network
 
 
 class Question(Struct, frozen=True, gc=False):
@@ -60,13 +57,6 @@ class Question(Struct, frozen=True, gc=False):
     method: bytes = b"GET"
     headers: dict[bytes, bytes] = {}
     body: bytes = b""
-
-
-class Reply(Struct, frozen=True, gc=False):
-    body: bytes
-    content_type: str = "text/plain"
-    status: int = HTTPStatus.OK
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 class HttpDoor:
@@ -303,7 +293,11 @@ class _Connection(asyncio.Protocol):
                 if not reply.done():
                     keeps_alive = True
                     break
-                reply = reply.result()
+                if (error := reply.exception()) is not None:
+                    self._tell_of(error)
+                    reply, keeps_alive = encode_reply(BROKEN, False), False
+                else:
+                    reply = reply.result()
             known.append(reply)
             self._replies.popleft()
         if known:
@@ -333,13 +327,20 @@ class _Connection(asyncio.Protocol):
         if isinstance(question, Reply):
             return encode_reply(question, keeps_alive, says_keep_alive=says_keep_alive)
         is_head = question.method == b"HEAD"
-        reply = self._door.answer(question) or NOT_FOUND
+        try:
+            reply = self._door.answer(question) or NOT_FOUND
+        except Exception as error:  # noqa: BLE001 (our mistake; whoever asked hears of it)
+            self._tell_of(error)
+            reply = BROKEN
         if not isinstance(reply, Future):
             return encode_reply(reply, keeps_alive, says_keep_alive=says_keep_alive, is_head=is_head)
         encode = partial(
             encode_reply, keeps_alive=keeps_alive, says_keep_alive=says_keep_alive, is_head=is_head
         )
         return later(reply, encode)
+
+    def _tell_of(self, error: BaseException) -> None:
+        asyncio.get_running_loop().call_exception_handler({"message": "a request", "exception": error})
 
 
 def split_target(target: bytes) -> tuple[bytes, bytes]:
@@ -352,29 +353,4 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
     return path, query
 
 
-def encode_reply(
-    reply: Reply, keeps_alive: bool, *, says_keep_alive: bool = False, is_head: bool = False
-) -> bytes:
-    """A whole HTTP/1.1 reply. HTTP/1.0 clients are told of keep-alive (`says_keep_alive`); 1.1 ones know."""
-    body = b"" if is_head else reply.body
-    if keeps_alive and not says_keep_alive and not reply.headers and reply.content_type == "text/plain":
-        return b"%bContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
-            _STATUS_LINES[reply.status],
-            len(reply.body),
-            body,
-        )
-    lines = [f"Content-Type: {reply.content_type}", f"Content-Length: {len(reply.body)}"]
-    if not keeps_alive:
-        lines.append("Connection: close")
-    elif says_keep_alive:
-        lines.append("Connection: keep-alive")
-    lines += [f"{name}: {value}" for name, value in reply.headers]
-    return _STATUS_LINES[reply.status] + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
-
-
 KEPT_LENGTHS = frozenset(map(len, KEPT_HEADERS))
-NOT_FOUND = Reply(b"not found\n", status=HTTPStatus.NOT_FOUND)
-BAD_FORWARD = Reply(b"X-Forwarded-For holds no address\n", status=HTTPStatus.BAD_REQUEST)
-_STATUS_LINES = {
-    int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}

@@ -77,6 +77,9 @@ class UdpDoor:
                     self._answer(datagram, now)
                 except UnanswerableError:
                     self.counters.dropped += 1
+                except Exception as error:  # noqa: BLE001 (our mistake; those behind it are answered)
+                    self.counters.dropped += 1
+                    self._loop.call_exception_handler({"message": "a datagram", "exception": error})
             self._flush()
             if len(received) < BATCH:
                 break

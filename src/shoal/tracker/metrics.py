@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from shoal.tracker.door_http import Question, Reply
+from shoal.tracker.door_http import Question
+from shoal.tracker.replies import Reply
 from shoal.tracker.report import Report
 from shoal.tracker.soon import Soon, then
 

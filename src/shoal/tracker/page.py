@@ -13,8 +13,9 @@ from html import escape
 from urllib.parse import quote, urlsplit
 
 from shoal.tracker.catalogue_page import Listed
-from shoal.tracker.door_http import Question, Reply
+from shoal.tracker.door_http import Question
 from shoal.tracker.page_template import PAGE
+from shoal.tracker.replies import Reply
 from shoal.tracker.report import SLOT_SECONDS, Report
 from shoal.tracker.soon import Soon, then
 from shoal.units import format_duration, format_size

@@ -17,8 +17,9 @@ from shoal.net.datagrams import open_datagram_socket
 from shoal.net.eager_server import EagerServer
 from shoal.net.listening import open_port
 from shoal.tracker.connection_ids import ConnectionIds
-from shoal.tracker.door_http import HttpDoor, Network
+from shoal.tracker.door_http import HttpDoor
 from shoal.tracker.door_udp import UdpDoor
+from shoal.tracker.proxies import Network
 from shoal.tracker.site import Site
 from shoal.tracker.tracker import Tracker
 

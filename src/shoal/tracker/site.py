@@ -15,8 +15,9 @@ from urllib.parse import unquote_to_bytes
 from shoal.protocol.tracker.answers import encode_announce_response, encode_failure, encode_scrape_response
 from shoal.protocol.tracker.messages import AnnounceResponse, ScrapeResponse, TrackerFailure
 from shoal.protocol.tracker.query import QueryError, parse_announce_query, parse_scrape_query
-from shoal.tracker.door_http import Question, Reply
+from shoal.tracker.door_http import Question
 from shoal.tracker.passkeys import passkey_in
+from shoal.tracker.replies import Reply
 from shoal.tracker.soon import Soon, later
 from shoal.tracker.tracker import Tracker
 

@@ -1,4 +1,7 @@
-"""Answers that are there now or come later, and how one is made of another. No future here ever fails."""
+"""Answers that are there now or come later, and how one is made of another.
+
+A future here fails only by a mistake of ours; whatever is made of it then fails with it, and nobody waits for ever.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,40 @@ Result = TypeVar("Result")
 Soon: TypeAlias = Answer | Future[Answer]
 
 
-def later(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Result]:
-    """What `make` will make of an answer that is not there yet."""
+def then(answer: Soon[Answer], make: Callable[[Answer], Soon[Result]]) -> Soon[Result]:
+    """What `make` makes of an answer, which may take time as well."""
+    return later(answer, make) if isinstance(answer, Future) else make(answer)
+
+
+def later(answer: Future[Answer], make: Callable[[Answer], Soon[Result]]) -> Future[Result]:
+    """The same for an answer that is not there yet."""
     made: Future[Result] = answer.get_loop().create_future()
 
-    def on_known(known: Future[Answer]) -> None:
+    def settle(known: Future[Result]) -> None:
+        if made.done():
+            return
         if known.cancelled():
             made.cancel()
-        elif not made.cancelled():
-            made.set_result(make(known.result()))
+        elif (error := known.exception()) is not None:
+            made.set_exception(error)
+        else:
+            made.set_result(known.result())
+
+    def on_known(known: Future[Answer]) -> None:
+        if made.done():
+            return
+        if known.cancelled():
+            made.cancel()
+            return
+        try:
+            result = make(known.result())
+        except Exception as error:  # noqa: BLE001 (whatever it is, it goes to whoever waits)
+            made.set_exception(error)
+            return
+        if isinstance(result, Future):
+            result.add_done_callback(settle)
+        else:
+            made.set_result(result)
 
     answer.add_done_callback(on_known)
     return made
@@ -28,26 +56,3 @@ def later(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Re
 async def known(answer: Soon[Answer]) -> Answer:
     """An answer, waited for if need be."""
     return await answer if isinstance(answer, Future) else answer
-
-
-def then(answer: Soon[Answer], make: Callable[[Answer], Soon[Result]]) -> Soon[Result]:
-    """What `make` makes of an answer, which may take time as well."""
-    if not isinstance(answer, Future):
-        return make(answer)
-    made: Future[Result] = answer.get_loop().create_future()
-
-    def settle(result: Future[Result]) -> None:
-        if not made.cancelled():
-            made.set_result(result.result())
-
-    def on_known(known: Future[Answer]) -> None:
-        if made.cancelled():
-            return
-        result = make(known.result())
-        if isinstance(result, Future):
-            result.add_done_callback(settle)
-        else:
-            made.set_result(result)
-
-    answer.add_done_callback(on_known)
-    return made

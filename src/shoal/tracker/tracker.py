@@ -24,9 +24,8 @@ from shoal.tracker.memory_store import MemoryStore
 from shoal.tracker.soon import Soon, later
 from shoal.tracker.store import Entries, PeerStore, SwarmView, Trouble
 
-OnAnnounce = Callable[
-    [AnnounceRequest, bytes, str], None
-]  # request, packed address, whose passkey ("" for none)
+# Is told the request, the packed address, and whose passkey it came with ("": with none).
+OnAnnounce = Callable[[AnnounceRequest, bytes, str], None]
 
 
 @dataclass(slots=True)

@@ -167,6 +167,6 @@ def _fault_of(place: Place) -> ShoalError | None:
     path = _fault_file(place)
     if not path.exists():
         return None
-    fault = pickle.loads(path.read_bytes())  # noqa: S301 (the folder is only ours)
+    fault = pickle.loads(path.read_bytes())  # from a folder that is only ours
     path.unlink()
     return fault if isinstance(fault, ShoalError) else None
