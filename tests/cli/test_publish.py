@@ -208,7 +208,8 @@ def test_addresses_are_written_in_many_ways(text: str, catalogue: Catalogue, nam
 
 @pytest.mark.parametrize(
     "text", ["", "shoal://", "udp://host:1", "host:port", "shoal://h/a/b", "http://h/a/b/announce", "http://h?q",
-             "shoal://user:secret@h/a", "http://h/file.torrent", "[::1"]
+             "shoal://user:secret@h/a", "http://h/file.torrent", "[::1", "shoal://secret@h:99999/a", "secret@h:x",
+             "http://h/not-a_secret_for-all/announce?a", "http://h/secret0secret0secret/a/announce"]
 )  # fmt: skip
 def test_what_is_no_address_is_refused_without_its_secrets(text: str) -> None:
     with pytest.raises(UsageError) as caught:

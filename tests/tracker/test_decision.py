@@ -166,6 +166,18 @@ def test_the_shortest_interval_fits_the_interval(
     assert respond_well(VIEW, policy).min_interval == shortest
 
 
+@pytest.mark.parametrize("min_interval", [None, 1, 95, 100])
+def test_nobody_is_told_to_come_before_he_may(min_interval: float | None) -> None:
+    policy, rng = Policy(interval=100, min_interval=min_interval), random.Random(3)
+    for _ in range(200):
+        told = respond_well(VIEW, policy, rng)
+        assert (told.min_interval or 0) <= (told.interval or 0) <= 110
+
+
+def test_no_passkey_is_in_what_a_policy_says_of_itself() -> None:
+    assert "secret" not in repr(Policy(passkeys={b"secret": "alice"}))
+
+
 def test_no_interval_is_ever_zero() -> None:
     assert all(respond_well(VIEW, Policy(interval=0.5), random.Random(n)).interval == 1 for n in range(20))
 

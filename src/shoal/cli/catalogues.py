@@ -14,6 +14,7 @@ from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
 from shoal.errors import FormatError, NotFoundError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 from shoal.net.http import HttpResponse, get
+from shoal.protocol.tracker.urls import shown_url
 from shoal.tracker.server import DEFAULT_PORT
 from shoal.units import MIB
 
@@ -72,7 +73,7 @@ def parse_catalogue(text: str) -> tuple[Catalogue, str]:
         parts = urlsplit(text if "://" in text else SCHEME + text)
         port, host = parts.port, parts.hostname
     except ValueError:
-        raise UsageError(f"'{text}' is not the address of a catalogue", hint=hint) from None
+        raise UsageError(f"{_shown(text)} is not the address of a catalogue", hint=hint) from None
     is_plain = parts.scheme == "shoal"
     elements = [unquote(element) for element in parts.path.split("/")[1:] if element]
     if not host or parts.query or parts.password or parts.scheme not in ("shoal", "http", "https"):
@@ -93,7 +94,9 @@ def parse_catalogue(text: str) -> tuple[Catalogue, str]:
 
 def _shown(text: str) -> str:
     """Without what may be a passkey or a password."""
-    return f"'…@{text.rpartition('@')[2]}'" if "@" in text else f"'{text}'"
+    if "://" in text:
+        return f"'{shown_url(text)}'"
+    return f"'{shown_url(SCHEME + text).removeprefix(SCHEME)}'"
 
 
 async def fetch_list(catalogue: Catalogue, bind: str | None = None) -> list[Published]:

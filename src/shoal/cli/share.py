@@ -163,9 +163,8 @@ async def share_published(
 ) -> int:
     """Leave the metainfo in a catalogue. What is published there holds no passkey of ours."""
     keyless = replace(catalogue, key="")
-    await unless_stopped(
-        fetch_list(catalogue, network.bind), stop, "asking the tracker"
-    )  # before all hashing
+    # Before all hashing: whether there is a catalogue.
+    await unless_stopped(fetch_list(catalogue, network.bind), stop, "asking the tracker")
     shared = await make_all(payload_paths(paths, each), keyless.announce_url, network, stop)
     refuse_equal_names(shared)
     ours = [replace(one, metainfo=asking(one.metainfo, catalogue)) for one in shared]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.one_at_a_time = threading.Lock()  # for threads of this process whose readings are not to cross
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -44,9 +44,7 @@ class Entry(Struct, frozen=True):
     """One published torrent, as lists show it."""
 
     name: str
-    info_hashes: tuple[
-        bytes, ...
-    ]  # the 20 bytes that peers announce; a hybrid torrent's second is that of v2
+    info_hashes: tuple[bytes, ...]  # the 20 bytes that peers announce; a hybrid torrent's second is of v2
     size: int  # of the payload, in bytes
     file_count: int
     published_at: int  # Unix time
@@ -63,9 +61,8 @@ class Reading:
 
     changed_ns: int = -1  # the folder's time then
     is_settled: bool = False  # whether a later change must show in that time
-    seen: Mapping[str, tuple[FileStamp, Entry | None]] = field(
-        default_factory=dict
-    )  # None: no usable torrent
+    # Of each file its stamp and its entry; None: it is no usable torrent.
+    seen: Mapping[str, tuple[FileStamp, Entry | None]] = field(default_factory=dict)
     entries: Mapping[str, Entry] = field(default_factory=dict)  # by name, newest first
 
 
@@ -91,7 +88,11 @@ class Catalogue:
             return False
 
     def refresh(self) -> Mapping[str, Entry]:
-        """Read what has changed."""
+        """Read what has changed. One at a time: who began earlier would otherwise undo what came meanwhile."""
+        with self._shelf.one_at_a_time:
+            return self._refresh()
+
+    def _refresh(self) -> Mapping[str, Entry]:
         seen_before = self._reading.seen
         looked_at_ns, changed_ns = time.time_ns(), self._shelf.changed_ns()
         seen: dict[str, tuple[FileStamp, Entry | None]] = {}

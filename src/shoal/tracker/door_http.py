@@ -48,7 +48,7 @@ KEPT_HEADERS = frozenset(
 
 
 class Question(Struct, frozen=True, gc=False):
-    """One request, as far as we care."""
+    """One request, as far as we care. Its `repr` holds nothing secret: no path, no headers."""
 
     path: bytes
     query: bytes  # what follows the `?`, still percent-encoded
@@ -57,6 +57,9 @@ class Question(Struct, frozen=True, gc=False):
     method: bytes = b"GET"
     headers: dict[bytes, bytes] = {}
     body: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"<Question {self.method.decode('latin-1')}, {len(self.path)} bytes of path>"
 
 
 class HttpDoor:

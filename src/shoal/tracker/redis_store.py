@@ -26,9 +26,8 @@ MAX_PEERS = 10_000_000  # about 1 GB of Redis: 40 to 110 bytes each, most where 
 MAX_SWARMS = 1_000_000  # about 400 bytes each
 MAX_LISTED = 10_000  # peers in a list: Redis does nothing else while it makes it
 
-_VISIT = struct.Struct(
-    ">cBBBH20s"
-)  # the letter, role, has it completed?, scope, how many are wanted, info hash
+# The letter, role, has it completed?, scope, how many are wanted, info hash.
+_VISIT = struct.Struct(">cBBBH20s")
 _VIEW = struct.Struct(">IIH")  # seeds, leechers, bytes of IPv4 peers
 _SIZES = struct.Struct(">III")
 _LIST = struct.Struct(">cI")

@@ -37,9 +37,7 @@ class Doors:
     has_udp: bool = True
     trusted_proxies: tuple[Network, ...] = ()
     shares_port: bool = False  # with other processes of this machine, which the system hands their part
-    secret: bytes = field(
-        default_factory=lambda: os.urandom(SECRET_LENGTH), repr=False
-    )  # of the connection ids
+    secret: bytes = field(default_factory=lambda: os.urandom(SECRET_LENGTH), repr=False)  # of connection ids
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,9 +83,8 @@ class _Parent:
         self._mask_before: set[int] = set()
 
     def run(self) -> int:
-        signal.signal(
-            signal.SIGCHLD, lambda *_: None
-        )  # what is ignored, as by default, may not be waited for
+        # What is ignored, as this one by default, may not be waited for.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         self._mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
         for place in self._places:
             self._start(place)
