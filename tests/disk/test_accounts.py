@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -189,3 +191,22 @@ def test_what_is_no_database_is_named(tmp_path: Path) -> None:
         Accounts(tmp_path / "accounts")
     with pytest.raises(NotFoundError, match="absent: no such file"):
         read_totals(tmp_path / "absent")
+
+
+def test_many_processes_may_open_it_for_the_first_time_at_once(tmp_path: Path) -> None:
+    fork, count = multiprocessing.get_context("fork"), 6
+    for attempt in range(30):
+        together = fork.Barrier(count)
+
+        def open_and_close(path: Path, together: Barrier = together) -> None:
+            together.wait()
+            Accounts(path).close()
+
+        processes = [
+            fork.Process(target=open_and_close, args=(tmp_path / str(attempt),)) for _ in range(count)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * count

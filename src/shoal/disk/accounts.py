@@ -8,6 +8,7 @@ report that is older than the last one of its peer adds nothing, whichever proce
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from shoal.errors import DiskFullError, FileError, NotFoundError
 
 MAX_TOTAL = 2**63 - 1  # what SQLite can hold; whoever tells more is not believed beyond it
 BUSY_SECONDS = 10.0  # other processes hold the file for milliseconds, at each of their flushes
+BUSY_PAUSE = 0.01
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS totals (
     owner TEXT PRIMARY KEY,
@@ -100,11 +102,23 @@ class Accounts:
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
-                self._database.execute("PRAGMA journal_mode=WAL")
-                self._database.executescript(_SCHEMA)
+                self._prepare()
             except BaseException:
                 self._database.close()
                 raise
+
+    def _prepare(self) -> None:
+        """Workers begin together, and whoever is in another's way here is told so at once, not after the timeout."""
+        give_up_at = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._database.execute("PRAGMA journal_mode=WAL")
+                self._database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                return
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
+                    raise
+            time.sleep(BUSY_PAUSE)
 
     def add(self, reports: Iterable[PeerReport], forget_before: float = 0.0) -> dict[str, Traffic]:
         """Count all of the reports, or none if it fails; what each owner's sums grew by.
@@ -164,10 +178,13 @@ class Accounts:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code == sqlite3.SQLITE_FULL:
+            if _code(error) == sqlite3.SQLITE_FULL:
                 raise DiskFullError(f"disk full: {self.path}: {error}", hint="make room") from error
             raise FileError(f"{self.path}: {doing} the accounts failed: {error}") from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def read_totals(path: Path) -> Mapping[str, Traffic]:
