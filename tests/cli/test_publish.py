@@ -113,9 +113,28 @@ def test_without_the_right_token_nothing_is_published_and_it_is_said_how(
         refused = shoal("share", *LOCAL, "file.bin", "--publish", host, *more)
         assert refused.returncode in (ExitCode.USAGE, ExitCode.FAILED)
         assert "hint: give the tracker's token with --publish-token or SHOAL_PUBLISH_TOKEN" in refused.stderr
-        assert len(refused.stderr.splitlines()) == 2
+        assert len(refused.stderr.splitlines()) == 2  # and nothing of hashing or listening
         assert "wrong-token" not in refused.stderr
         assert json.loads(shoal("list", host, "--json").stdout) == []
+
+
+def test_a_name_that_is_somebody_elses_is_refused_before_anything_is_hashed(
+    tmp_path: Path, shoal: Shoal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOAL_PUBLISH_TOKEN", TOKEN)
+    with tracker(tmp_path) as (_, host), published(tmp_path, host) as sharing:
+        sharing.wait_line("shoal get")
+        monkeypatch.setenv("SHOAL_STATE_DIR", str(tmp_path / "another machine"))
+        refused = shoal("share", *LOCAL, "file.bin", "--publish", host)
+        assert refused.returncode == ExitCode.EXISTS
+        assert "published by somebody else" in refused.stderr
+        assert "listening" not in refused.stderr
+
+
+def test_a_name_is_not_given_where_a_tracker_is_wanted(shoal: Shoal) -> None:
+    refused = shoal("share", "file.bin", "--publish", "shoal://host/name")
+    assert refused.returncode == ExitCode.USAGE
+    assert "hint: what is published has the name of its file or folder" in refused.stderr
 
 
 def test_a_tracker_without_a_catalogue_says_so(

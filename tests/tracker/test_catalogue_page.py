@@ -84,6 +84,23 @@ def test_replacing_and_removing_want_the_owner(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_who_sends_no_body_learns_whether_one_would_be_taken(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with opened(tmp_path) as here:
+            asked = await here.put("a", b"", owner="me")
+            assert (asked.status, asked.body) == (200, b"'a' may be published\n")
+            assert (await here.ask("GET", "/catalogue/a.torrent")).status == 404
+            assert (await here.put("a", DATA, owner="me")).status == 201
+            assert (await here.put("a", b"", owner="me")).status == 200
+            assert (await here.put("a", b"", owner="you")).status == 409
+            assert (await here.put("A", b"", owner="you")).status == 409
+            assert (await here.put("..", b"", owner="you")).status == 400
+            assert (await here.put("b", b"", token="wrong")).status == 403
+            assert (await here.ask("GET", "/catalogue/a.torrent")).body == DATA
+
+    asyncio.run(story())
+
+
 def test_without_an_owner_the_trackers_token_is_one(tmp_path: Path) -> None:
     async def story() -> None:
         async with opened(tmp_path) as here:

@@ -92,6 +92,17 @@ def parse_catalogue(text: str) -> tuple[Catalogue, str]:
     return Catalogue("http" if is_plain else parts.scheme, netloc, key), name
 
 
+def parse_whole_catalogue(text: str) -> Catalogue:
+    """The address of a catalogue and not of a name in it."""
+    catalogue, name = parse_catalogue(text)
+    if name:
+        raise UsageError(
+            f"{_shown(text)} names an entry, where the tracker alone is wanted",
+            hint="what is published has the name of its file or folder",
+        )
+    return catalogue
+
+
 def _shown(text: str) -> str:
     """Without what may be a passkey or a password."""
     if "://" in text:

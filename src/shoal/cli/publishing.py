@@ -98,6 +98,12 @@ async def publish(catalogue: Catalogue, name: str, torrent: bytes, token: str, b
     _raise_unless_done(response, catalogue, name)
 
 
+async def check_may_publish(catalogue: Catalogue, name: str, token: str, bind: str | None) -> None:
+    """Raise what `publish` would, as far as the tracker can tell without the torrent."""
+    response = await put(_url(catalogue, name), b"", headers=_headers(catalogue, token), bind=bind)
+    _raise_unless_done(response, catalogue, name)
+
+
 async def unpublish(catalogue: Catalogue, name: str, token: str, bind: str | None) -> None:
     """Raises `NotFoundError`, and other `ShoalError`s with what to do."""
     response = await delete(_url(catalogue, name), headers=_headers(catalogue, token), bind=bind)

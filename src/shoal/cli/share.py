@@ -19,11 +19,11 @@ from urllib.parse import quote
 import click
 
 from shoal.cli import options
-from shoal.cli.catalogues import Catalogue, asking, fetch_list, parse_catalogue
+from shoal.cli.catalogues import Catalogue, asking, parse_whole_catalogue
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
 from shoal.cli.paths import is_folder, stat_of
-from shoal.cli.publishing import checked_token, publish, publish_token_option
+from shoal.cli.publishing import check_may_publish, checked_token, publish, publish_token_option
 from shoal.cli.session import (
     NetworkOptions,
     Voice,
@@ -69,7 +69,7 @@ class Shared:
 @click.option(
     "--publish",
     "catalogue",
-    type=lambda text: parse_catalogue(text)[0],
+    type=parse_whole_catalogue,
     metavar="URL",
     help="Meet at this tracker and publish in its catalogue, from which others get it by name: shoal://HOST/NAME.",
 )
@@ -163,9 +163,11 @@ async def share_published(
 ) -> int:
     """Leave the metainfo in a catalogue. What is published there holds no passkey of ours."""
     keyless = replace(catalogue, key="")
-    # Before all hashing: whether there is a catalogue.
-    await unless_stopped(fetch_list(catalogue, network.bind), stop, "asking the tracker")
-    shared = await make_all(payload_paths(paths, each), keyless.announce_url, network, stop)
+    chosen = payload_paths(paths, each)
+    for name in sorted({path.name for path in chosen}):  # before all hashing, which may take long
+        checking = check_may_publish(catalogue, name, token, network.bind)
+        await unless_stopped(checking, stop, "asking the tracker")
+    shared = await make_all(chosen, keyless.announce_url, network, stop)
     refuse_equal_names(shared)
     ours = [replace(one, metainfo=asking(one.metainfo, catalogue)) for one in shared]
     async with seeding(ours, network, voice, stop) as torrents:

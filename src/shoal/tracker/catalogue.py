@@ -130,16 +130,11 @@ class Catalogue:
         """
         check_name(name)
         parse_metainfo(data, source="not a torrent file")
-        digest = token_digest(token)
         with self._shelf.locked():
             self._shelf.sweep()
-            self.refresh()
-            is_new = name + TORRENT not in self._reading.seen
+            is_new = self.check(name, token)
             if is_new:
-                self._refuse_new(name)
-                self._shelf.write(name + OWNER, digest)
-            elif not self._is_owned(name, digest):
-                raise ExistsError(f"'{name}' is published by somebody else; choose another name")
+                self._shelf.write(name + OWNER, token_digest(token))
             try:
                 self._shelf.write(name + TORRENT, data)
             except ShoalError:
@@ -147,6 +142,17 @@ class Catalogue:
                     self._shelf.remove(name + OWNER)
                 raise
             self.refresh()
+        return is_new
+
+    def check(self, name: str, token: bytes) -> bool:
+        """Raise what `publish` would say of the name just now; whether it would be a new one."""
+        check_name(name)
+        self.refresh()
+        is_new = name + TORRENT not in self._reading.seen
+        if is_new:
+            self._refuse_new(name)
+        elif not self._is_owned(name, token_digest(token)):
+            raise ExistsError(f"'{name}' is published by somebody else; choose another name")
         return is_new
 
     def remove(self, name: str, token: bytes) -> None:

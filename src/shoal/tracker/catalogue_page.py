@@ -2,7 +2,8 @@
 
     GET    /catalogue                the list, as JSON
     GET    /catalogue/NAME.torrent
-    PUT    /catalogue/NAME           a metainfo as body; 201, or 200 where it replaced an entry of the same owner
+    PUT    /catalogue/NAME           a metainfo as body; 201, or 200 where it replaced an entry of the same owner.
+                                     Without a body nothing changes: 200, or why it could not be published
     DELETE /catalogue/NAME
 
 Who changes something shows the tracker's token (`Authorization: Bearer TOKEN`) and may name itself as owner
@@ -149,6 +150,9 @@ class CataloguePage:
         return then(self._in_worker(lambda: _told(lambda: change(name, question.body, owner))), done)
 
     def _publish(self, name: str, body: bytes, owner: bytes) -> Reply:
+        if not body:
+            self._catalogue.check(name, owner)
+            return Reply(f"'{name}' may be published\n".encode(), TEXT, headers=(NO_SNIFFING,))
         is_new = self._catalogue.publish(name, body, owner)
         word, status = ("published", HTTPStatus.CREATED) if is_new else ("replaced", HTTPStatus.OK)
         return Reply(f"{word} '{name}'\n".encode(), TEXT, status, (NO_SNIFFING,))
