@@ -1,4 +1,4 @@
-"""Our announcer at a foreign tracker, on loopback."""
+"""Our announcer at a foreign tracker: over HTTP and in datagrams, on loopback."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(START_SECONDS):
         while not is_so():  # noqa: ASYNC110 - another process has no event for us
             await asyncio.sleep(0.02)
+
+
+each_scheme = pytest.mark.parametrize("scheme", ["http", "udp"])
 
 
 HASH = bytes(range(20))
@@ -92,14 +95,18 @@ async def until_scraped(base: str, entry: ScrapeEntry) -> None:
             await asyncio.sleep(0.02)
 
 
+@each_scheme
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_our_announcers_find_each_other_through_opentracker(run: Callable[[Awaitable[None]], None]) -> None:
+def test_our_announcers_find_each_other_through_opentracker(
+    run: Callable[[Awaitable[None]], None], scheme: str
+) -> None:
+    """Over IPv4: the usual build of it has no other."""
     found: list[tuple[str, int]] = []
     messages: list[str] = []
 
     def new_announcer(base: str, port: int, left: list[int], info_hash: bytes = HASH) -> Announcer:
         return Announcer(
-            [[base]],
+            [[base.replace("http:", f"{scheme}:")]],
             info_hash=info_hash,
             peer_id=b"-XX0000-abcdefgh%04d" % port,
             port=port,

@@ -102,7 +102,10 @@ class UdpDoor:
         request = parse_announce(payload)
         passkey = passkey_in(parse_url_data(payload)) if len(payload) > ANNOUNCE_LENGTH else b""
         answer = self._tracker.announce(request, host, passkey, now)
-        if isinstance(answer, Future):
+        if isinstance(answer, AnnounceResponse):
+            reply = encode_announced(transaction_id, answer, to_v6=self._socket.is_v6)
+            self._replies.append((reply, datagram.reply_to))
+        elif isinstance(answer, Future):
             self._reply_later(later(answer, partial(self._announced, transaction_id)), datagram.reply_to)
         else:
             self._replies.append((self._announced(transaction_id, answer), datagram.reply_to))

@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from shoal.protocol.tracker.messages import ScrapeEntry
-from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section, section_key
+from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, ScrapeEntry
+from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section
 from shoal.tracker.store import (
     Entries,
     ListedPeer,
@@ -57,7 +57,7 @@ class MemoryStore:
             self.expire(now)
         return self._visit(visit)
 
-    def scrape(self, info_hashes: list[bytes], now: float) -> Entries | Trouble:
+    def scrape(self, info_hashes: list[bytes], now: float) -> Entries:
         entries = {}
         for info_hash in info_hashes:
             swarm = self._swarms.get(info_hash)
@@ -72,10 +72,10 @@ class MemoryStore:
             for swarm in self._wheel.pop(tick):
                 self._forget_silent(swarm, tick)
 
-    def count(self, now: float) -> StoreCounts | Trouble:
+    def count(self, now: float) -> StoreCounts:
         return StoreCounts(len(self._swarms), self._seed_count, self._leecher_count)
 
-    def list_peers(self, most: int, now: float) -> list[ListedPeer] | Trouble:
+    def list_peers(self, most: int, now: float) -> list[ListedPeer]:
         listed: list[ListedPeer] = []
         for swarm in self._swarms.values():
             for record, is_seed in swarm:
@@ -91,7 +91,7 @@ class MemoryStore:
 
     def _visit(self, visit: Visit) -> SwarmView | Trouble:
         swarm, presence, record = self._swarms.get(visit.info_hash), visit.presence, visit.record
-        key = section_key(visit.scope, len(record))
+        key = visit.scope * 2 + (len(record) != RECORD_LENGTH_V4)  # as `section_key` has it
         if presence is GONE or presence is LOOKING:
             if swarm is None:
                 return SwarmView()

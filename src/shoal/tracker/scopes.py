@@ -38,14 +38,15 @@ def _by_prefix(near: Mapping[Scope, tuple[str, ...]]) -> dict[bytes, Scope]:
     return prefixes
 
 
-_SCOPES_V4 = _by_prefix(_NEAR_V4)
-_SCOPES_V6 = _by_prefix(_NEAR_V6)
+_scope_v4 = _by_prefix(_NEAR_V4).get
+_scope_v6 = _by_prefix(_NEAR_V6).get
+PUBLIC = Scope.PUBLIC
 
 
 def scope_of(host: bytes) -> Scope:
     """The scope of a packed address, 4 or 16 bytes."""
     if len(host) == 4:
-        return _SCOPES_V4.get(host[:2], Scope.PUBLIC)
+        return _scope_v4(host[:2], PUBLIC)
     if host == _LOOPBACK_V6:
         return Scope.LOOPBACK
-    return _SCOPES_V6.get(host[:2], Scope.PUBLIC)
+    return _scope_v6(host[:2], PUBLIC)

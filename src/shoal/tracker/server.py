@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from shoal.net.addresses import is_wildcard, primary_address, url_host
 from shoal.net.datagrams import open_datagram_socket
+from shoal.net.eager_server import EagerServer
 from shoal.net.listening import open_port
 from shoal.tracker.connection_ids import ConnectionIds
 from shoal.tracker.door_http import HttpDoor, Network
@@ -50,11 +51,20 @@ class Serving:
     udp: Sequence[UdpDoor]
 
 
+def open_sockets(doors: Doors) -> list[socket.socket]:
+    """One for each address and kind, on one port. Raises `NetworkError` and `UsageError`."""
+    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
+    return open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
+
+
 @contextlib.asynccontextmanager
 async def serve(
-    tracker: Tracker, site: Site | None = None, doors: Doors | None = None
+    tracker: Tracker,
+    site: Site | None = None,
+    doors: Doors | None = None,
+    sockets: Sequence[socket.socket] = (),
 ) -> AsyncIterator[Serving]:
-    """Listen while the context lasts.
+    """Listen while the context lasts, on `sockets` if they are open already (`open_sockets`).
 
     Raises `NetworkError` when the port is busy, `UsageError` when something to bind to is no address.
     """
@@ -63,8 +73,7 @@ async def serve(
     http = HttpDoor(
         site.answer, tracker.clock, body_limit=site.body_limit, trusted_proxies=doors.trusted_proxies
     )
-    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
-    sockets = open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
+    sockets = sockets or open_sockets(doors)
     listeners = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
     port = sockets[0].getsockname()[1]
     async with contextlib.AsyncExitStack() as opened:
@@ -77,8 +86,9 @@ async def serve(
         ]
         for door in udp:
             opened.callback(door.close)
-        servers = [await loop.create_server(http, sock=listener) for listener in listeners]
-        opened.push_async_callback(_close, servers, http)
+        opened.callback(http.close_all)
+        for listener in listeners:
+            opened.callback(EagerServer(listener, http).close)
 
         def keep_house() -> None:
             http.close_overdue(tracker.clock())
@@ -86,14 +96,6 @@ async def serve(
 
         opened.callback(Repeating(loop, HOUSEKEEPING_SECONDS, keep_house).cancel)
         yield Serving(f"http://{url_host(_outer_host(doors.binds))}:{port}", port, http, udp)
-
-
-async def _close(servers: Sequence[asyncio.Server], http: HttpDoor) -> None:
-    for server in servers:
-        server.close()
-    http.close_all()
-    for server in servers:
-        await server.wait_closed()
 
 
 def _outer_host(binds: Sequence[str]) -> str:

@@ -73,6 +73,8 @@ class Tracker:
             owner = "" if policy.passkeys is None else policy.passkeys[passkey]
             self._on_announce(request, host, owner)
         view = self.store.visit(plan_visit(request, host), now)
+        if isinstance(view, SwarmView):
+            return respond(view, host, policy, self._rng)
         if isinstance(view, Future):
             return later(view, partial(self._respond, host))
         return self._respond(host, view)

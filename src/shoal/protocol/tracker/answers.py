@@ -59,7 +59,7 @@ def parse_announce_response(data: bytes) -> AnnounceResponse | TrackerFailure:
         named_peers=named_peers,
         tracker_id=tracker_id,
         external_ip=_external_ip(fields),
-        warning=_text(_bytes(fields, b"warning message")),
+        warning=one_line(_bytes(fields, b"warning message")),
     )
 
 
@@ -97,7 +97,7 @@ def parse_peer_dict(entry: Value) -> tuple[str, int]:
         raise FormatError(f"a peer's port is {port}")
     name = host.decode("ascii", "replace")
     if not 0 < len(name) <= MAX_HOST_LENGTH or not all(char.isalnum() or char in ".:-_" for char in name):
-        raise FormatError(f"a peer's ip is '{_text(host)}'")
+        raise FormatError(f"a peer's ip is '{one_line(host)}'")
     return name, port
 
 
@@ -113,7 +113,7 @@ def _decode(data: bytes) -> _Fields:
 def _failure(fields: _Fields) -> TrackerFailure | None:
     if b"failure reason" not in fields:
         return None
-    reason = _text(_bytes(fields, b"failure reason")) or "no reason given"
+    reason = one_line(_bytes(fields, b"failure reason")) or "no reason given"
     return TrackerFailure(reason, retry_in=_retry_in(fields))
 
 
@@ -209,7 +209,8 @@ def _seconds(fields: _Fields, key: bytes) -> int | None:
     return None if seconds is None else min(seconds, MAX_SECONDS)
 
 
-def _text(raw: bytes) -> str:
+def one_line(raw: bytes) -> str:
+    """A text from a tracker as it may be shown: printable, short, on one line."""
     text = raw[: 4 * MAX_TEXT_LENGTH].decode("utf-8", "replace")
     return "".join(char if char.isprintable() else " " for char in text)[:MAX_TEXT_LENGTH].strip()
 
