@@ -80,6 +80,7 @@ class EagerTransport(asyncio.Transport):
         self._high_water = HIGH_WATER
         self._is_closing = False  # no more is read, and what is unsent still goes
         self._is_lost = False
+        self._ends_writing = False  # when all that is unsent has gone
         self._is_registered = False  # with the loop, as a reader
         self._is_paused = False
         self._writing_is_paused = False
@@ -108,6 +109,15 @@ class EagerTransport(asyncio.Transport):
             self._writing_is_paused = True
             self._protocol.pause_writing()
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """Tell the peer that no more comes; what it sends is still read."""
+        self._ends_writing = True
+        if not self._unsent:
+            self._shut_down_writing()
+
     def close(self) -> None:
         if self._is_closing:
             return
@@ -122,6 +132,9 @@ class EagerTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._is_closing
+
+    def is_reading(self) -> bool:
+        return self._is_registered
 
     def pause_reading(self) -> None:
         self._is_paused = True
@@ -166,6 +179,13 @@ class EagerTransport(asyncio.Transport):
             self._protocol.resume_writing()
         if self._is_closing:
             self._lose(None)
+        elif self._ends_writing:
+            self._shut_down_writing()
+
+    def _shut_down_writing(self) -> None:
+        if not self._is_lost:
+            with contextlib.suppress(OSError):  # the peer was quicker
+                self._sock.shutdown(socket.SHUT_WR)
 
     def _send(self, data: bytes | bytearray | memoryview) -> int:
         """How much of it the system took; the connection may be lost by it."""

@@ -56,7 +56,9 @@ def open_port(
     They come kind by kind. Port 0 takes any that is free for all of them. With `shares_port` other processes
     may open it too, and the system divides what comes (Linux, BSD). Raises as `listening_sockets` does.
     """
-    addresses = [address for bind in binds or [""] for address in _addresses(bind)]
+    if not binds or any(map(is_wildcard, binds)):
+        binds = [""]  # all of them; one named beside it would be in the way of itself
+    addresses = [address for bind in dict.fromkeys(binds) for address in _addresses(bind)]
     attempts = PORT_ATTEMPTS if port == 0 else 1
     for attempt in range(1, attempts + 1):
         opened: list[socket.socket] = []
@@ -78,19 +80,20 @@ def open_port(
 def _addresses(bind: str) -> list[tuple[int, str]]:
     """Families and addresses to bind to; a wildcard means both families."""
     if not is_wildcard(bind):
-        return [(_family_of(bind), bind)]
+        return [(socket.AF_INET6 if ":" in parse_bind(bind) else socket.AF_INET, bind)]
     v4 = (int(socket.AF_INET), "0.0.0.0")
     return [v4, (int(socket.AF_INET6), "::")] if _has_ipv6() else [v4]
 
 
-def _family_of(bind: str) -> int:
+def parse_bind(text: str) -> str:
+    """An address that could be this machine's, as it was written. Raises `UsageError`."""
     try:
-        version = ipaddress.ip_address(bind.partition("%")[0]).version
+        ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         raise UsageError(
-            f"'{bind}' is not an address", hint="--bind takes an IPv4 or IPv6 address of this machine"
+            f"'{text}' is not an address", hint="--bind takes an IPv4 or IPv6 address of this machine"
         ) from None
-    return socket.AF_INET if version == 4 else socket.AF_INET6
+    return text
 
 
 def _has_ipv6() -> bool:

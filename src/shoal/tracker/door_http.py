@@ -2,8 +2,9 @@
 
 Speaks HTTP/1.0 and 1.1 with keep-alive and pipelining: GET, HEAD, and PUT and DELETE where somebody takes them.
 Always true: replies leave in the order of the requests, whenever they are known; a connection holds at most one read
-and `MAX_REQUEST_LENGTH` bytes of an unfinished request, and a body only where one is welcome; one that is slow to ask,
-slow to read or idle is closed by `close_overdue`; whatever a client sends, it gets a status or a closed connection.
+and `MAX_REQUEST_LENGTH` bytes of an unfinished request, and a body only where one is welcome; all of them together at
+most `MAX_BODIES_LENGTH` of bodies; one that is slow to ask, slow to read or idle is closed by `close_overdue`; whatever
+a client sends, it gets a status or a closed connection.
 """
 
 from __future__ import annotations
@@ -30,8 +31,13 @@ MAX_WAITING = 64  # replies that a connection may wait for; then it is not read 
 REQUEST_SECONDS = 10.0  # from the first byte of a request to its last
 BODY_RATE = 20_000  # bytes a second; a slower body is not waited for
 IDLE_SECONDS = 60.0  # of a kept-alive connection; a client comes back in minutes at the earliest
+MAX_BODIES_LENGTH = 64 << 20  # of all unfinished requests together
+LINGER_SECONDS = 2.0  # for a client to read why it was refused before it hears that nobody reads it
 WRITE_HIGH_WATER = 64 * 1024  # of replies that a client does not take: then it is not read any more
-KEPT_HEADERS = frozenset({b"authorization", b"expect", b"host", b"x-forwarded-for", b"shoal-owner"})
+KEPT_HEADERS = frozenset(
+    {b"authorization", b"content-length", b"expect", b"host", b"shoal-owner", b"x-forwarded-for"}
+)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Network = IPv4Network | IPv6Network
 
@@ -75,6 +81,7 @@ class HttpDoor:
         self.max_connections = max_connections
         self.connections: set[_Connection] = set()
         self.accepted_count = 0
+        self.bodies_length = 0  # of requests that are not whole yet
 
     def __call__(self) -> asyncio.Protocol:
         return _Connection(self)
@@ -89,9 +96,9 @@ class HttpDoor:
 
 
 class _Refused(Exception):
-    """What the parser is stopped with when a request is not to be read on."""
+    """What the parser is stopped with when a request is not to be read on; no status: it is answered as it is."""
 
-    def __init__(self, status: HTTPStatus) -> None:
+    def __init__(self, status: HTTPStatus | None) -> None:
         super().__init__(status)
         self.status = status
 
@@ -108,10 +115,15 @@ class _Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
         self._body_limit = 0
-        self._requests: list[tuple[Question | Reply, bool, str]] = []  # each with keeps_alive and the version
+        self._body_deadline = 0.0  # while a body is awaited
+        self._has_chunks = False
+        # Each with keeps_alive and the version; bytes: a reply as it is.
+        self._requests: list[tuple[Question | Reply | bytes, bool, str]] = []
         self._replies: deque[tuple[Soon[bytes], bool]] = deque()  # each with keeps_alive
         self._unfinished_length = 0  # of the request that is being read
         self._is_ending = False
+        self._is_refused = False
+        self._is_write_paused = False
         self.deadline = door.clock() + REQUEST_SECONDS
 
     # -- asyncio calls -------------------------------------------------------------------------------
@@ -131,7 +143,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_ending:
             return
-        if self._unfinished_length == 0:
+        if self._unfinished_length == 0 and not self._body_deadline:
             self.deadline = self._door.clock() + REQUEST_SECONDS
         self._unfinished_length += len(data)
         refusal: HTTPStatus | None = None
@@ -140,8 +152,7 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             pass  # declined: that request is answered as usual, and the connection ends with it
         except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            refusal = cause.status if isinstance(cause, _Refused) else HTTPStatus.BAD_REQUEST
+            refusal = self._stop_reading(error.__context__)
         except httptools.HttpParserError:
             refusal = HTTPStatus.BAD_REQUEST
         if self._unfinished_length - len(self._body) > MAX_REQUEST_LENGTH:
@@ -149,15 +160,16 @@ class _Connection(asyncio.Protocol):
         self._answer_requests(refusal)
 
     def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._is_write_paused = True
+        self._pace_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._is_write_paused = False
+        self._pace_reading()
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._door.connections.discard(self)
+        self._drop_body()
         self._transport = None
         self._replies.clear()
 
@@ -171,24 +183,38 @@ class _Connection(asyncio.Protocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(name) in KEPT_LENGTHS and name.lower() in KEPT_HEADERS:
-            self._headers[name.lower()] = value
+        if len(name) in KEPT_LENGTHS and (kept := name.lower()) in KEPT_HEADERS:
+            if self._has_chunks:
+                return  # behind the body: no proxy looks there, so anybody may have written it
+            if kept == b"x-forwarded-for" and kept in self._headers:
+                value = self._headers[kept] + b"," + value  # some proxies add a line of their own
+            self._headers[kept] = value
 
     def on_headers_complete(self) -> None:
         if (method := self._parser.get_method()) == b"GET":
             return
-        limit = self._body_limit = self._door.body_limit(method, split_target(self._target)[0])
+        headers = self._headers
+        limit = self._door.body_limit(method, split_target(self._target)[0])
+        if int(headers.get(b"content-length", b"0")) > limit:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if limit else None)
         if limit:
-            self.deadline += limit / BODY_RATE
-            if self._headers.get(b"expect", b"").lower() == b"100-continue" and self._transport is not None:
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._body_limit = limit
+            self.deadline = self._body_deadline = self._door.clock() + REQUEST_SECONDS + limit / BODY_RATE
+            if headers.get(b"expect", b"").lower() == b"100-continue":
+                self._requests.append((CONTINUE, True, ""))
+
+    def on_chunk_header(self) -> None:
+        self._has_chunks = True
 
     def on_body(self, body: bytes) -> None:
         if self._body_limit == 0:
             return  # nobody reads it; it counts as a part of the request, which may not be long
         self._body += body
+        self._door.bodies_length += len(body)
         if len(self._body) > self._body_limit:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if self._door.bodies_length > MAX_BODIES_LENGTH:
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE)
 
     def on_message_complete(self) -> None:
         parser = self._parser
@@ -198,8 +224,24 @@ class _Connection(asyncio.Protocol):
         self._unfinished_length = 0
         if self._headers:
             self._headers = {}
-        if self._body:
-            self._body, self._body_limit = bytearray(), 0
+        if self._body_limit:
+            self._drop_body()
+        self._has_chunks = False
+
+    def _drop_body(self) -> None:
+        self._door.bodies_length -= len(self._body)
+        self._body, self._body_limit, self._body_deadline = bytearray(), 0, 0.0
+
+    def _stop_reading(self, why: BaseException | None) -> HTTPStatus | None:
+        """What to refuse a request with that the parser was stopped at; None if its head is enough for an answer."""
+        if not isinstance(why, _Refused):
+            return HTTPStatus.BAD_REQUEST
+        if why.status is None:
+            self._requests.append(
+                (self._question(self._parser.get_method()), False, self._parser.get_http_version())
+            )
+            self._is_refused = True
+        return why.status
 
     def _question(self, method: bytes) -> Question | Reply:
         path, query = split_target(self._target)
@@ -209,7 +251,9 @@ class _Connection(asyncio.Protocol):
             if forwarded is None:
                 return BAD_FORWARD
             host = forwarded
-        return Question(path, query, host, self._port, method, headers, bytes(self._body))
+        return Question(
+            path, query, host, self._port, method, headers, bytes(self._body) if self._body else b""
+        )
 
     # -- answering -----------------------------------------------------------------------------------
 
@@ -219,7 +263,7 @@ class _Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if requests:
-            self.deadline = self._door.clock() + IDLE_SECONDS
+            self.deadline = self._body_deadline or self._door.clock() + IDLE_SECONDS
             self._requests = []
         for question, keeps_alive, version in requests:
             self._put(self._reply_to(question, keeps_alive, version), keeps_alive)
@@ -228,9 +272,10 @@ class _Connection(asyncio.Protocol):
         if refusal is not None and not self._is_ending:
             reply = Reply(refusal.phrase.encode() + b"\n", status=refusal)
             self._put(encode_reply(reply, False), False)
+            self._is_refused = True
         self._write_known()
         if len(self._replies) > MAX_WAITING:
-            transport.pause_reading()
+            self._pace_reading()
 
     def _put(self, reply: Soon[bytes], keeps_alive: bool) -> None:
         self._replies.append((reply, keeps_alive))
@@ -255,13 +300,28 @@ class _Connection(asyncio.Protocol):
             self._replies.popleft()
         if known:
             transport.write(b"".join(known) if len(known) > 1 else known[0])
-        if not keeps_alive:
+        if not keeps_alive and not self._is_refused:
             transport.close()
-        elif was_long and len(self._replies) <= MAX_WAITING:
+        elif not keeps_alive:
+            transport.write_eof()  # a reset for what it still sends would reach it before the reply
+            self.deadline = self._door.clock() + LINGER_SECONDS
+        elif was_long:
+            self._pace_reading()
+
+    def _pace_reading(self) -> None:
+        """Read while the client takes its replies and does not wait for too many."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._is_write_paused or len(self._replies) > MAX_WAITING:
+            transport.pause_reading()
+        else:
             transport.resume_reading()
 
-    def _reply_to(self, question: Question | Reply, keeps_alive: bool, version: str) -> Soon[bytes]:
+    def _reply_to(self, question: Question | Reply | bytes, keeps_alive: bool, version: str) -> Soon[bytes]:
         says_keep_alive = version == "1.0"
+        if isinstance(question, bytes):
+            return question
         if isinstance(question, Reply):
             return encode_reply(question, keeps_alive, says_keep_alive=says_keep_alive)
         is_head = question.method == b"HEAD"

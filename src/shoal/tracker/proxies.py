@@ -33,9 +33,12 @@ def forwarded_host(host: bytes, forwarded_for: bytes, trusted: Sequence[Network]
     chain = forwarded_for.decode("latin-1").split(",")[-MAX_PROXIES:]
     while chain and is_trusted(host, trusted):
         try:
-            host = pack_host(_without_port(chain.pop().strip()))
-        except (OSError, ValueError):
+            text = str(
+                ip_address(_without_port(chain.pop().strip()))
+            )  # strictly; the system takes "1" for one
+        except ValueError:
             return None
+        host = pack_host(text)
     return host
 
 

@@ -50,6 +50,12 @@ class Serving:
     http: HttpDoor
     udp: Sequence[UdpDoor]
 
+    @property
+    def announce_urls(self) -> list[str]:
+        """What peers announce to, HTTP first."""
+        schemes = ["http", "udp"] if self.udp else ["http"]
+        return [f"{scheme}{self.url.removeprefix('http')}/announce" for scheme in schemes]
+
 
 def open_sockets(doors: Doors) -> list[socket.socket]:
     """One for each address and kind, on one port. Raises `NetworkError` and `UsageError`."""
@@ -74,9 +80,10 @@ async def serve(
         site.answer, tracker.clock, body_limit=site.body_limit, trusted_proxies=doors.trusted_proxies
     )
     sockets = sockets or open_sockets(doors)
-    listeners = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
     port = sockets[0].getsockname()[1]
     async with contextlib.AsyncExitStack() as opened:
+        for sock in sockets:
+            opened.callback(sock.close)  # for those that no door has taken over yet
         opened.push_async_callback(tracker.store.close)
         ids = ConnectionIds(doors.secret)
         udp = [
@@ -87,8 +94,9 @@ async def serve(
         for door in udp:
             opened.callback(door.close)
         opened.callback(http.close_all)
-        for listener in listeners:
-            opened.callback(EagerServer(listener, http).close)
+        for sock in sockets:
+            if sock.type == socket.SOCK_STREAM:
+                opened.callback(EagerServer(sock, http).close)
 
         def keep_house() -> None:
             http.close_overdue(tracker.clock())
