@@ -157,6 +157,8 @@ class Prober:
 
     def __enter__(self) -> Prober:
         self._tracker.announce(SEED_PORT, left=0)
+        for port in (HTTP_PORT, UDP_PORT):  # or others might have taken their room before they first ask
+            self._tracker.announce(port)
         self._thread.start()
         return self
 
