@@ -22,7 +22,7 @@ from shoal.tracker.door_http import HttpDoor, Question, Reply
 from shoal.tracker.door_udp import UdpDoor
 from shoal.tracker.proxies import parse_network
 from shoal.tracker.site import Site
-from shoal.tracker.store import Soon
+from shoal.tracker.soon import Soon
 from shoal.tracker.tracker import Tracker
 from tests.campaigns.datagrams import announce_datagram
 
@@ -93,7 +93,7 @@ class Page:
     def answer(self, question: Question) -> Soon[Reply] | None:
         return Reply(question.body) if question.method == b"PUT" else None
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
         return 8
 
 
