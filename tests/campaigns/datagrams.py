@@ -25,7 +25,8 @@ from shoal.net.datagrams import BATCH, Datagram, DatagramSocket
 from shoal.protocol.tracker.udp import ANNOUNCE_LENGTH, MAX_SCRAPE_HASHES, PROTOCOL_ID, Action
 from shoal.tracker.connection_ids import ConnectionIds
 from shoal.tracker.door_udp import UdpDoor
-from shoal.tracker.store import StoreCounts, known
+from shoal.tracker.soon import known
+from shoal.tracker.store import StoreCounts
 from shoal.tracker.tracker import Tracker
 from shoal.units import MIB
 
