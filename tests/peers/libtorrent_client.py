@@ -24,6 +24,7 @@ SETTINGS = {
     "enable_outgoing_utp": False,  # or it tries uTP first, for seconds
     "enable_incoming_utp": False,
     "allow_multiple_connections_per_ip": True,
+    "min_announce_interval": 1,  # seconds; it goes by the interval of its tracker, however short
     "alert_mask": int(lt.alert.category_t.error_notification),
 }
 
