@@ -21,6 +21,7 @@ from shoal.protocol.tracker.query import encode_announce_query
 from shoal.tracker.door_http import MAX_REQUEST_LENGTH, REQUEST_SECONDS
 from shoal.units import KIB, MIB
 
+from ..cli.running import start
 from .whole import BOUND, HOST, PATIENCE, Asker, Prober, Whole, many_descriptors, whole_tracker
 
 SILENT = 5_000
@@ -232,3 +233,18 @@ def test_it_takes_as_many_descriptors_as_it_may(tmp_path: Path) -> None:
         for connection in open_many(tracker, 200, opened):
             connection.send(b"GET / HTTP/1.1\r\n\r\n")
         tracker.wait(lambda: tracker.descriptors >= 200, "connections")
+
+
+def test_a_log_that_is_full_is_told_once_and_all_are_served(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = ("tracker", "--bind", HOST, "--port", "0", "--log", log)
+    with start(tmp_path, *command, preexec_fn=lambda: limit_files(300)) as running:
+        tracker = Whole(running, int(running.wait_line(r"tracker http://[\d.]+:(\d+)/announce")[1]))
+        with Prober(tracker):
+            pass
+        assert running.stop() == 0
+    assert running.err == [f"shoal: cannot write the log {log}: File too large"]
+
+
+def limit_files(length: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (length, length))

@@ -22,7 +22,7 @@ from shoal.cli.settings.table import Values, options
 from shoal.cli.settings.tracker import TRACKER, tracker_settings
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.text import counted, printable
-from shoal.errors import ExitCode
+from shoal.errors import ExitCode, FileError
 from shoal.net.descriptors import take_all_descriptors
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
@@ -143,14 +143,22 @@ async def show_status_until(stop: asyncio.Event, tracker: Tracker, annex: Annex,
 
 
 def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], None]:
+    """Records announces as long as that is possible: a full disk is told once, and nobody is served less for it."""
+    told: set[str] = set()
+
     def record(request: AnnounceRequest, host: bytes, owner: str) -> None:
-        log.record(
-            "announce",
-            info_hash=request.info_hash.hex(),
-            peer=format_address((str(ipaddress.ip_address(host)), request.port)),
-            reason=request.event.value if request.event is not None else "",
-            left=request.left,
-        )
+        try:
+            log.record(
+                "announce",
+                info_hash=request.info_hash.hex(),
+                peer=format_address((str(ipaddress.ip_address(host)), request.port)),
+                reason=request.event.value if request.event is not None else "",
+                left=request.left,
+            )
+        except FileError as error:
+            if error.message not in told:
+                told.add(error.message)
+                say(error.message)
 
     return record
 
