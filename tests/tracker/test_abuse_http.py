@@ -211,7 +211,8 @@ def test_with_no_descriptor_left_it_waits_and_goes_on(tmp_path: Path) -> None:
         tracker.wait(lambda: sum(map(is_readable, connections)) >= 10, "answers")
         inside.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert inside.recv(4096)
-        assert Asker(tracker.port).connection_id()
+        with contextlib.closing(Asker(tracker.port)) as asker:
+            assert asker.connection_id()
         crowd.close()
         assert b"interval" in tracker.announce(1)
 
