@@ -1,0 +1,115 @@
+"""Announces over UDP, as fast as they are answered: a window of them is always on its way.
+
+Every datagram is made beforehand; a batch costs two system calls and a shift of pointers. It never sleeps, so that
+no answer costs the server the waking of somebody. What came is counted by the action in it: an error is no answer.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+from bench.tracking.population import ANNOUNCE, ANNOUNCE_ACTION, Population, datagrams
+from bench.tracking.rings import BATCH, SLOT, Inbox, Outbox
+
+HOST = "127.0.0.1"
+WINDOW = 256  # on their way; the buffer of a socket that nobody enlarged holds 277 of them
+LOST_AFTER = 0.1  # seconds without an answer: then all that is on its way is counted as lost
+FILL_LIMIT = 120.0  # seconds
+BUFFER_BYTES = 4 << 20
+CONNECT = 0x41727101980.to_bytes(8, "big") + bytes(8)
+CONNECT_TRIES, CONNECT_SECONDS = 5, 1.0
+ACTION_AT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a generator saw in `seconds`."""
+
+    seconds: float
+    answered: int
+    refused: int = 0  # answers that say why not
+    lost: int = 0
+    answer_bytes: int = 0
+    busy: float = 0.0  # share of its core that the generator used; that of UDP never rests
+
+    @property
+    def rate(self) -> float:
+        return self.answered / self.seconds
+
+
+class LoadError(Exception):
+    """The server does not answer at all."""
+
+
+@lru_cache(maxsize=1)  # 98 bytes a peer
+def _table(population: Population) -> bytearray:
+    return bytearray(b"".join(datagrams(population)))
+
+
+def load_udp(port: int, population: Population, seconds: float) -> Load:
+    """Announce for `seconds`, peer after peer, from the beginning again after the last."""
+    return _announce(port, population, seconds, HOST)
+
+
+def fill_udp(port: int, population: Population, source: str = HOST) -> Load:
+    """Announce every peer once, from the loopback address `source`."""
+    return _announce(port, population, None, source)
+
+
+def _announce(port: int, population: Population, seconds: float | None, source: str) -> Load:
+    table, peers = _table(population), population.peers
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
+        sock.bind((source, 0))
+        sock.connect((HOST, port))
+        for at, byte in enumerate(connection_id(sock)):
+            table[at :: ANNOUNCE.size] = bytes([byte]) * peers
+        sock.setblocking(False)
+        inbox, outbox = Inbox(sock), Outbox(sock, table, ANNOUNCE.size)
+        wanted = peers if seconds is None else None
+        return _run(inbox, outbox, peers, wanted, FILL_LIMIT if seconds is None else seconds)
+
+
+def _run(inbox: Inbox, outbox: Outbox, peers: int, wanted: int | None, seconds: float) -> Load:
+    """Until so many are `wanted` and answered, and for `seconds` at most."""
+    sent = under_way = answered = refused = lost = answer_bytes = 0
+    began = now = heard = time.perf_counter()
+    while now < began + seconds and (wanted is None or answered + refused + lost < wanted):
+        while under_way <= WINDOW - BATCH and (wanted is None or sent < wanted):
+            first = sent % peers
+            count = outbox.send(first, min(BATCH, peers - first))
+            if not count:
+                break
+            sent += count
+            under_way += count
+        count = inbox.receive()
+        now = time.perf_counter()
+        if count:
+            fine = inbox.payloads[ACTION_AT : count * SLOT : SLOT].count(ANNOUNCE_ACTION)
+            answered += fine
+            refused += count - fine
+            under_way -= count
+            answer_bytes += sum(inbox.lengths[:count])
+            heard = now
+        elif now > heard + LOST_AFTER:
+            lost += under_way
+            under_way = 0
+            heard = now
+    return Load(now - began, answered, refused, lost, answer_bytes)
+
+
+def connection_id(sock: socket.socket) -> bytes:
+    """Ask for one on a connected socket (BEP 15). Raises `LoadError`."""
+    sock.settimeout(CONNECT_SECONDS)
+    for _ in range(CONNECT_TRIES):
+        try:
+            sock.send(CONNECT)
+            answer = sock.recv(SLOT)
+        except OSError:
+            continue
+        if len(answer) == 16 and answer[ACTION_AT] == 0:
+            return answer[8:]
+    raise LoadError("no answer to a connect")
