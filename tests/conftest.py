@@ -27,9 +27,12 @@ def corpora() -> Path:
 
 @pytest.fixture(autouse=True)
 def state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A state folder for this test alone: nothing is remembered from one to the next."""
+    """A state folder for this test alone: nothing is remembered from one to the next, nor set by this person."""
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("SHOAL_STATE_DIR", str(folder))
+    monkeypatch.setenv("SHOAL_CONFIG", os.devnull)
+    for name in [name for name in os.environ if name.startswith("SHOAL_TRACKER_")]:
+        monkeypatch.delenv(name)
     return folder
 
 

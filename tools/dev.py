@@ -123,8 +123,8 @@ def fuzz(arguments: list[str]) -> int:
 
 
 def docs(arguments: list[str]) -> int:
-    """Write docs/commands.md anew from the commands themselves."""
-    return python("-m", "shoal.cli.reference", "docs/commands.md")
+    """Write docs/commands.md and docs/settings.md anew from the commands themselves."""
+    return python("-m", "shoal.cli.reference", "docs/commands.md", "docs/settings.md")
 
 
 def kill_campaign(arguments: list[str]) -> int:

@@ -1,7 +1,7 @@
 """Sizes and times as people write them; inside the program everything is bytes and seconds.
 
-Knows nothing of files, peers or terminals. What `parse_size` accepts and what `format_*` print are
-told to users in the command reference.
+Knows nothing of files, peers or terminals. What `parse_*` accept and what `format_*` print are told to users in
+the command reference.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ _FACTORS = {
 }  # fmt: skip
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]i?)?b?\s*", re.IGNORECASE)
 _RATE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]i?)?b?\s*(?:/s)?\s*", re.IGNORECASE)
+_DURATION = re.compile(r"\s*(\d{1,12}(?:\.\d{1,6})?)\s*(s|m|min|h|d)?\s*", re.IGNORECASE)
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 LEAST_RATE = 1000  # bytes a second; below it a block takes longer than other clients wait for one
 
 
@@ -46,6 +48,17 @@ def parse_rate(text: str) -> int:
             hint="a rate without a suffix is in bytes a second; without the option there is no limit",
         )
     return rate
+
+
+def parse_duration(text: str) -> float:
+    """`"600"`, `"90s"`, `"30m"`, `"1.5h"`, `"1d"` -> seconds. Raises `UsageError` for anything else."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise UsageError(
+            f"'{text}' is not a length of time", hint="write seconds, or like 90s, 30m, 1.5h or 1d"
+        )
+    number, suffix = match.groups()
+    return float(number) * _SECONDS[(suffix or "s").lower()]
 
 
 def format_size(size: float) -> str:

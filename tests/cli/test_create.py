@@ -125,6 +125,16 @@ def test_a_torrent_that_cannot_be_written_leaves_nothing(
         (["folder", "--piece-length", "20000"], ExitCode.USAGE, "'20000' is not a piece length"),
         (["folder", "--piece-length", "x"], ExitCode.USAGE, "'x' is not a size"),
         (["folder", "--tracker", "a.lan"], ExitCode.USAGE, "'a.lan' is not a URL"),
+        (
+            ["folder", "--tracker", "udp://a.lan/x"],
+            ExitCode.USAGE,
+            "tracker URL 'udp://a.lan/x' lacks a port",
+        ),
+        (
+            ["folder", "--tracker", "udp://a.lan:99999"],
+            ExitCode.USAGE,
+            "tracker URL 'udp://a.lan:99999': Port out",
+        ),
         (["folder", "--web-seed", "udp://a"], ExitCode.USAGE, "'udp://a' is not a URL of ftp, http, https"),
         (["folder", "--date", "soon"], ExitCode.USAGE, "'soon' is not a date"),
         (["folder", "--format", "v3"], ExitCode.USAGE, "'v3'"),

@@ -212,7 +212,7 @@ def test_no_secret_of_a_url_is_shown_or_logged(tmp_path: Path) -> None:
         Offer(tmp_path, make_payload(1000), trackers=trackers)
         with start(tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, "--log", "log") as get:
             get.wait_line("404", on_stderr=True)
-            get.wait_line("udp trackers", on_stderr=True)
+            get.wait_line(f"tracker {host}: cannot connect", on_stderr=True)
             get.stop()
         with start(
             tmp_path, "get", f"http://me:{SECRET}@{host}/{SECRET}/x.torrent?passkey={SECRET}", "--json"

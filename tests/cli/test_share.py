@@ -102,11 +102,12 @@ def test_a_link_shares_what_it_leads_to(tmp_path: Path) -> None:
     assert (tmp_path / "there/data.bin").read_bytes() == make_payload(40_000)
 
 
-def test_a_named_tracker_is_where_they_meet(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["http", "udp"])
+def test_a_named_tracker_is_where_they_meet(scheme: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(make_payload(40_000))
     with start(tmp_path, "tracker", "--bind", HOST, "--port", "0") as tracker:
-        url = tracker.wait_line(r"(http://[^ ]*:\d+)").group(1)
-        with start(tmp_path, *SHARE, "file", "--tracker", url) as shared:
+        url = tracker.wait_line(r"http(://[^ ]*:\d+)").group(1)
+        with start(tmp_path, *SHARE, "file", "--tracker", scheme + url) as shared:
             paste(tmp_path / "there", shared)
             assert shared.stop() == 0
     assert (tmp_path / "there/file").read_bytes() == make_payload(40_000)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from shoal.cli.tracker import served_hashes
+from shoal.cli.settings.tracker import served_hashes
+from shoal.formats.bencode import decode
 from shoal.formats.metainfo import parse_metainfo
 from shoal.net.http import get
 from shoal.protocol.tracker.messages import AnnounceRequest
@@ -25,11 +26,13 @@ Shoal = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @contextmanager
-def running(*arguments: str, end_with: int = signal.SIGTERM) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """A tracker process and the URL it printed; it must end cleanly."""
+def running(
+    *arguments: str, end_with: int = signal.SIGTERM, **environ: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A tracker process and the HTTP URL that it printed first; it must end cleanly."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "shoal", "tracker", "--bind", "127.0.0.1", "--port", "0", *arguments],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        env={**os.environ, "PYTHONPATH": str(SOURCE), **environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -47,6 +50,13 @@ def running(*arguments: str, end_with: int = signal.SIGTERM) -> Iterator[tuple[s
             process.communicate()
 
 
+def rest(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What else it printed, on stdout and on stderr."""
+    assert process.stdout is not None
+    output = process.stdout.read()  # what was read ahead with the first line, too
+    return output, process.communicate()[1]
+
+
 def announce(url: str, info_hash: bytes = bytes(20), port: int = 1001) -> bytes:
     query = encode_announce_query(AnnounceRequest(info_hash, b"p" * 20, port, left=7))
     return asyncio.run(get(f"{url}?{query}")).body
@@ -57,8 +67,69 @@ def test_it_says_where_it_is_and_ends_cleanly(number: int) -> None:
     with running(end_with=number) as (url, process):
         assert url.startswith("http://127.0.0.1:") and url.endswith("/announce")
         assert b"8:intervali" in announce(url)
-    output, errors = process.communicate()
-    assert (process.returncode, output, errors) == (0, "", "")
+    output, errors = rest(process)
+    assert (process.returncode, output, errors) == (0, f"tracker {url.replace('http', 'udp')}\n", "")
+
+
+def test_without_udp_there_is_one_place() -> None:
+    with running("--no-udp") as (_, process):
+        pass
+    assert rest(process) == ("", "")
+
+
+def test_what_no_option_says_comes_from_a_variable_and_then_from_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[tracker]\ninterval = "10m"\nmin_interval = 77\nudp = false\nport = 1\n')
+    with running(SHOAL_CONFIG=str(path), SHOAL_TRACKER_INTERVAL="200", SHOAL_TRACKER_UDP="yes") as (
+        url,
+        process,
+    ):
+        told = decode(announce(url))
+        assert 180 <= told[b"interval"] <= 220
+        assert told[b"min interval"] == 77
+    assert rest(process)[0].startswith("tracker udp://")
+
+
+def test_a_wrong_setting_is_told_where_it_stands_before_anything_is_opened(
+    shoal: Shoal, tmp_path: Path
+) -> None:
+    (tmp_path / "c.toml").write_text("[tracker]\n\nport = 'x'\n")
+    refused = shoal("tracker", "--config", "c.toml")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == "shoal: c.toml:3: tracker.port: a string, not a whole number\n"
+
+
+def test_a_secret_is_in_no_error(shoal: Shoal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_TRACKER_STORE", "redis//:hunter2@localhost")
+    monkeypatch.setenv("SHOAL_DEBUG", "1")
+    refused = shoal("tracker")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("shoal: SHOAL_TRACKER_STORE: neither 'memory' nor a URL of redis://")
+    assert "hunter2" not in refused.stderr
+
+
+def test_it_may_listen_on_several_addresses() -> None:
+    with running("--bind", "::1") as (url, process):
+        announce(url)
+        announce(url.replace("127.0.0.1", "[::1]"))
+    process.communicate()
+
+
+def test_a_hash_may_be_served_without_its_torrent() -> None:
+    with running("--only", bytes(20).hex()) as (url, process):
+        assert b"8:intervali" in announce(url)
+        assert b"this tracker does not serve that torrent" in announce(url, b"x" * 20)
+    process.communicate()
+
+
+def test_workers_are_one_tracker_to_whoever_looks_at_its_output(tmp_path: Path) -> None:
+    with running("--workers", "2", "--log", str(tmp_path / "log")) as (url, process):
+        for number in range(4):
+            announce(url, bytes([0] * 19 + [number]))
+    output, errors = rest(process)
+    assert (process.returncode, output, errors) == (0, f"tracker {url.replace('http', 'udp')}\n", "")
+    events = [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert sorted(events) == ["announce"] * 4 + ["listening"]
 
 
 def test_the_status_counts_and_lists() -> None:
@@ -68,6 +139,16 @@ def test_the_status_counts_and_lists() -> None:
         lines = iter(process.stderr.readline, "")
         assert any(line == "1 swarm, 0 seeders, 1 leecher, 1 announce\n" for line in lines)
         assert next(lines) == f"  {bytes(20).hex()} leecher 127.0.0.1:1001\n"
+    process.communicate()
+
+
+def test_the_status_of_several_workers_is_one() -> None:
+    with running("--workers", "2", "--status-every", "0.1") as (url, process):
+        for number in range(8):  # each over a connection of its own, which the system gives to either
+            announce(url, bytes([0] * 19 + [number]))
+        assert process.stderr is not None
+        lines = iter(process.stderr.readline, "")
+        assert any(line == "8 swarms, 0 seeders, 8 leechers, 8 announces\n" for line in lines)
     process.communicate()
 
 

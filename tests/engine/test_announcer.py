@@ -1,4 +1,4 @@
-"""The announcer with scripted trackers in place of HTTP, and once against our own tracker."""
+"""The announcer with scripted trackers in place of HTTP, and against our own tracker over HTTP and UDP."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from shoal.engine import announcer as announcer_module
 from shoal.engine.announcer import Announcer, Totals
 from shoal.errors import NetworkError
 from shoal.formats.bencode import encode
-from shoal.net.http import HttpResponse, get
-from shoal.tracker.decision import Policy
-from shoal.tracker.server import Tracker
+from shoal.net.http import HttpResponse
 
 A, B = "http://a.example/announce", "http://b.example"
 HASH = bytes(range(236, 256))
 PEERS = {"interval": 1800, "peers": bytes([10, 0, 0, 1, 0x1A, 0xE1])}
+
+PASSKEY = "0123456789abcdef0123456789abcdef"
 
 Answer = dict[str, object] | Exception | bytes
 
@@ -140,12 +140,14 @@ def test_a_tracker_that_cannot_be_asked_is_named_and_skipped() -> None:
     async def story(scene: Scene) -> None:
         await scene.until(lambda: bool(scene.found))
         assert scene.messages == [
-            "tracker udp://u.example:1: udp trackers are not supported; skipped",
+            "tracker wss://u.example:1: wss trackers are not supported; skipped",
+            "tracker udp://u.example/…: tracker URL 'udp://u.example/…' lacks a port; skipped",
             "tracker http://x:port/: tracker URL 'http://x:port/': "
             "Port could not be cast to integer value as 'port'; skipped",
         ]
 
-    play(lambda: Scene([["udp://u.example:1"], ["http://x:port/"], [A]], {"a.example": [PEERS]}), story)
+    tiers = [["wss://u.example:1"], [f"udp://u.example/{PASSKEY}"], ["http://x:port/"], [A]]
+    play(lambda: Scene(tiers, {"a.example": [PEERS]}), story)
 
 
 def test_completed_is_told_at_once() -> None:
@@ -191,44 +193,3 @@ def test_a_tracker_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monke
         assert scene.asked == [("a.example", "started"), ("a.example", "stopped")]
 
     play(lambda: Scene([[A]], {"a.example": [b"never"]}), story)
-
-
-def test_two_announcers_find_each_other_through_our_tracker() -> None:
-    async def story() -> None:
-        tracker = Tracker(Policy(interval=60))
-        found: list[tuple[str, int]] = []
-        messages: list[str] = []
-
-        def new_announcer(url: str, port: int, left: int) -> Announcer:
-            return Announcer(
-                [[url]],
-                info_hash=HASH,
-                peer_id=b"-XX0000-abcdefghijkl",
-                port=port,
-                totals=lambda: Totals(0, 0, left),
-                on_peers=found.extend,
-                on_message=messages.append,
-                bind="127.0.0.1",
-                http_get=get,
-            )
-
-        async with tracker.serve("127.0.0.1", 0) as url, asyncio.TaskGroup() as tasks:
-            seed, leecher = new_announcer(url, 1001, 0), new_announcer(url, 1002, 5)
-            tasks.create_task(seed.run())
-            await until(lambda: tracker.store.counts().seeds == 1)
-            tasks.create_task(leecher.run())
-            await until(lambda: bool(found))
-            assert found == [("127.0.0.1", 1001)]
-            await seed.stop()
-            assert tracker.store.counts().seeds == 0
-            await leecher.stop()
-            assert tracker.store.counts().swarms == 0
-        assert messages == []
-
-    asyncio.run(story())
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - only the loop can say
-            await asyncio.sleep(0.001)

@@ -19,8 +19,8 @@ from shoal.swarm import known_peers
 from shoal.swarm.known_peers import Source
 from shoal.testing.build import build_torrent, make_payload, write_payload
 from shoal.testing.scripted_peer import Script
-from shoal.tracker.decision import Policy
-from shoal.tracker.server import Tracker
+from shoal.tracker.server import Doors, serve
+from shoal.tracker.tracker import Tracker
 from shoal.units import KIB
 
 from .scene import HOST, LOOPS, Record, Scene, finish, play, until
@@ -228,18 +228,22 @@ def test_all_peers_gone_and_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert scene.got() == scene.data
 
 
-def test_a_tracker_that_comes_late_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scheme", ["http", "udp"])
+def test_a_tracker_that_comes_late_is_found(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("shoal.swarm.tiers.FIRST_BACKOFF", 0.2)
     scene = Scene(tmp_path)
     record = Record()
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
-    trackers = ((f"http://{HOST}:{port}/announce",),)
+    trackers = ((f"{scheme}://{HOST}:{port}/announce",),)
 
     async def story() -> None:
         async with scene.getting(trackers=trackers, report=record) as torrent:
             await until(lambda: bool(record.of("tracker")))
-            async with Tracker(Policy()).serve(HOST, port), scene.seeding(trackers=trackers):
+            doors = Doors(binds=(HOST,), port=port)
+            async with serve(Tracker(), doors=doors), scene.seeding(trackers=trackers):
                 await finish(torrent)
 
     play(story())

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import targets, targets_tracker, targets_wire
+from . import targets, targets_tracker, targets_udp, targets_wire
 
-TARGETS = {**targets.TARGETS, **targets_tracker.TARGETS, **targets_wire.TARGETS}
+TARGETS = {**targets.TARGETS, **targets_tracker.TARGETS, **targets_udp.TARGETS, **targets_wire.TARGETS}

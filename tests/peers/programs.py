@@ -128,7 +128,11 @@ def shoal_seed(pen: Pen, offer: Offer, dial: str = "", bind: str = HOST) -> tupl
     return _up(running, running.line_after("listening on "), offer)
 
 
-# ---- trackers, started for one torrent; the URL to announce to
+# ---- trackers, started for one torrent; the URL to announce to, and the same tracker's in datagrams
+
+
+def in_datagrams(url: str) -> str:
+    return url.replace("http://", "udp://")
 
 
 def shoal_tracker(pen: Pen, info_hash: bytes, bind: str = HOST) -> str:
@@ -142,7 +146,7 @@ def opentracker(pen: Pen, info_hash: bytes) -> str:
     port = free_port()
     folder = pen.make_open_folder()
     (folder / "whitelist").write_text(f"{info_hash.hex()}\n")
-    lines = [f"listen.tcp {HOST}:{port}", f"access.whitelist {folder / 'whitelist'}"]
+    lines = [f"listen.tcp_udp {HOST}:{port}", f"access.whitelist {folder / 'whitelist'}"]
     if os.geteuid() == 0:
         lines.append("tracker.user nobody")
     (folder / "opentracker.conf").write_text("\n".join(lines) + "\n")

@@ -11,7 +11,17 @@ import pytest
 from .conftest import MakeOffer
 from .payloads import Offer
 from .processes import Pen, listed
-from .programs import CLIENTS, HOST, TRACKERS, libtorrent, shoal_get, shoal_seed, shoal_tracker, start_shoal
+from .programs import (
+    CLIENTS,
+    HOST,
+    TRACKERS,
+    in_datagrams,
+    libtorrent,
+    shoal_get,
+    shoal_seed,
+    shoal_tracker,
+    start_shoal,
+)
 
 pytestmark = pytest.mark.peers
 
@@ -62,6 +72,22 @@ def test_a_seed_of_ours_that_comes_late_finds_them(
     running.wait_until(lambda: offer.is_copied_to(theirs), "equal copy")
 
 
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_a_seed_and_a_get_of_ours_meet_in_datagrams(
+    tracker: str, payload_root: Path, make_offer: MakeOffer, offer: Offer, pen: Pen
+) -> None:
+    url = TRACKERS[tracker](pen, offer.info_hash)
+    offer = make_offer(payload_root / offer.paths[0], "--tracker", in_datagrams(url))
+    ours = pen.make_folder("ours")
+    seed, _ = shoal_seed(pen, offer)
+    seed.wait_until(lambda: listed(url, offer.info_hash) == (1, 0), "seed listed by the tracker")
+    shoal_get(pen, offer.torrent, ours).wait_success()
+    assert offer.is_copied_to(ours)
+    seed.stop()
+    seed.wait_success()
+    assert listed(url, offer.info_hash) == (0, 0)
+
+
 def test_what_share_prints_serves_us_and_others(payload_root: Path, offer: Offer, pen: Pen) -> None:
     sharing = start_shoal(
         pen, "share", payload_root / offer.metainfo.name, "--bind", HOST, "--port", "0", "--quiet"
@@ -94,12 +120,14 @@ def test_they_get_from_us_over_ipv6(offer: Offer, pen: Pen) -> None:
     running.wait_until(lambda: offer.is_copied_to(theirs), "equal copy")
 
 
+@pytest.mark.parametrize("scheme", ["http", "udp"])
 def test_all_meet_at_our_tracker_over_ipv6(
-    payload_root: Path, make_offer: MakeOffer, offer: Offer, pen: Pen
+    scheme: str, payload_root: Path, make_offer: MakeOffer, offer: Offer, pen: Pen
 ) -> None:
     url = shoal_tracker(pen, offer.info_hash, bind="::1")
     assert "[::1]" in url
-    offer = make_offer(payload_root / offer.paths[0], "--tracker", url)
+    announced = url if scheme == "http" else in_datagrams(url)
+    offer = make_offer(payload_root / offer.paths[0], "--tracker", announced)
     ours, theirs = pen.make_folder("ours"), pen.make_folder("theirs")
     seed, _ = shoal_seed(pen, offer, bind="::1")
     seed.wait_until(lambda: listed(url, offer.info_hash) == (1, 0), "seed listed by the tracker")

@@ -1,4 +1,4 @@
-"""Foreign clients at our tracker, and our announcer at a foreign tracker; all on loopback."""
+"""Foreign clients at our tracker, and our announcer at a foreign tracker: over HTTP and in datagrams, on loopback."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from shoal.protocol.tracker.messages import ScrapeEntry, ScrapeResponse
 from shoal.protocol.tracker.query import encode_scrape_query
 from shoal.testing.torrents import make_torrent
 from shoal.tracker.decision import Policy
-from shoal.tracker.server import Tracker
+from shoal.tracker.server import Doors, Serving, serve
 from shoal.tracker.store import StoreCounts
+from shoal.tracker.tracker import Tracker
 
 pytestmark = pytest.mark.peers
 
@@ -52,10 +53,31 @@ def put_payload(root: Path) -> Path:
     return root
 
 
+each_scheme = pytest.mark.parametrize("scheme", ["http", "udp"])
+
+
+@asynccontextmanager
+async def our_tracker() -> AsyncIterator[tuple[Tracker, Serving]]:
+    tracker = Tracker(Policy(interval=60))
+    async with serve(tracker, doors=Doors(binds=("127.0.0.1",), port=0)) as serving:
+        yield tracker, serving
+
+
+def url_of(serving: Serving, scheme: str) -> str:
+    return f"{scheme}://127.0.0.1:{serving.port}/announce"
+
+
+def counts(tracker: Tracker) -> StoreCounts:
+    counted = tracker.store.count(tracker.clock())
+    assert isinstance(counted, StoreCounts)
+    return counted
+
+
 # -- libtorrent at our tracker -----------------------------------------------------------------------
 
 
-def test_libtorrent_peers_find_each_other_through_our_tracker(tmp_path: Path) -> None:
+@each_scheme
+def test_libtorrent_peers_find_each_other_through_our_tracker(scheme: str, tmp_path: Path) -> None:
     lt = pytest.importorskip("libtorrent")
 
     def new_session() -> object:
@@ -78,21 +100,21 @@ def test_libtorrent_peers_find_each_other_through_our_tracker(tmp_path: Path) ->
         return session.add_torrent(params)  # type: ignore[attr-defined]
 
     async def story() -> None:
-        tracker = Tracker(Policy(interval=60))
-        async with tracker.serve("127.0.0.1", 0) as base:
-            url = f"{base}/announce"
+        async with our_tracker() as (tracker, serving):
+            url = url_of(serving, scheme)
             data, metainfo = torrent_file(url)
             seeds, leechers = new_session(), new_session()
             seed = add(seeds, data, put_payload(tmp_path / "seed"), url)
-            await until(lambda: tracker.store.counts().seeds == 1)
+            await until(lambda: counts(tracker).seeds == 1)
             leecher = add(leechers, data, tmp_path / "leecher", url)
             await until(lambda: leecher.status().is_seeding)  # type: ignore[attr-defined]
-            await until(lambda: tracker.store.counts() == StoreCounts(swarms=1, seeds=2, leechers=0))
-            entry = tracker.store.scrape([metainfo.wire_hash])[metainfo.wire_hash]
-            assert entry == ScrapeEntry(complete=2, incomplete=0, downloaded=1)
+            await until(lambda: counts(tracker) == StoreCounts(swarms=1, seeds=2, leechers=0))
+            entries = tracker.store.scrape([metainfo.wire_hash], tracker.clock())
+            assert isinstance(entries, dict)
+            assert entries[metainfo.wire_hash] == ScrapeEntry(complete=2, incomplete=0, downloaded=1)
             for session, torrent in ((seeds, seed), (leechers, leecher)):
                 session.remove_torrent(torrent)  # type: ignore[attr-defined]
-            await until(lambda: tracker.store.counts() == StoreCounts(0, 0, 0))
+            await until(lambda: counts(tracker) == StoreCounts(0, 0, 0))
         assert tracker.counters.refusals == 0
         assert (tmp_path / "leecher" / "payload" / "data").read_bytes() == PAYLOAD
 
@@ -108,8 +130,8 @@ async def aria2(torrent: Path, folder: Path, *arguments: str) -> AsyncIterator[a
     if program is None:
         pytest.skip("aria2c is not installed")
     process = await asyncio.create_subprocess_exec(
-        program, "--no-conf", "--enable-dht=false", "--bt-enable-lpd=false", "--file-allocation=none",
-        "--listen-port=20000-60000", f"--dir={folder}", *arguments, str(torrent),
+        program, "--no-conf", "--bt-enable-lpd=false", "--file-allocation=none", "--listen-port=20000-60000",
+        f"--dir={folder}", *arguments, str(torrent),
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -120,20 +142,29 @@ async def aria2(torrent: Path, folder: Path, *arguments: str) -> AsyncIterator[a
         await process.wait()
 
 
-def test_aria2_peers_find_each_other_through_our_tracker(tmp_path: Path) -> None:
+@each_scheme
+def test_aria2_peers_find_each_other_through_our_tracker(scheme: str, tmp_path: Path) -> None:
+    """It speaks to UDP trackers over the socket of its DHT, so that has to be on; it knows no node of it."""
+
+    def dht(name: str) -> tuple[str, ...]:
+        if scheme == "http":
+            return ("--enable-dht=false",)
+        return ("--enable-dht=true", f"--dht-file-path={tmp_path / name}", "--dht-listen-port=20000-60000")
+
     async def story() -> None:
-        tracker = Tracker(Policy(interval=60))
-        async with tracker.serve("127.0.0.1", 0) as base:
-            data, _ = torrent_file(f"{base}/announce")
+        async with our_tracker() as (tracker, serving):
+            data, _ = torrent_file(url_of(serving, scheme))
             torrent = tmp_path / "payload.torrent"
             torrent.write_bytes(data)
             seed_folder = put_payload(tmp_path / "seed")
-            async with aria2(torrent, seed_folder, "--bt-seed-unverified=true", "--seed-ratio=0.0"):
-                await until(lambda: tracker.store.counts().seeds == 1)
-                async with aria2(torrent, tmp_path / "leecher", "--seed-time=0") as leecher:
+            async with aria2(
+                torrent, seed_folder, "--bt-seed-unverified=true", "--seed-ratio=0.0", *dht("seed.dat")
+            ):
+                await until(lambda: counts(tracker).seeds == 1)
+                async with aria2(torrent, tmp_path / "leecher", "--seed-time=0", *dht("dht.dat")) as leecher:
                     assert await asyncio.wait_for(leecher.wait(), START_SECONDS) == 0
-                assert tracker.store.counts() == StoreCounts(swarms=1, seeds=1, leechers=0)
-            await until(lambda: tracker.store.counts() == StoreCounts(0, 0, 0))
+                assert counts(tracker) == StoreCounts(swarms=1, seeds=1, leechers=0)
+            await until(lambda: counts(tracker) == StoreCounts(0, 0, 0))
         assert tracker.counters.refusals == 0
         assert (tmp_path / "leecher" / "payload" / "data").read_bytes() == PAYLOAD
 
@@ -203,14 +234,18 @@ async def until_scraped(base: str, entry: ScrapeEntry) -> None:
             await asyncio.sleep(0.02)
 
 
+@each_scheme
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_our_announcers_find_each_other_through_opentracker(run: Callable[[Awaitable[None]], None]) -> None:
+def test_our_announcers_find_each_other_through_opentracker(
+    run: Callable[[Awaitable[None]], None], scheme: str
+) -> None:
+    """Over IPv4: the usual build of it has no other."""
     found: list[tuple[str, int]] = []
     messages: list[str] = []
 
     def new_announcer(base: str, port: int, left: list[int], info_hash: bytes = HASH) -> Announcer:
         return Announcer(
-            [[base]],
+            [[base.replace("http:", f"{scheme}:")]],
             info_hash=info_hash,
             peer_id=b"-XX0000-abcdefgh%04d" % port,
             port=port,

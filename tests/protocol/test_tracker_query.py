@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from urllib.parse import quote_from_bytes
+import random
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from shoal.protocol.tracker.query import (
     encode_scrape_query,
     parse_announce_query,
     parse_scrape_query,
+    unquoted,
 )
 
 hashes = st.binary(min_size=20, max_size=20)
@@ -120,3 +122,17 @@ def test_an_address_in_the_query_is_passed_over() -> None:
 def test_too_many_info_hashes_in_a_scrape_are_refused() -> None:
     with pytest.raises(QueryError, match="101 info hashes in one scrape"):
         parse_scrape_query(b"&".join([b"info_hash=" + b"a" * 20] * 101))
+
+
+@given(raw=st.binary(max_size=40), chosen=st.randoms())
+def test_bytes_survive_any_way_of_quoting_them(raw: bytes, chosen: random.Random) -> None:
+    quoted = b"".join(
+        b"%%%02x" % byte if byte in b"%&=+" or chosen.random() < 0.5 else bytes([byte]) for byte in raw
+    )
+    assert unquoted(quoted) == raw
+    assert unquoted(b"".join(b"%%%02X" % byte for byte in raw)) == raw
+
+
+@given(quoted=st.binary(max_size=40) | st.text("%4aZ ", max_size=12).map(str.encode))
+def test_broken_quoting_is_read_as_urllib_reads_it(quoted: bytes) -> None:
+    assert unquoted(quoted) == unquote_to_bytes(quoted)

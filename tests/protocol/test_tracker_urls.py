@@ -3,7 +3,17 @@ from __future__ import annotations
 import pytest
 
 from shoal.errors import FormatError
-from shoal.protocol.tracker.urls import announce_url, is_http, scrape_url, shown_url, url_scheme, with_query
+from shoal.protocol.tracker.urls import (
+    UdpUrl,
+    announce_url,
+    is_http,
+    is_udp,
+    parse_udp_url,
+    scrape_url,
+    shown_url,
+    url_scheme,
+    with_query,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +78,37 @@ def test_schemes_are_told_apart() -> None:
     assert is_http("HTTPS://x") and is_http("http://x")
     assert not is_http("udp://x:1") and not is_http("x")
     assert url_scheme("UDP://x:1") == "udp"
+
+
+@pytest.mark.parametrize(
+    ("url", "parsed"),
+    [
+        ("udp://t.example:6969", UdpUrl("t.example", 6969, b"")),
+        ("udp://t.example:6969/", UdpUrl("t.example", 6969, b"")),
+        ("UDP://T.example:6969/announce#x", UdpUrl("t.example", 6969, b"")),
+        ("udp://[2001:db8::1]:80/key/announce", UdpUrl("2001:db8::1", 80, b"/key/announce")),
+        ("udp://t.example:1/announce?passkey=x", UdpUrl("t.example", 1, b"/announce?passkey=x")),
+        ("udp://me:secret@t.example:1?x", UdpUrl("t.example", 1, b"?x")),
+    ],
+)
+def test_a_udp_tracker_is_told_what_its_url_says_beyond_host_and_port(url: str, parsed: UdpUrl) -> None:
+    assert is_udp(url) and parse_udp_url(url) == parsed
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("udp://t.example", "tracker URL 'udp://t.example' lacks a port"),
+        ("udp://t.example:0/x", "lacks a port"),
+        ("udp://t.example:70000", "Port out of range"),
+        ("udp://:80", "lacks a scheme or a host"),
+        ("udp://t.example:1/" + "long-path/" * 200, "2001 bytes of path; at most 1024"),
+    ],
+)
+def test_a_udp_url_without_a_place_to_ask_at_is_refused(url: str, words: str) -> None:
+    with pytest.raises(FormatError) as refused:
+        parse_udp_url(url)
+    assert words in refused.value.message and len(refused.value.message) < 200
 
 
 KEY = "0123456789abcdef0123456789ABCDEF"

@@ -31,7 +31,10 @@ ONLY_THERE = {
     "asyncio": {"net", "engine", "tracker", "cli"},
     "socket": {"net", "engine", "tracker", "cli"},
     "selectors": set[str](),
-    "threading": {"disk", "engine"},  # engine: the executor that hashes and writes is its to start and stop
+    "threading": {
+        "disk",
+        "engine",
+    },  # engine: it starts the workers, and looks up names
     "concurrent": {"disk", "engine"},
     "multiprocessing": set[str](),
     "sqlite3": {"disk"},

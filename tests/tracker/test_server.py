@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import uvloop
@@ -22,16 +25,39 @@ from shoal.protocol.tracker.messages import (
 from shoal.protocol.tracker.query import encode_announce_query, encode_scrape_query
 from shoal.protocol.tracker.urls import announce_url, scrape_url, with_query
 from shoal.tracker.decision import Policy
-from shoal.tracker.server import Tracker
+from shoal.tracker.proxies import parse_network
+from shoal.tracker.server import Doors, open_sockets, serve
+from shoal.tracker.site import Site
 from shoal.tracker.store import StoreCounts
+from shoal.tracker.tracker import Tracker
 
 HASH = bytes(20)
+LOCAL = "127.0.0.1"
+SECONDS = 10  # of patience
 Runner = Callable[[Awaitable[None]], None]
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Runner:
     return asyncio.run if request.param == "asyncio" else uvloop.run
+
+
+@contextlib.asynccontextmanager
+async def served(tracker: Tracker | None = None) -> AsyncIterator[str]:
+    async with serve(tracker or Tracker(), doors=Doors([LOCAL], 0)) as serving:
+        yield serving.url
+
+
+def connection_id(port: int, host: str = LOCAL) -> bytes:
+    """Asked of the UDP door, in this thread."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(SECONDS)
+        sock.connect((host, port))
+        sock.send(struct.pack("!QI4s", 0x41727101980, 0, b"tran"))
+        answer = sock.recv(100)
+    assert answer[:8] == b"\0\0\0\0tran"
+    return answer[8:]
 
 
 def request(port: int, **changes: object) -> AnnounceRequest:
@@ -55,7 +81,7 @@ async def scrape(base: str, *info_hashes: bytes) -> ScrapeResponse | TrackerFail
 def test_peers_find_each_other_and_leave(run: Runner) -> None:
     async def story() -> None:
         tracker = Tracker(Policy(interval=100))
-        async with tracker.serve("127.0.0.1", 0) as base:
+        async with served(tracker) as base:
             await announce(base, request(1001, left=0, event=Event.STARTED))
             found = await announce(base, request(1002, event=Event.STARTED))
             assert isinstance(found, AnnounceResponse)
@@ -65,55 +91,31 @@ def test_peers_find_each_other_and_leave(run: Runner) -> None:
             assert await scrape(base, HASH) == ScrapeResponse({HASH: ScrapeEntry(2, 0, 1)})
             for port in (1001, 1002):
                 await announce(base, request(port, event=Event.STOPPED))
-            assert tracker.store.counts() == StoreCounts(0, 0, 0)
+            assert tracker.store.count(0) == StoreCounts(0, 0, 0)
             assert (tracker.counters.announces, tracker.counters.scrapes) == (5, 1)
 
     run(story())
 
 
-def test_a_client_may_ask_for_peers_as_dictionaries(run: Runner) -> None:
-    async def story() -> None:
-        async with Tracker().serve("127.0.0.1", 0) as base:
-            await announce(base, request(1001))
-            query = encode_announce_query(request(1002, is_compact=False))
-            response = await get(with_query(announce_url(base), query))
-            assert b"5:peersld2:ip9:127.0.0.14:porti1001eee" in response.body
-
-    run(story())
-
-
-def test_a_bad_request_gets_its_reason(run: Runner) -> None:
+def test_a_site_of_ones_own_is_served(run: Runner) -> None:
     async def story() -> None:
         tracker = Tracker()
-        async with tracker.serve("127.0.0.1", 0) as base:
-            response = await get(f"{base}/announce?port=1")
-            assert response.status == 200
-            assert parse_announce_response(response.body) == TrackerFailure("info_hash is missing")
-            assert tracker.counters.refusals == 1
-
-    run(story())
-
-
-def test_fixed_things_are_served_beside_the_tracker(run: Runner) -> None:
-    async def story() -> None:
-        tracker = Tracker(routes={"/a b.torrent": ("application/x-bittorrent", b"d4:infodee")})
-        async with tracker.serve("127.0.0.1", 0) as base:
-            response = await get(f"{base}/a%20b.torrent")
+        site = Site(tracker, routes={"/a b.torrent": ("application/x-bittorrent", b"d4:infodee")})
+        async with serve(tracker, site, Doors([LOCAL], 0)) as serving:
+            response = await get(f"{serving.url}/a%20b.torrent")
             assert response.body == b"d4:infodee"
             assert response.headers["content-type"] == "application/x-bittorrent"
-            assert (await get(f"{base}/other")).status == 404
-            tracker.routes["/other"] = ("text/plain", b"now")
-            assert (await get(f"{base}/other")).body == b"now"
+            assert (await get(f"{serving.url}/other")).status == 404
 
     run(story())
 
 
 def test_a_busy_port_is_an_error_that_names_it(run: Runner) -> None:
     async def story() -> None:
-        async with Tracker().serve("127.0.0.1", 0) as base:
+        async with served() as base:
             port = int(base.rpartition(":")[2])
             with pytest.raises(NetworkError, match=f"port {port} is in use"):
-                async with Tracker().serve("127.0.0.1", port):
+                async with serve(Tracker(), doors=Doors([LOCAL], port)):
                     pass
 
     run(story())
@@ -122,7 +124,7 @@ def test_a_busy_port_is_an_error_that_names_it(run: Runner) -> None:
 def test_what_is_no_address_is_not_bound_to(run: Runner) -> None:
     async def story() -> None:
         with pytest.raises(UsageError, match="'localhost' is not an address"):
-            async with Tracker().serve("localhost", 0):
+            async with serve(Tracker(), doors=Doors(["localhost"], 0)):
                 pass
 
     run(story())
@@ -130,8 +132,8 @@ def test_what_is_no_address_is_not_bound_to(run: Runner) -> None:
 
 def test_a_wildcard_is_served_over_ipv4_and_ipv6_and_tells_both_families(run: Runner) -> None:
     async def story() -> None:
-        async with Tracker().serve(None, 0) as base:
-            port = base.rpartition(":")[2]
+        async with serve(Tracker(), doors=Doors(port=0)) as serving:
+            port = serving.port
             await announce(f"http://127.0.0.1:{port}", request(1001))
             found = await announce(f"http://[::1]:{port}", request(1002))
             assert isinstance(found, AnnounceResponse)
@@ -143,9 +145,137 @@ def test_a_wildcard_is_served_over_ipv4_and_ipv6_and_tells_both_families(run: Ru
     run(story())
 
 
+def test_several_addresses_are_served_on_one_port_by_tcp_and_udp(run: Runner) -> None:
+    async def story() -> None:
+        async with serve(Tracker(), doors=Doors(["::1", LOCAL], 0)) as serving:
+            assert serving.url == f"http://[::1]:{serving.port}"
+            assert serving.announce_urls == [
+                f"http://[::1]:{serving.port}/announce",
+                f"udp://[::1]:{serving.port}/announce",
+            ]
+            for host in (LOCAL, "[::1]"):
+                assert (await get(f"http://{host}:{serving.port}/")).status == 404
+                assert len(await asyncio.to_thread(connection_id, serving.port, host.strip("[]"))) == 8
+
+    run(story())
+
+
+def test_without_udp_the_port_is_free_for_somebody_elses(run: Runner) -> None:
+    async def story() -> None:
+        async with serve(Tracker(), doors=Doors([LOCAL], 0, has_udp=False)) as serving:
+            assert serving.announce_urls == [f"http://{LOCAL}:{serving.port}/announce"]
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                sock.bind((LOCAL, serving.port))
+
+    run(story())
+
+
+def test_a_busy_udp_port_is_an_error_that_names_it_and_leaves_nothing_open(run: Runner) -> None:
+    async def story() -> None:
+        free, sock = open_sockets(Doors([LOCAL], 0))  # a port that is free for both
+        free.close()
+        with sock:
+            port = sock.getsockname()[1]
+            with pytest.raises(NetworkError, match=f"port {port} is in use: cannot listen on {LOCAL}:{port}"):
+                async with serve(Tracker(), doors=Doors([LOCAL], port)):
+                    pass
+            async with serve(Tracker(), doors=Doors([LOCAL], port, has_udp=False)) as serving:
+                assert serving.port == port
+
+    run(story())
+
+
+def test_sockets_that_are_open_already_are_served_and_closed(run: Runner) -> None:
+    async def story() -> None:
+        sockets = open_sockets(Doors([LOCAL], 0))
+        async with serve(Tracker(), sockets=sockets) as serving:
+            assert serving.port == sockets[0].getsockname()[1]
+            await announce(f"http://{LOCAL}:{serving.port}", request(1001))
+        assert [sock.fileno() for sock in sockets] == [-1, -1]
+
+    run(story())
+
+
+def test_the_udp_and_the_http_door_lead_to_one_tracker(run: Runner) -> None:
+    async def story() -> None:
+        async with served() as base:
+            await announce(base, request(1001))
+            port = int(base.rpartition(":")[2])
+            assert await asyncio.to_thread(scrape_by_udp, port) == (0, 0, 1)
+
+    run(story())
+
+
+def scrape_by_udp(port: int) -> tuple[int, ...]:
+    """Seeds, completed, leechers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(SECONDS)
+        sock.connect((LOCAL, port))
+        sock.send(connection_id(port) + struct.pack("!I4s", 2, b"tran") + HASH)
+        return struct.unpack("!III", sock.recv(100)[8:])
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"), [("127.0.0.0/8", ("192.0.2.7", 1001)), ("10.0.0.0/8", (LOCAL, 1001))]
+)
+def test_a_trusted_proxy_says_who_asks_and_nobody_else_does(
+    run: Runner, trusted: str, told: tuple[str, int]
+) -> None:
+    async def story() -> None:
+        doors = Doors([LOCAL], 0, trusted_proxies=(parse_network(trusted),))
+        async with serve(Tracker(), doors=doors) as serving:
+            query = encode_announce_query(request(1001))
+            forwarded = "203.0.113.9, 192.0.2.7"
+            assert b"complete" in await raw_get(serving.port, f"/announce?{query}", forwarded)
+            found = await announce(serving.url, request(1002))
+            assert isinstance(found, AnnounceResponse)
+            assert found.peers == [told]
+
+    run(story())
+
+
+def test_a_trusted_proxy_that_names_no_address_is_told_so(run: Runner) -> None:
+    async def story() -> None:
+        doors = Doors([LOCAL], 0, trusted_proxies=(parse_network(LOCAL),))
+        async with serve(Tracker(), doors=doors) as serving:
+            answer = await raw_get(serving.port, "/announce", "unknown")
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert answer.endswith(b"X-Forwarded-For holds no address\n")
+
+    run(story())
+
+
+def test_a_proxy_that_adds_a_line_of_its_own_is_understood(run: Runner) -> None:
+    async def story() -> None:
+        doors = Doors([LOCAL], 0, trusted_proxies=(parse_network("127.0.0.0/8"),))
+        async with serve(Tracker(), doors=doors) as serving:
+            query = encode_announce_query(request(1001))
+            await raw_get(serving.port, f"/announce?{query}", "203.0.113.9", "192.0.2.7", "127.0.0.2")
+            found = await announce(serving.url, request(1002))
+            assert isinstance(found, AnnounceResponse)
+            assert found.peers == [("192.0.2.7", 1001)]
+
+    run(story())
+
+
+async def raw_get(port: int, target: str, *forwarded_for: str) -> bytes:
+    """The whole reply, to a request with one such header each."""
+    reader, writer = await asyncio.open_connection(LOCAL, port)
+    lines = [
+        f"GET {target} HTTP/1.1",
+        "Connection: close",
+        *(f"X-Forwarded-For: {it}" for it in forwarded_for),
+    ]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
 def test_nothing_listens_after_the_end(run: Runner) -> None:
     async def story() -> None:
-        async with Tracker().serve("127.0.0.1", 0) as base:
+        async with served() as base:
             await announce(base, request(1001))
         with pytest.raises(NetworkError, match="cannot connect"):
             await announce(base, request(1001))
@@ -159,26 +289,26 @@ def test_the_silent_are_forgotten_by_housekeeping() -> None:
 
     async def story() -> None:
         nonlocal now
-        async with tracker.serve("127.0.0.1", 0) as base:
+        async with served(tracker) as base:
             await announce(base, request(1001))
             now = tracker.policy.peer_lifetime - 1
             tracker.keep_house()
-            assert tracker.store.counts().leechers == 1
+            assert tracker.store.count(now) == StoreCounts(1, 0, 1)
             now = tracker.policy.peer_lifetime * 1.2
             tracker.keep_house()
-            assert tracker.store.counts() == StoreCounts(0, 0, 0)
+            assert tracker.store.count(0) == StoreCounts(0, 0, 0)
 
     asyncio.run(story())
 
 
 def test_whoever_wants_to_know_hears_of_each_announce() -> None:
-    heard: list[tuple[int, bytes]] = []
-    tracker = Tracker(on_announce=lambda asked, host: heard.append((asked.port, host)))
+    heard: list[tuple[int, bytes, str]] = []
+    tracker = Tracker(on_announce=lambda asked, host, owner: heard.append((asked.port, host, owner)))
 
     async def story() -> None:
-        async with tracker.serve("127.0.0.1", 0) as base:
+        async with served(tracker) as base:
             await announce(base, request(1001))
             await get(f"{base}/announce?broken")
 
     asyncio.run(story())
-    assert heard == [(1001, bytes([127, 0, 0, 1]))]
+    assert heard == [(1001, bytes([127, 0, 0, 1]), "")]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import click
 
-from shoal.errors import UsageError
+from shoal.errors import FormatError, UsageError
 from shoal.formats.foreign_text import TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_url
-from shoal.protocol.tracker.urls import announce_url, is_http
+from shoal.protocol.tracker.urls import announce_url, is_http, is_udp, parse_udp_url
 from shoal.units import parse_rate, parse_size
 
 MAX_PORT = 65535
@@ -40,8 +40,13 @@ def parse_path(text: str) -> Path:
 
 
 def parse_tracker_url(text: str) -> str:
-    """A tracker's URL; one without a path means `/announce`. Raises `UsageError`."""
+    """A tracker's URL; one of HTTP without a path means `/announce`, one of UDP needs a port. Raises `UsageError`."""
     url = checked_url(text, TRACKER_SCHEMES)
+    if is_udp(url):
+        try:
+            parse_udp_url(url)
+        except FormatError as error:
+            raise UsageError(error.message, hint=error.hint) from None
     return announce_url(url) if is_http(url) else url
 
 

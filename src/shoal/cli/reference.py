@@ -1,6 +1,6 @@
-"""The command reference (docs/commands.md), made of what the commands say of themselves.
+"""The pages that are made of what the commands say of themselves: docs/commands.md and docs/settings.md.
 
-`python -m shoal.cli.reference FILE` writes it (`./dev docs`); a test compares.
+`python -m shoal.cli.reference FILE...` writes them (`./dev docs`); a test compares.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from shoal.cli.app import VERBS, shoal
+from shoal.cli.settings import page as settings_page
 from shoal.errors import ExitCode
 
 INTRODUCTION = """\
@@ -36,7 +37,7 @@ EXIT_CODES = {
 
 
 def render() -> str:
-    """The whole page."""
+    """The whole page of commands."""
     context = shoal.make_context("shoal", [], resilient_parsing=True)
     commands = [(verb, shoal.get_command(context, verb)) for verb in shoal.list_commands(context)]
     sections = [render_command(context, verb, command) for verb, command in commands if command is not None]
@@ -64,5 +65,8 @@ def render_exit_codes() -> str:
     return "\n".join(["## Exit codes", "", "| code | |", "|---|---|", *rows, ""])
 
 
+PAGES = {"commands.md": render, "settings.md": settings_page.render}
+
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(render())
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(PAGES[path.name]())

@@ -10,7 +10,7 @@ import asyncio
 import shlex
 import stat
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -29,7 +29,9 @@ from shoal.formats.bitfield import all_bits
 from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.net.addresses import is_wildcard, primary_address, url_host
 from shoal.tracker.decision import Policy
-from shoal.tracker.server import DEFAULT_PORT, Tracker
+from shoal.tracker.server import DEFAULT_PORT, Doors, serve
+from shoal.tracker.site import Site
+from shoal.tracker.tracker import Tracker
 
 TORRENT_TYPE = "application/x-bittorrent"
 METAINFO_PORTS = (*range(DEFAULT_PORT, DEFAULT_PORT + 20), 0)  # the tracker's, the next ones, then any
@@ -107,14 +109,14 @@ async def share(
     host = announce_host or (primary_address() if is_wildcard(bind) else str(bind))
     chosen = payload_paths(paths, each)
     announced: set[bytes] = set()  # info hashes that the tracker inside serves
-    async with serve_metainfo(bind, announced) as (inner, port):
+    async with serve_metainfo(bind, announced) as (site, port):
         base = f"http://{url_host(host)}:{port}"
         announce = tracker or f"{base}/announce"
         shared = [
             await asyncio.to_thread(make_shared, path, announce, network.quiet, stop) for path in chosen
         ]
         shared = list({one.metainfo.wire_hash: one for one in shared}.values())  # the same file twice is one
-        urls = publish(shared, inner, base)
+        urls = publish(shared, site, base)
         if tracker is None:
             announced.update(one.metainfo.wire_hash for one in shared)
         async with make_engine(network) as engine:
@@ -166,35 +168,30 @@ def make_shared(path: Path, announce: str, quiet: bool, stop: asyncio.Event) -> 
     return Shared(path.resolve().parent, data, parse_metainfo(data, ignore_case=FOLDERS_IGNORE_CASE))
 
 
-def publish(shared: Sequence[Shared], inner: Tracker, base: str) -> list[str]:
+def publish(shared: Sequence[Shared], site: Site, base: str) -> list[str]:
     """Put each torrent at a path of its own; the URLs."""
     urls: list[str] = []
     for one in shared:
         path = f"/{one.metainfo.name}.torrent"
-        if path in inner.routes:  # two files of one name
+        if path in site.routes:  # two files of one name
             path = f"/{one.metainfo.wire_hash.hex()[:8]}{path}"
-        inner.routes[path] = (TORRENT_TYPE, one.data)
+        site.routes[path] = (TORRENT_TYPE, one.data)
         urls.append(base + quote(path))
     return urls
 
 
 @asynccontextmanager
-async def serve_metainfo(bind: str | None, announced: set[bytes]) -> AsyncIterator[tuple[Tracker, int]]:
+async def serve_metainfo(bind: str | None, announced: set[bytes]) -> AsyncIterator[tuple[Site, int]]:
     """An HTTP server for the metainfo, which is a tracker for the torrents in `announced` as well; and its port."""
-    inner = Tracker(Policy(only=announced))
-    for port in METAINFO_PORTS:
-        serving = inner.serve(bind, port)
-        try:
-            base = await serving.__aenter__()
-        except NetworkError:
-            if port == 0:
-                raise
-            continue
-        break
-    try:
-        yield inner, int(base.rpartition(":")[2])
-    finally:
-        await serving.__aexit__(None, None, None)
+    tracker = Tracker(Policy(only=announced))
+    site = Site(tracker)
+    async with AsyncExitStack() as opened:
+        for port in METAINFO_PORTS:
+            doors = Doors(() if bind is None else (bind,), port, has_udp=False)
+            with suppress(*(() if port == 0 else (NetworkError,))):
+                serving = await opened.enter_async_context(serve(tracker, site, doors))
+                break
+        yield site, serving.port
 
 
 def commands_for(shared: Sequence[Shared], urls: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
 from typing import TypeVar
 
@@ -30,26 +30,30 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def run_until_stopped(main: Callable[[asyncio.Event], Awaitable[Result]]) -> Result:
-    """`main(stop)` on a loop of its own; `stop` is set by the first SIGINT or SIGTERM."""
+def run_until_stopped(
+    main: Callable[[asyncio.Event], Awaitable[Result]], numbers: Sequence[signal.Signals] = STOP_SIGNALS
+) -> Result:
+    """`main(stop)` on a loop of its own; `stop` is set by the first of these signals."""
 
     async def watch() -> Result:
         stop = asyncio.Event()
-        on_stop_signals(asyncio.get_running_loop(), stop)
+        on_stop_signals(asyncio.get_running_loop(), stop, numbers)
         return await main(stop)
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(watch())
 
 
-def on_stop_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+def on_stop_signals(
+    loop: asyncio.AbstractEventLoop, stop: asyncio.Event, numbers: Sequence[signal.Signals] = STOP_SIGNALS
+) -> None:
     def on_signal() -> None:
         if stop.is_set():
             sys.stderr.flush()
             os._exit(ExitCode.UNFINISHED)
         stop.set()
 
-    for number in STOP_SIGNALS:
+    for number in numbers:
         try:
             loop.add_signal_handler(number, on_signal)
         except (NotImplementedError, RuntimeError):  # Windows' loops have no such thing: the plain way

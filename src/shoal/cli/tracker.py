@@ -1,6 +1,6 @@
 """`shoal tracker`: a place where the peers of any number of torrents find each other.
 
-One line on stdout says where it is; the status, now and then, goes to stderr.
+Lines on stdout say where it is, the HTTP one first; the status, now and then, goes to stderr.
 """
 
 from __future__ import annotations
@@ -8,129 +8,141 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 
-from shoal.cli import options
 from shoal.cli.log import EventLog
+from shoal.cli.settings.table import Values, options
+from shoal.cli.settings.tracker import TRACKER, tracker_settings
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.text import counted, printable
-from shoal.cli.torrent_files import load_metainfo
 from shoal.errors import ExitCode
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
-from shoal.tracker.decision import DEFAULT_INTERVAL, Policy
-from shoal.tracker.server import DEFAULT_PORT, Tracker
-from shoal.tracker.store import ListedPeer
+from shoal.tracker.mesh import RECONNECT_SECONDS, Mesh
+from shoal.tracker.mesh_store import MeshStore
+from shoal.tracker.server import serve
+from shoal.tracker.settings import TrackerSettings, build, make_doors
+from shoal.tracker.shared_counters import SharedCounters
+from shoal.tracker.store import ListedPeer, StoreCounts, Trouble, known
+from shoal.tracker.tracker import Counters, Tracker
+from shoal.tracker.workers import Place, run_workers
 
-DEFAULT_STATUS_SECONDS = 60.0
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    bind: str | None
-    port: int
-    policy: Policy
+    """What one process of the tracker has to know; it can be pickled, for there may be several."""
+
+    settings: TrackerSettings
     status_seconds: float  # 0: no status
     lists_peers: bool
+    log_path: Path | None
+    name: str
 
 
 @click.command("tracker")
-@options.bind_option
-@click.option(
-    "--port",
-    type=options.PORT,
-    metavar="N",
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Listen on this port; 0 takes any.",
-)
-@click.option(
-    "--only",
-    "torrents",
-    type=options.PATH,
-    metavar="TORRENT",
-    multiple=True,
-    help="Serve this torrent and no others; may be given several times.",
-)
-@click.option(
-    "--interval",
-    type=click.FloatRange(min=1),
-    metavar="SECONDS",
-    default=DEFAULT_INTERVAL,
-    show_default=True,
-    help="How often peers shall announce. One that misses two is forgotten.",
-)
-@click.option(
-    "--status-every",
-    "status_seconds",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    default=DEFAULT_STATUS_SECONDS,
-    show_default=True,
-    help="How often to print a status line; 0 prints none.",
-)
-@click.option("--verbose", "-v", is_flag=True, help="List the peers with each status line.")
-@options.name_option
-@click.option(
-    "--log",
-    "log_path",
-    type=options.PATH,
-    metavar="FILE",
-    default=None,
-    help="Record in FILE, a JSON object a line, who announced what.",
-)
-def command(
-    bind: str | None,
-    port: int,
-    torrents: tuple[Path, ...],
-    interval: float,
-    status_seconds: float,
-    verbose: bool,
-    name: str,
-    log_path: Path | None,
-) -> int:
-    """Run a tracker until Ctrl-C: peers that announce the same torrent to it find each other."""
-    policy = Policy(interval=interval, only=served_hashes(torrents) if torrents else None)
-    wishes = Wishes(bind, port, policy, status_seconds, verbose)
-    with contextlib.ExitStack() as opened:
-        log = opened.enter_context(EventLog(log_path, name=name)) if log_path is not None else None
-        return run_until_stopped(lambda stop: track(wishes, log, stop))
+@options(TRACKER)
+def command(values: Values) -> int:
+    """Run a tracker until Ctrl-C: peers that announce the same torrent to it find each other.
+
+    Each option may be set in config.toml and by a variable, too, as docs/settings.md tells: port = 6969 below
+    [tracker], SHOAL_TRACKER_PORT=6969. An option beats a variable, and a variable the file.
+    """
+    wishes = Wishes(
+        tracker_settings(values),
+        values["status_every"],
+        values["verbose"],
+        values["log"],
+        values["name"] or "",
+    )
+    settings = wishes.settings
+    if settings.workers == 1:
+        return run_until_stopped(lambda stop: track(wishes, stop))
+    return run_workers(settings.workers, make_doors(settings), partial(work, wishes), say)
 
 
-def served_hashes(torrents: Sequence[Path]) -> set[bytes]:
-    """The info hashes under which peers may announce these torrents: a hybrid one has two."""
-    hashes = set()
-    for path in torrents:
-        metainfo = load_metainfo(path)
-        hashes.add(metainfo.wire_hash)
-        if metainfo.info_hash_v2 is not None:
-            hashes.add(metainfo.info_hash_v2[: len(metainfo.wire_hash)])  # on the wire it is cut (BEP 52)
-    return hashes
+def work(wishes: Wishes, place: Place) -> int:
+    """One worker's life. Ctrl-C reaches every process of a terminal; the parent's word is what counts here."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return run_until_stopped(lambda stop: track(wishes, stop, place), [signal.SIGTERM])
 
 
-async def track(wishes: Wishes, log: EventLog | None, stop: asyncio.Event) -> int:
-    tracker = Tracker(wishes.policy, on_announce=None if log is None else announce_recorder(log))
-    async with tracker.serve(wishes.bind, wishes.port) as url:
-        if log is not None:
-            log.record("listening", address=url)
-        print(f"tracker {url}/announce", flush=True)
-        while not stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wishes.status_seconds or None):
-                    await stop.wait()
-            if not stop.is_set():
-                show_status(tracker, lists_peers=wishes.lists_peers)
+def say(text: str) -> None:
+    print(f"shoal: {printable(text)}", file=sys.stderr, flush=True)
+
+
+async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None) -> int:
+    """Serve until `stop`; as one of several workers at its `place`."""
+    async with contextlib.AsyncExitStack() as opened:
+        log = None
+        if wishes.log_path is not None:
+            log = opened.enter_context(EventLog(wishes.log_path, name=wishes.name))
+        shared: SharedCounters | None = None
+        mesh = None if place is None else Mesh(place.number, place.count, place.folder)
+        on_announce = None if log is None else announce_recorder(log)
+        tracker, site, doors = build(wishes.settings, mesh=mesh, on_announce=on_announce)
+        if place is not None and mesh is not None:
+            asyncio.get_running_loop().add_reader(place.parent_pipe, stop.set)
+            shared = SharedCounters(tracker.counters, mesh)
+            await opened.enter_async_context(mesh.open())
+        sockets = () if place is None else place.sockets
+        serving = await opened.enter_async_context(serve(tracker, site, doors, sockets))
+        if place is not None and place.number != 0:
+            await stop.wait()
+            return ExitCode.OK
+        if isinstance(tracker.store, MeshStore):
+            await wait_for_fellows(tracker.store, tracker.clock, stop)
+        if place is None or is_first_life(place):
+            tell_where(serving.announce_urls)
+            if log is not None:
+                log.record("listening", address=serving.url)
+        await show_status_until(stop, tracker, wishes, shared)
     return ExitCode.OK
 
 
-def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes], None]:
-    def record(request: AnnounceRequest, host: bytes) -> None:
+def is_first_life(place: Place) -> bool:
+    """Whether no worker that died stood at this place before."""
+    try:
+        (place.folder / f"{place.number}-was-here").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def tell_where(urls: Sequence[str]) -> None:
+    print("".join(f"tracker {url}\n" for url in urls), end="", flush=True)
+
+
+async def wait_for_fellows(store: MeshStore, clock: Callable[[], float], stop: asyncio.Event) -> None:
+    """Until all workers answer: whoever is told where we are finds a whole tracker."""
+    while not stop.is_set() and await known(store.count(clock())) is Trouble.AWAY:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECONNECT_SECONDS):
+                await stop.wait()
+
+
+async def show_status_until(
+    stop: asyncio.Event, tracker: Tracker, wishes: Wishes, shared: SharedCounters | None
+) -> None:
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wishes.status_seconds or None):
+                await stop.wait()
+        if not stop.is_set():
+            counters = tracker.counters if shared is None else await shared.total()
+            await show_status(tracker, counters, lists_peers=wishes.lists_peers)
+
+
+def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], None]:
+    def record(request: AnnounceRequest, host: bytes, owner: str) -> None:
         log.record(
             "announce",
             info_hash=request.info_hash.hex(),
@@ -142,21 +154,25 @@ def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes], None]
     return record
 
 
-def show_status(tracker: Tracker, *, lists_peers: bool) -> None:
-    lines = [status_line(tracker)]
+async def show_status(tracker: Tracker, counters: Counters, *, lists_peers: bool) -> None:
+    now = tracker.clock()
+    counts = await known(tracker.store.count(now))
+    lines = [status_line(counters, counts if isinstance(counts, StoreCounts) else None)]
     if lists_peers:
-        lines += peer_lines(list(tracker.store.peers()))
+        peers = await known(tracker.store.list_peers(MAX_PEERS_SHOWN + 1, now))
+        lines += peer_lines(peers if isinstance(peers, list) else [])
     print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
 
 
-def status_line(tracker: Tracker) -> str:
-    counts, counters = tracker.store.counts(), tracker.counters
-    parts = [
-        counted(counts.swarms, "swarm"),
-        counted(counts.seeds, "seeder"),
-        counted(counts.leechers, "leecher"),
-        counted(counters.announces, "announce"),
-    ]
+def status_line(counters: Counters, counts: StoreCounts | None) -> str:
+    parts = ["the store is away"]
+    if counts is not None:
+        parts = [
+            counted(counts.swarms, "swarm"),
+            counted(counts.seeds, "seeder"),
+            counted(counts.leechers, "leecher"),
+        ]
+    parts.append(counted(counters.announces, "announce"))
     if counters.refusals:
         parts.append(f"{counters.refusals} refused")
     return ", ".join(parts)

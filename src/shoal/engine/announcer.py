@@ -1,11 +1,12 @@
 """Carry out one torrent's announces: ask when the schedule says so, and tell it what came of it.
 
-All decisions are `swarm/tiers.py`'s; the bytes are `protocol/tracker`'s. Peers that are found go to
-`on_peers` as (host, port); what a person should read (a refusal, a warning, a tracker that cannot be asked)
-goes to `on_message`, the same text of the same tracker only once in a row.
+All decisions are `swarm/tiers.py`'s; how one tracker is asked is `asking.py`'s. Peers that are found go to
+`on_peers` as (host, port); what a person should read (a refusal, a warning, a silent tracker, one that cannot be
+asked) goes to `on_message`, the same text of the same tracker only once in a row.
 
-IPv4 and IPv6: the announce is made once, over whichever libcurl connects by first. Trackers that keep to
-BEP 7 tell peers of both families to both, and a bound announcer has one address only.
+IPv4 and IPv6: an HTTP tracker is asked once, over whichever libcurl connects by first, as trackers that keep to BEP 7
+tell peers of both families to both. A UDP tracker can only tell of the family that it is asked over, so it is
+asked over both. A bound announcer has one address only.
 """
 
 from __future__ import annotations
@@ -16,18 +17,17 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
-from urllib.parse import urlsplit
 
-from shoal.errors import FormatError, ShoalError
-from shoal.net.http import HttpResponse, get
-from shoal.protocol.tracker.answers import MAX_ANSWER_LENGTH, parse_announce_response
+from shoal.engine.asking import Asker, HttpGet, name_of, why_not_asked
+from shoal.errors import ShoalError
+from shoal.net.http import get
 from shoal.protocol.tracker.messages import AnnounceRequest, AnnounceResponse, TrackerFailure
-from shoal.protocol.tracker.query import encode_announce_query
-from shoal.protocol.tracker.urls import announce_url, is_http, shown_url, url_scheme, with_query
+from shoal.protocol.tracker.udp_exchange import Connections
+from shoal.protocol.tracker.urls import shown_url
 from shoal.swarm.tiers import AnnounceAction, AnnounceSchedule
 
 ANNOUNCE_TIMEOUT = 20.0  # a loaded tracker answers late, but a dead one must not hold up its tier
+KEY_LENGTH = 4  # bytes, for UDP leaves no choice
 STOP_TIMEOUT = 2.0  # nobody waits longer for a program that was told to end
 
 
@@ -38,19 +38,6 @@ class Totals:
     uploaded: int
     downloaded: int
     left: int
-
-
-class HttpGet(Protocol):
-    """`net.http.get`, or what a test puts in its place."""
-
-    async def __call__(
-        self,
-        url: str,
-        *,
-        bind: str | None,
-        timeout: float,  # noqa: ASYNC109
-        max_bytes: int,
-    ) -> HttpResponse: ...
 
 
 class Announcer:
@@ -67,10 +54,12 @@ class Announcer:
         on_peers: Callable[[list[tuple[str, int]]], None],
         on_message: Callable[[str], None],
         bind: str | None = None,
+        connections: Connections | None = None,
         http_get: HttpGet = get,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
+        """`connections` are those of UDP trackers, shared with other torrents."""
         rng = rng or random.Random()
         self._info_hash = info_hash
         self._peer_id = peer_id
@@ -78,11 +67,11 @@ class Announcer:
         self._totals = totals
         self._on_peers = on_peers
         self._on_message = on_message
-        self._bind = bind
-        self._http_get = http_get
         self._clock = clock
-        self._key = b"%08x" % rng.getrandbits(32)
+        self._key = rng.randbytes(KEY_LENGTH)
         self._schedule = AnnounceSchedule(tiers, rng, is_supported=_is_askable)
+        askable = {url for tier in tiers for url in tier if _is_askable(url)}
+        self._asker = Asker(bind, len(askable) == 1, connections or Connections(), http_get)
         self._tracker_ids: dict[str, bytes] = {}
         self._last_messages: dict[str, str] = {}
         self._has_news = asyncio.Event()
@@ -103,7 +92,7 @@ class Announcer:
     async def run(self) -> None:
         """Announce until `stop` is called, or until cancelled; either gives up what is under way."""
         for url in self._schedule.unsupported:
-            self._say(url, f"{shown_url(url)}: {_why_not_asked(url)}; skipped")
+            self._say(url, f"{shown_url(url)}: {why_not_asked(url)}; skipped")
         under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as announces:
             while not self._is_stopping:
@@ -144,7 +133,7 @@ class Announcer:
         )
         if answer.tracker_id:
             self._tracker_ids[url] = answer.tracker_id
-        self._say(url, f"{_name_of(url)} warns: {answer.warning}" if answer.warning else "")
+        self._say(url, f"{name_of(url)} warns: {answer.warning}" if answer.warning else "")
         peers = answer.peers
         if peers:
             self._on_peers(peers)
@@ -154,18 +143,12 @@ class Announcer:
             await self._ask(action, STOP_TIMEOUT)
 
     async def _ask(self, action: AnnounceAction, timeout: float) -> AnnounceResponse | TrackerFailure:  # noqa: ASYNC109
-        """Make one announce. Failures of all kinds name the tracker. Raises `ShoalError`."""
-        url = with_query(announce_url(action.url), encode_announce_query(self._request(action)))
-        response = await self._http_get(url, bind=self._bind, timeout=timeout, max_bytes=MAX_ANSWER_LENGTH)
-        try:
-            answer = parse_announce_response(response.body)
-        except FormatError as error:
-            response.raise_for_status()  # of a page that says 404, that is what matters
-            raise FormatError(f"{_name_of(url)} sent a bad answer: {error.message}") from None
-        if isinstance(answer, TrackerFailure):
-            return TrackerFailure(f"{_name_of(url)} says: {answer.reason}", answer.retry_in)
-        response.raise_for_status()
-        return answer
+        return await self._asker.ask(
+            action.url,
+            self._request(action),
+            timeout=timeout,
+            on_silence=lambda text: self._say(action.url, text),
+        )
 
     def _request(self, action: AnnounceAction) -> AnnounceRequest:
         totals = self._totals()
@@ -199,18 +182,4 @@ class Announcer:
 
 
 def _is_askable(url: str) -> bool:
-    return not _why_not_asked(url)
-
-
-def _why_not_asked(url: str) -> str:
-    """Why a tracker is set aside; "" for one that is not."""
-    try:
-        announce_url(url)
-    except FormatError as error:
-        return error.message
-    return "" if is_http(url) else f"{url_scheme(url)} trackers are not supported"
-
-
-def _name_of(url: str) -> str:
-    """Host and port: enough for a person, and nothing of a passkey in the path."""
-    return urlsplit(url).netloc.rpartition("@")[2]
+    return not why_not_asked(url)

@@ -47,6 +47,7 @@ class Dialling:
             on_peers=lambda addresses: self.learn(addresses, Source.TRACKER),
             on_message=lambda text: torrent.report("tracker", message=text),
             bind=self._engine.bind,
+            connections=self._engine.tracker_connections,
             clock=self._engine.now,
             rng=self._engine.rng,
         )

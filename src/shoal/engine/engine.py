@@ -32,6 +32,7 @@ from shoal.net.listening import listen
 from shoal.net.sockets import Address, peer_address
 from shoal.net.throttle import Throttle
 from shoal.protocol.peer.peer_id import make_peer_id
+from shoal.protocol.tracker.udp_exchange import Connections
 from shoal.swarm.known_peers import Source
 
 TICK = 0.5  # seconds; silence, slots and dials are looked at so often
@@ -63,6 +64,7 @@ class Engine:
         self.rng = random.Random(seed)
         self.receive_buffer = memoryview(bytearray(RECEIVE_BUFFER))
         self.torrents: dict[bytes, Torrent] = {}
+        self.tracker_connections = Connections()
         self.port = 0
         self._wanted_port = port
         self._listening: list[socket.socket] = []

@@ -50,7 +50,7 @@ class DatagramSocket:
 
     def receive(self) -> list[Datagram]:
         """What has come, at most `BATCH`; fewer, when no more is there."""
-        received = []
+        received: list[Datagram] = []
         with contextlib.suppress(BlockingIOError, ConnectionError):
             while len(received) < BATCH:
                 payload, sender = self._sock.recvfrom(MAX_DATAGRAM)
@@ -76,8 +76,10 @@ def enlarge_buffers(sock: socket.socket) -> None:
 
 def open_datagram_socket(sock: socket.socket) -> DatagramSocket:
     """The quickest way to use a bound socket on this system."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and sys.maxsize > 2**32:  # the structures are those of 64-bit systems
         from shoal.net.many_datagrams import ManyDatagrams
 
-        return ManyDatagrams(sock)
+        many = ManyDatagrams(sock)
+        if many.is_allowed():
+            return many
     return DatagramSocket(sock)

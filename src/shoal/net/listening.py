@@ -10,6 +10,7 @@ import errno
 import ipaddress
 import socket
 import sys
+from collections.abc import Sequence
 
 from shoal.errors import NetworkError, UsageError
 from shoal.net.addresses import is_wildcard, url_host
@@ -44,31 +45,55 @@ def listening_sockets(bind: str | None, port: int) -> list[socket.socket]:
     Port 0 takes any that is free in both families. Raises `NetworkError` (busy port, no such address) and
     `UsageError` (not an address).
     """
-    if not is_wildcard(bind):
-        assert bind is not None
-        return [_listen(_family_of(bind), bind, port)]
+    return open_port([] if bind is None else [bind], port, [socket.SOCK_STREAM])
+
+
+def open_port(
+    binds: Sequence[str], port: int, kinds: Sequence[int], *, shares_port: bool = False
+) -> list[socket.socket]:
+    """Sockets of all `kinds` (SOCK_STREAM ones listen) on every address of `binds` (none: all), on one port.
+
+    They come kind by kind. Port 0 takes any that is free for all of them. With `shares_port` other processes
+    may open it too, and the system divides what comes (Linux, BSD). Raises as `listening_sockets` does.
+    """
+    if not binds or any(map(is_wildcard, binds)):
+        binds = [""]  # all of them; one named beside it would be in the way of itself
+    addresses = [address for bind in dict.fromkeys(binds) for address in _addresses(bind)]
     attempts = PORT_ATTEMPTS if port == 0 else 1
     for attempt in range(1, attempts + 1):
-        first = _listen(socket.AF_INET, "0.0.0.0", port)
-        if not _has_ipv6():
-            return [first]
+        opened: list[socket.socket] = []
         try:
-            return [first, _listen(socket.AF_INET6, "::", first.getsockname()[1])]
-        except NetworkError:
-            first.close()
-            if attempt == attempts:
+            for kind in kinds:
+                for family, host in addresses:
+                    wanted = opened[0].getsockname()[1] if opened else port
+                    opened.append(_open(family, kind, host, wanted, shares_port))
+        except NetworkError as error:
+            for sock in opened:
+                sock.close()
+            if attempt == attempts or not isinstance(error, PortBusyError):
                 raise
+        else:
+            return opened
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _family_of(bind: str) -> int:
+def _addresses(bind: str) -> list[tuple[int, str]]:
+    """Families and addresses to bind to; a wildcard means both families."""
+    if not is_wildcard(bind):
+        return [(socket.AF_INET6 if ":" in parse_bind(bind) else socket.AF_INET, bind)]
+    v4 = (int(socket.AF_INET), "0.0.0.0")
+    return [v4, (int(socket.AF_INET6), "::")] if _has_ipv6() else [v4]
+
+
+def parse_bind(text: str) -> str:
+    """An address that could be this machine's, as it was written. Raises `UsageError`."""
     try:
-        version = ipaddress.ip_address(bind.partition("%")[0]).version
+        ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         raise UsageError(
-            f"'{bind}' is not an address", hint="--bind takes an IPv4 or IPv6 address of this machine"
+            f"'{text}' is not an address", hint="--bind takes an IPv4 or IPv6 address of this machine"
         ) from None
-    return socket.AF_INET if version == 4 else socket.AF_INET6
+    return text
 
 
 def _has_ipv6() -> bool:
@@ -80,20 +105,23 @@ def _has_ipv6() -> bool:
     return False
 
 
-def _listen(family: int, host: str, port: int) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+def _open(family: int, kind: int, host: str, port: int, shares_port: bool) -> socket.socket:
+    sock = socket.socket(family, kind)
     try:
-        if sys.platform != "win32":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform != "win32" and kind == socket.SOCK_STREAM:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind((host, port))
-        listener.listen(BACKLOG)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        if kind == socket.SOCK_STREAM:
+            sock.listen(BACKLOG)
     except OSError as error:
-        listener.close()
+        sock.close()
         raise _refusal(host, port, error) from None
-    listener.setblocking(False)
-    return listener
+    sock.setblocking(False)
+    return sock
 
 
 def _refusal(host: str, port: int, error: OSError) -> NetworkError:

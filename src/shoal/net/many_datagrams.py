@@ -96,6 +96,12 @@ class ManyDatagrams(DatagramSocket):
             for slot in range(BATCH)
         ]
 
+    def is_allowed(self) -> bool:
+        """Whether the system lets us: some containers forbid calls that they do not know."""
+        return bool(
+            self._receive(self._descriptor, self._incoming.address, 0, socket.MSG_DONTWAIT, None) == 0
+        )
+
     def receive(self) -> list[Datagram]:
         ring = self._incoming
         count = self._receive(self._descriptor, ring.address, BATCH, socket.MSG_DONTWAIT, None)

@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from shoal.protocol.tracker.messages import (
     AnnounceRequest,
@@ -29,11 +30,17 @@ from shoal.tracker.store import Presence, SwarmView, Trouble, Visit
 
 DEFAULT_INTERVAL = 600.0  # BEP 3's custom is 1800; an announce is cheap, and a swarm heals faster
 MIN_INTERVAL_SHARE = 1 / 20  # of the interval: 30 s at the default, so that early leechers find each other
-EARLIEST, JITTER = 0.9, 0.2  # of the interval: each answer names one of its own, so peers that started together spread
+EARLIEST, JITTER = (
+    0.9,
+    0.2,
+)  # of the interval: each answer names one of its own, so peers that started together spread
 MISSED_ANNOUNCES = 2  # a peer is forgotten after so many; one lost packet is no goodbye
 DEFAULT_NUMWANT = 50
 MAX_NUMWANT = 200  # an answer of 1.2 KB still leaves in one packet
-SEEDING, LEECHING = Presence.SEEDING, Presence.LEECHING  # names cost less than attributes, and this is asked often
+SEEDING, LEECHING = (
+    Presence.SEEDING,
+    Presence.LEECHING,
+)  # names cost less than attributes, and this is asked often
 GONE, LOOKING = Presence.GONE, Presence.LOOKING
 STOPPED, COMPLETED = Event.STOPPED, Event.COMPLETED
 
@@ -45,30 +52,31 @@ UNKNOWN_KEY = TrackerFailure("this passkey is not known here", retry_in=math.inf
 NOT_SERVED = TrackerFailure("this tracker does not serve that torrent")
 
 
-@dataclass(frozen=True)
-class Policy:
-    """How one tracker wants it. Times in seconds."""
+class Policy(Struct, frozen=True):
+    """How one tracker wants it. Times in seconds. What is derived is worked out once: every answer needs it."""
 
     interval: float = DEFAULT_INTERVAL
     min_interval: float | None = None  # None: a twentieth of the interval
     only: set[bytes] | None = None  # info hashes that are served, more may be added at any time; None: all
     passkeys: Mapping[bytes, str] | None = None  # key in the path -> whose it is; None: everybody is welcome
+    # Derived:
+    earliest: float = 0.0  # the shortest interval that an answer names
+    spread: float = 0.0  # how much longer than that the others are at most
+    shortest_interval: int = 0  # whole seconds that even an eager client waits
+    peer_lifetime: float = 0.0  # how long a peer may be silent
+    is_choosy: bool = False  # whether anybody is refused at all
 
-    @cached_property
-    def shortest_interval(self) -> int:
-        """Whole seconds that even an eager client waits."""
+    def __post_init__(self) -> None:
         shortest = self.interval * MIN_INTERVAL_SHARE if self.min_interval is None else self.min_interval
-        return max(1, round(min(shortest, self.interval)))
-
-    @cached_property
-    def is_choosy(self) -> bool:
-        """Whether anybody is refused at all."""
-        return self.only is not None or self.passkeys is not None
-
-    @property
-    def peer_lifetime(self) -> float:
-        """How long a peer may be silent."""
-        return self.interval * (EARLIEST + JITTER) * MISSED_ANNOUNCES
+        derived = {
+            "earliest": max(1.0, self.interval * EARLIEST),
+            "spread": self.interval * JITTER,
+            "shortest_interval": max(1, round(min(shortest, self.interval))),
+            "peer_lifetime": self.interval * (EARLIEST + JITTER) * MISSED_ANNOUNCES,
+            "is_choosy": self.only is not None or self.passkeys is not None,
+        }
+        for name, value in derived.items():
+            force_setattr(self, name, value)
 
 
 def refuse(info_hash: bytes | None, passkey: bytes, policy: Policy) -> TrackerFailure | None:
@@ -107,21 +115,21 @@ def respond(
     A store that is away is no reason to turn to another tracker for good: the answer has nobody in it, says so,
     and asks to come back soon.
     """
+    if isinstance(view, SwarmView):
+        return AnnounceResponse(
+            int(policy.earliest + policy.spread * rng.random()),
+            policy.shortest_interval,
+            view.complete,
+            view.incomplete,
+            view.peers_v4,
+            view.peers_v6,
+            external_ip=host,
+        )
     if view is Trouble.FULL:
         return TrackerFailure("this tracker is full", retry_in=policy.interval)
-    shortest = policy.shortest_interval
-    if view is Trouble.AWAY:
-        soon = round(min(policy.interval, AWAY_INTERVAL))
-        return AnnounceResponse(soon, min(shortest, soon), external_ip=host, warning=AWAY_WARNING)
-    return AnnounceResponse(
-        int(policy.interval * (EARLIEST + JITTER * rng.random())) or 1,
-        shortest,
-        view.complete,
-        view.incomplete,
-        view.peers_v4,
-        view.peers_v6,
-        external_ip=host,
-    )
+    soon = round(min(policy.interval, AWAY_INTERVAL))
+    shortest = min(policy.shortest_interval, soon)
+    return AnnounceResponse(soon, shortest, external_ip=host, warning=AWAY_WARNING)
 
 
 def respond_to_scrape(entries: Mapping[bytes, ScrapeEntry] | Trouble) -> ScrapeResponse | TrackerFailure:
@@ -129,4 +137,3 @@ def respond_to_scrape(entries: Mapping[bytes, ScrapeEntry] | Trouble) -> ScrapeR
     if isinstance(entries, Trouble):
         return TrackerFailure(AWAY_WARNING, retry_in=AWAY_INTERVAL)
     return ScrapeResponse(entries)
-

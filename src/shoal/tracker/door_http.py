@@ -1,45 +1,64 @@
 """The HTTP door: bytes from a socket -> questions; replies -> bytes. What is answered is decided elsewhere.
 
-Speaks HTTP/1.0 and 1.1 with keep-alive and pipelining, GET and HEAD. Always true: replies leave in the order
-of the requests; a connection holds at most one read and `MAX_REQUEST_LENGTH` bytes of an unfinished request;
-one that is slow to ask, slow to read or idle is closed by `close_overdue`; whatever a client sends, it gets a
-status or a closed connection.
+Speaks HTTP/1.0 and 1.1 with keep-alive and pipelining: GET, HEAD, and PUT and DELETE where somebody takes them.
+Always true: replies leave in the order of the requests, whenever they are known; a connection holds at most one read
+and `MAX_REQUEST_LENGTH` bytes of an unfinished request, and a body only where one is welcome; all of them together at
+most `MAX_BODIES_LENGTH` of bodies; one that is slow to ask, slow to read or idle is closed by `close_overdue`; whatever
+a client sends, it gets a status or a closed connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import Future
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
+from ipaddress import IPv4Network, IPv6Network
 from typing import cast
 
 import httptools
+from msgspec import Struct
 
 from shoal.net.addresses import pack_host
+from shoal.tracker.proxies import forwarded_host
+from shoal.tracker.store import Soon, later
 
 MAX_REQUEST_LENGTH = 16 * 1024  # the longest scrape there is, and headers of a chatty client
 MAX_CONNECTIONS = 10_000  # about 10 KiB each
+MAX_WAITING = 64  # replies that a connection may wait for; then it is not read any more
 REQUEST_SECONDS = 10.0  # from the first byte of a request to its last
+BODY_RATE = 20_000  # bytes a second; a slower body is not waited for
 IDLE_SECONDS = 60.0  # of a kept-alive connection; a client comes back in minutes at the earliest
+MAX_BODIES_LENGTH = 64 << 20  # of all unfinished requests together
+LINGER_SECONDS = 2.0  # for a client to read why it was refused before it hears that nobody reads it
 WRITE_HIGH_WATER = 64 * 1024  # of replies that a client does not take: then it is not read any more
+KEPT_HEADERS = frozenset(
+    {b"authorization", b"content-length", b"expect", b"host", b"shoal-owner", b"x-forwarded-for"}
+)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+Network = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True, gc=False):
     """One request, as far as we care."""
 
     path: bytes
     query: bytes  # what follows the `?`, still percent-encoded
-    host: bytes  # the asker's packed address, as the socket shows it
+    host: bytes  # the asker's packed address: the socket's, or what a trusted proxy says
     port: int  # the asker's port on this connection
+    method: bytes = b"GET"
+    headers: dict[bytes, bytes] = {}
+    body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True, gc=False):
     body: bytes
     content_type: str = "text/plain"
     status: int = HTTPStatus.OK
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class HttpDoor:
@@ -47,15 +66,22 @@ class HttpDoor:
 
     def __init__(
         self,
-        answer: Callable[[Question], Reply | None],
+        answer: Callable[[Question], Soon[Reply] | None],
         clock: Callable[[], float],
         *,
+        body_limit: Callable[[bytes, bytes], int] = lambda method, path: 0,
+        trusted_proxies: tuple[Network, ...] = (),
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
+        """`body_limit(method, path)` is how many bytes of body are welcome there."""
         self.answer = answer
         self.clock = clock
-        self.connections: set[_Connection] = set()
+        self.body_limit = body_limit
+        self.trusted_proxies = trusted_proxies
         self.max_connections = max_connections
+        self.connections: set[_Connection] = set()
+        self.accepted_count = 0
+        self.bodies_length = 0  # of requests that are not whole yet
 
     def __call__(self) -> asyncio.Protocol:
         return _Connection(self)
@@ -69,12 +95,12 @@ class HttpDoor:
             connection.abort()
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: bytes
-    target: bytes
-    version: str
-    keeps_alive: bool
+class _Refused(Exception):
+    """What the parser is stopped with when a request is not to be read on; no status: it is answered as it is."""
+
+    def __init__(self, status: HTTPStatus | None) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class _Connection(asyncio.Protocol):
@@ -86,8 +112,18 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._host, self._port = b"", 0
         self._target = b""
-        self._requests: list[_Request] = []
+        self._headers: dict[bytes, bytes] = {}
+        self._body = bytearray()
+        self._body_limit = 0
+        self._body_deadline = 0.0  # while a body is awaited
+        self._has_chunks = False
+        # Each with keeps_alive and the version; bytes: a reply as it is.
+        self._requests: list[tuple[Question | Reply | bytes, bool, str]] = []
+        self._replies: deque[tuple[Soon[bytes], bool]] = deque()  # each with keeps_alive
         self._unfinished_length = 0  # of the request that is being read
+        self._is_ending = False
+        self._is_refused = False
+        self._is_write_paused = False
         self.deadline = door.clock() + REQUEST_SECONDS
 
     # -- asyncio calls -------------------------------------------------------------------------------
@@ -102,34 +138,40 @@ class _Connection(asyncio.Protocol):
         self._host, self._port = pack_host(peer[0]), peer[1]
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self._door.connections.add(self)
+        self._door.accepted_count += 1
 
     def data_received(self, data: bytes) -> None:
-        if self._unfinished_length == 0:
+        if self._is_ending:
+            return
+        if self._unfinished_length == 0 and not self._body_deadline:
             self.deadline = self._door.clock() + REQUEST_SECONDS
         self._unfinished_length += len(data)
+        refusal: HTTPStatus | None = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # declined: that request is answered as usual, and the connection ends with it
+        except httptools.HttpParserCallbackError as error:
+            refusal = self._stop_reading(error.__context__)
         except httptools.HttpParserError:
-            self._answer_requests()
-            self._refuse(HTTPStatus.BAD_REQUEST)
-            return
-        self._answer_requests()
-        if self._unfinished_length > MAX_REQUEST_LENGTH:
-            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            refusal = HTTPStatus.BAD_REQUEST
+        if self._unfinished_length - len(self._body) > MAX_REQUEST_LENGTH:
+            refusal = refusal or HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        self._answer_requests(refusal)
 
     def pause_writing(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._is_write_paused = True
+        self._pace_reading()
 
     def resume_writing(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._is_write_paused = False
+        self._pace_reading()
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._door.connections.discard(self)
+        self._drop_body()
         self._transport = None
+        self._replies.clear()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -140,52 +182,156 @@ class _Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         self._target += url
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(name) in KEPT_LENGTHS and (kept := name.lower()) in KEPT_HEADERS:
+            if self._has_chunks:
+                return  # behind the body: no proxy looks there, so anybody may have written it
+            if kept == b"x-forwarded-for" and kept in self._headers:
+                value = self._headers[kept] + b"," + value  # some proxies add a line of their own
+            self._headers[kept] = value
+
+    def on_headers_complete(self) -> None:
+        if (method := self._parser.get_method()) == b"GET":
+            return
+        headers = self._headers
+        limit = self._door.body_limit(method, split_target(self._target)[0])
+        if int(headers.get(b"content-length", b"0")) > limit:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if limit else None)
+        if limit:
+            self._body_limit = limit
+            self.deadline = self._body_deadline = self._door.clock() + REQUEST_SECONDS + limit / BODY_RATE
+            if headers.get(b"expect", b"").lower() == b"100-continue":
+                self._requests.append((CONTINUE, True, ""))
+
+    def on_chunk_header(self) -> None:
+        self._has_chunks = True
+
+    def on_body(self, body: bytes) -> None:
+        if self._body_limit == 0:
+            return  # nobody reads it; it counts as a part of the request, which may not be long
+        self._body += body
+        self._door.bodies_length += len(body)
+        if len(self._body) > self._body_limit:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if self._door.bodies_length > MAX_BODIES_LENGTH:
+            raise _Refused(HTTPStatus.SERVICE_UNAVAILABLE)
+
     def on_message_complete(self) -> None:
         parser = self._parser
         keeps_alive = parser.should_keep_alive() and not parser.should_upgrade()
-        request = _Request(parser.get_method(), self._target, parser.get_http_version(), keeps_alive)
-        self._requests.append(request)
+        self._requests.append((self._question(parser.get_method()), keeps_alive, parser.get_http_version()))
         self._target = b""
         self._unfinished_length = 0
+        if self._headers:
+            self._headers = {}
+        if self._body_limit:
+            self._drop_body()
+        self._has_chunks = False
+
+    def _drop_body(self) -> None:
+        self._door.bodies_length -= len(self._body)
+        self._body, self._body_limit, self._body_deadline = bytearray(), 0, 0.0
+
+    def _stop_reading(self, why: BaseException | None) -> HTTPStatus | None:
+        """What to refuse a request with that the parser was stopped at; None if its head is enough for an answer."""
+        if not isinstance(why, _Refused):
+            return HTTPStatus.BAD_REQUEST
+        if why.status is None:
+            self._requests.append(
+                (self._question(self._parser.get_method()), False, self._parser.get_http_version())
+            )
+            self._is_refused = True
+        return why.status
+
+    def _question(self, method: bytes) -> Question | Reply:
+        path, query = split_target(self._target)
+        host, headers = self._host, self._headers
+        if self._door.trusted_proxies and b"x-forwarded-for" in headers:
+            forwarded = forwarded_host(host, headers[b"x-forwarded-for"], self._door.trusted_proxies)
+            if forwarded is None:
+                return BAD_FORWARD
+            host = forwarded
+        return Question(
+            path, query, host, self._port, method, headers, bytes(self._body) if self._body else b""
+        )
 
     # -- answering -----------------------------------------------------------------------------------
 
-    def _answer_requests(self) -> None:
+    def _answer_requests(self, refusal: HTTPStatus | None) -> None:
         """Reply to everything that was read, in order, with one write."""
-        if not self._requests or self._transport is None or self._transport.is_closing():
+        transport, requests = self._transport, self._requests
+        if transport is None or transport.is_closing():
             return
-        replies = []
-        keeps_alive = True
-        for request in self._requests:
-            replies.append(self._reply_to(request))
-            keeps_alive = request.keeps_alive
+        if requests:
+            self.deadline = self._body_deadline or self._door.clock() + IDLE_SECONDS
+            self._requests = []
+        for question, keeps_alive, version in requests:
+            self._put(self._reply_to(question, keeps_alive, version), keeps_alive)
             if not keeps_alive:
                 break
-        self._requests.clear()
-        self.deadline = self._door.clock() + IDLE_SECONDS
-        self._transport.write(b"".join(replies))
-        if not keeps_alive:
-            self._transport.close()
+        if refusal is not None and not self._is_ending:
+            reply = Reply(refusal.phrase.encode() + b"\n", status=refusal)
+            self._put(encode_reply(reply, False), False)
+            self._is_refused = True
+        self._write_known()
+        if len(self._replies) > MAX_WAITING:
+            self._pace_reading()
 
-    def _reply_to(self, request: _Request) -> bytes:
-        if request.method not in (b"GET", b"HEAD"):
-            return encode_reply(
-                Reply(b"only GET and HEAD\n", status=HTTPStatus.METHOD_NOT_ALLOWED), request.keeps_alive
-            )
-        path, query = split_target(request.target)
-        reply = self._door.answer(Question(path, query, self._host, self._port))
-        return encode_reply(
-            reply or Reply(b"not found\n", status=HTTPStatus.NOT_FOUND),
-            request.keeps_alive,
-            says_keep_alive=request.version == "1.0",
-            is_head=request.method == b"HEAD",
-        )
+    def _put(self, reply: Soon[bytes], keeps_alive: bool) -> None:
+        self._replies.append((reply, keeps_alive))
+        self._is_ending = not keeps_alive
+        if isinstance(reply, Future):
+            reply.add_done_callback(self._write_known)
 
-    def _refuse(self, status: HTTPStatus) -> None:
-        if self._transport is None or self._transport.is_closing():
+    def _write_known(self, _known: object = None) -> None:
+        """Write the replies that are known, up to the first that is not."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return
-        self._transport.write(encode_reply(Reply(status.phrase.encode() + b"\n", status=status), False))
-        self._transport.close()
+        known, keeps_alive, was_long = [], True, len(self._replies) > MAX_WAITING
+        while self._replies and keeps_alive:
+            reply, keeps_alive = self._replies[0]
+            if isinstance(reply, Future):
+                if not reply.done():
+                    keeps_alive = True
+                    break
+                reply = reply.result()
+            known.append(reply)
+            self._replies.popleft()
+        if known:
+            transport.write(b"".join(known) if len(known) > 1 else known[0])
+        if not keeps_alive and not self._is_refused:
+            transport.close()
+        elif not keeps_alive:
+            transport.write_eof()  # a reset for what it still sends would reach it before the reply
+            self.deadline = self._door.clock() + LINGER_SECONDS
+        elif was_long:
+            self._pace_reading()
+
+    def _pace_reading(self) -> None:
+        """Read while the client takes its replies and does not wait for too many."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._is_write_paused or len(self._replies) > MAX_WAITING:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+
+    def _reply_to(self, question: Question | Reply | bytes, keeps_alive: bool, version: str) -> Soon[bytes]:
+        says_keep_alive = version == "1.0"
+        if isinstance(question, bytes):
+            return question
+        if isinstance(question, Reply):
+            return encode_reply(question, keeps_alive, says_keep_alive=says_keep_alive)
+        is_head = question.method == b"HEAD"
+        reply = self._door.answer(question) or NOT_FOUND
+        if not isinstance(reply, Future):
+            return encode_reply(reply, keeps_alive, says_keep_alive=says_keep_alive, is_head=is_head)
+        encode = partial(
+            encode_reply, keeps_alive=keeps_alive, says_keep_alive=says_keep_alive, is_head=is_head
+        )
+        return later(reply, encode)
 
 
 def split_target(target: bytes) -> tuple[bytes, bytes]:
@@ -202,18 +348,25 @@ def encode_reply(
     reply: Reply, keeps_alive: bool, *, says_keep_alive: bool = False, is_head: bool = False
 ) -> bytes:
     """A whole HTTP/1.1 reply. HTTP/1.0 clients are told of keep-alive (`says_keep_alive`); 1.1 ones know."""
-    head = _STATUS_LINES[reply.status] + (
-        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
-    ).encode("latin-1")
+    body = b"" if is_head else reply.body
+    if keeps_alive and not says_keep_alive and not reply.headers and reply.content_type == "text/plain":
+        return b"%bContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
+            _STATUS_LINES[reply.status],
+            len(reply.body),
+            body,
+        )
+    lines = [f"Content-Type: {reply.content_type}", f"Content-Length: {len(reply.body)}"]
     if not keeps_alive:
-        head += b"Connection: close\r\n"
+        lines.append("Connection: close")
     elif says_keep_alive:
-        head += b"Connection: keep-alive\r\n"
-    if reply.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        head += b"Allow: GET, HEAD\r\n"
-    return head + b"\r\n" + (b"" if is_head else reply.body)
+        lines.append("Connection: keep-alive")
+    lines += [f"{name}: {value}" for name, value in reply.headers]
+    return _STATUS_LINES[reply.status] + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+KEPT_LENGTHS = frozenset(map(len, KEPT_HEADERS))
+NOT_FOUND = Reply(b"not found\n", status=HTTPStatus.NOT_FOUND)
+BAD_FORWARD = Reply(b"X-Forwarded-For holds no address\n", status=HTTPStatus.BAD_REQUEST)
 _STATUS_LINES = {
     int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }

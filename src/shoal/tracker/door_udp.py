@@ -31,7 +31,7 @@ from shoal.protocol.tracker.udp import (
 )
 from shoal.tracker.connection_ids import ConnectionIds
 from shoal.tracker.passkeys import passkey_in
-from shoal.tracker.store import Soon, when_known
+from shoal.tracker.store import later
 from shoal.tracker.tracker import Tracker
 
 BATCHES_A_TURN = 4  # then others have their turn of the loop
@@ -102,11 +102,13 @@ class UdpDoor:
         request = parse_announce(payload)
         passkey = passkey_in(parse_url_data(payload)) if len(payload) > ANNOUNCE_LENGTH else b""
         answer = self._tracker.announce(request, host, passkey, now)
-        if answer.__class__ is AnnounceResponse:
+        if isinstance(answer, AnnounceResponse):
             reply = encode_announced(transaction_id, answer, to_v6=self._socket.is_v6)
             self._replies.append((reply, datagram.reply_to))
+        elif isinstance(answer, Future):
+            self._reply_later(later(answer, partial(self._announced, transaction_id)), datagram.reply_to)
         else:
-            self._reply(when_known(answer, partial(self._announced, transaction_id)), datagram.reply_to)
+            self._replies.append((self._announced(transaction_id, answer), datagram.reply_to))
 
     def _announced(self, transaction_id: bytes, answer: AnnounceResponse | TrackerFailure) -> bytes:
         if isinstance(answer, TrackerFailure):
@@ -121,13 +123,14 @@ class UdpDoor:
                 return encode_error(transaction_id, answer.reason)
             return encode_scraped(transaction_id, info_hashes, answer.entries)
 
-        self._reply(when_known(self._tracker.scrape(info_hashes, b"", now), scraped), datagram.reply_to)
+        answer = self._tracker.scrape(info_hashes, b"", now)
+        if isinstance(answer, Future):
+            self._reply_later(later(answer, scraped), datagram.reply_to)
+        else:
+            self._replies.append((scraped(answer), datagram.reply_to))
 
-    def _reply(self, payload: Soon[bytes], reply_to: Any) -> None:
-        """Send with the batch that is being answered; what is known later, with the others of that turn of the loop."""
-        if not isinstance(payload, Future):
-            self._replies.append((payload, reply_to))
-            return
+    def _reply_later(self, payload: Future[bytes], reply_to: Any) -> None:
+        """Send it when it is known, together with others that are known in that turn of the loop."""
 
         def on_known(known: Future[bytes]) -> None:
             if not self._replies:

@@ -1,9 +1,9 @@
 """A `PeerStore` in this process: an answer is a few slices of packed bytes, and forgetting needs no search.
 
 Always true: a peer is in exactly one pool of its swarm (that of its scope, address family and role), and a swarm
-stands in exactly one bucket of the wheel, not behind that of the longest silence among its peers. There is no object a peer,
-only its packed record and a byte that tells when it came last, so memory is in proportion to the peers that are
-here, and a million of them fit in 200 MB (`./dev bench tracker --memory`).
+stands in exactly one bucket of the wheel, not behind that of the longest silence among its peers. There is no object
+a peer, only its packed record and a byte that tells when it came last, so memory is in proportion to the peers that
+are here, and a million of them fit in 200 MB (`./dev bench tracker --memory`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from shoal.protocol.tracker.messages import ScrapeEntry
-from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section, section_key
+from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, ScrapeEntry
+from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section
 from shoal.tracker.store import (
     Entries,
     ListedPeer,
@@ -57,7 +57,7 @@ class MemoryStore:
             self.expire(now)
         return self._visit(visit)
 
-    def scrape(self, info_hashes: list[bytes], now: float) -> Entries | Trouble:
+    def scrape(self, info_hashes: list[bytes], now: float) -> Entries:
         entries = {}
         for info_hash in info_hashes:
             swarm = self._swarms.get(info_hash)
@@ -72,10 +72,10 @@ class MemoryStore:
             for swarm in self._wheel.pop(tick):
                 self._forget_silent(swarm, tick)
 
-    def count(self, now: float) -> StoreCounts | Trouble:
+    def count(self, now: float) -> StoreCounts:
         return StoreCounts(len(self._swarms), self._seed_count, self._leecher_count)
 
-    def list_peers(self, most: int, now: float) -> list[ListedPeer] | Trouble:
+    def list_peers(self, most: int, now: float) -> list[ListedPeer]:
         listed: list[ListedPeer] = []
         for swarm in self._swarms.values():
             for record, is_seed in swarm:
@@ -91,7 +91,7 @@ class MemoryStore:
 
     def _visit(self, visit: Visit) -> SwarmView | Trouble:
         swarm, presence, record = self._swarms.get(visit.info_hash), visit.presence, visit.record
-        key = section_key(visit.scope, len(record))
+        key = visit.scope * 2 + (len(record) != RECORD_LENGTH_V4)  # as `section_key` has it
         if presence is GONE or presence is LOOKING:
             if swarm is None:
                 return SwarmView()
@@ -101,7 +101,7 @@ class MemoryStore:
             return SwarmView()
         is_seed = presence is SEEDING
         section = None if swarm is None else swarm.sections.get(key)
-        if section is not None:
+        if swarm is not None and section is not None:
             pool = section.seeds if is_seed else section.leechers
             if pool is not None and (slot := pool.find(record)) >= 0:
                 pool.ticks[slot] = self._now_tick & 0xFF
@@ -185,16 +185,16 @@ class MemoryStore:
             return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
         v4 = v6 = b""
         for told_key in TOLD_TO[key]:
-            section = sections.get(told_key)
-            if section is None or wanted <= 0:
+            other = sections.get(told_key)
+            if other is None or wanted <= 0:
                 continue
-            packed = section.sample(wanted, own_slot, rng)
+            packed = other.sample(wanted, own_slot, rng)
             own_slot = min(own_slot, NOBODY)  # it stands in its own section only, which is the first
-            if section.is_v6:
+            if other.is_v6:
                 v6 += packed
             else:
                 v4 += packed
-            wanted -= len(packed) // section.record_length
+            wanted -= len(packed) // other.record_length
         return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
 
 

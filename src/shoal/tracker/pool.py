@@ -11,7 +11,9 @@ import random
 from collections.abc import Iterator
 
 INDEXED_FROM = 32  # records; to search as many takes 0.2 us, and an index costs 130 bytes a peer
-SEARCHED_UNTIL = 16  # an index is given up here, so that a pool at the border does not build it again and again
+SEARCHED_UNTIL = (
+    16  # an index is given up here, so that a pool at the border does not build it again and again
+)
 
 
 class Pool:

@@ -7,6 +7,7 @@ told of the inner ones, which they could not dial; inner ones are told of both, 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from ipaddress import ip_network
 
 
@@ -26,7 +27,7 @@ _NEAR_V4 = {
 _NEAR_V6 = {Scope.PRIVATE: ("fc00::/7", "fe80::/10")}
 
 
-def _by_prefix(near: dict[Scope, tuple[str, ...]]) -> dict[bytes, Scope]:
+def _by_prefix(near: Mapping[Scope, tuple[str, ...]]) -> dict[bytes, Scope]:
     """The first two bytes of every near address -> its scope: none of the networks is smaller than that."""
     prefixes = {}
     for scope, networks in near.items():
@@ -37,14 +38,15 @@ def _by_prefix(near: dict[Scope, tuple[str, ...]]) -> dict[bytes, Scope]:
     return prefixes
 
 
-_SCOPES_V4 = _by_prefix(_NEAR_V4)
-_SCOPES_V6 = _by_prefix(_NEAR_V6)
+_scope_v4 = _by_prefix(_NEAR_V4).get
+_scope_v6 = _by_prefix(_NEAR_V6).get
+PUBLIC = Scope.PUBLIC
 
 
 def scope_of(host: bytes) -> Scope:
     """The scope of a packed address, 4 or 16 bytes."""
     if len(host) == 4:
-        return _SCOPES_V4.get(host[:2], Scope.PUBLIC)
+        return _scope_v4(host[:2], PUBLIC)
     if host == _LOOPBACK_V6:
         return Scope.LOOPBACK
-    return _SCOPES_V6.get(host[:2], Scope.PUBLIC)
+    return _scope_v6(host[:2], PUBLIC)

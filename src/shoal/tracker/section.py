@@ -12,7 +12,6 @@ from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, RECORD_LENGTH_V6
 from shoal.tracker.pool import Pool
 from shoal.tracker.scopes import Scope
 
-
 NOBODY, ONLY_LEECHERS = -1, -2  # instead of the slot of an asker
 
 

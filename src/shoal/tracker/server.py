@@ -1,134 +1,116 @@
-"""A tracker that runs: doors, store and decision joined, with what it counts and when it forgets.
+"""A tracker that runs: its doors on real sockets, and the house kept while they are open.
 
-`Tracker.serve()` is an async context, so that a tracker can live inside another program. Its `routes` are
-fixed things served beside it, such as a torrent at `/NAME.torrent`.
+`serve` is an async context, so that a tracker can live inside another program.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 
 from shoal.net.addresses import is_wildcard, primary_address, url_host
-from shoal.net.listening import listen
-from shoal.protocol.tracker.answers import encode_announce_response, encode_failure, encode_scrape_response
-from shoal.protocol.tracker.messages import AnnounceRequest, TrackerFailure
-from shoal.protocol.tracker.query import QueryError, parse_announce_query, parse_scrape_query
-from shoal.tracker.decision import Policy, answer_announce, answer_scrape
-from shoal.tracker.door_http import HttpDoor, Question, Reply
-from shoal.tracker.memory_store import MemoryStore
-from shoal.tracker.store import PeerStore
+from shoal.net.datagrams import open_datagram_socket
+from shoal.net.eager_server import EagerServer
+from shoal.net.listening import open_port
+from shoal.tracker.connection_ids import ConnectionIds
+from shoal.tracker.door_http import HttpDoor, Network
+from shoal.tracker.door_udp import UdpDoor
+from shoal.tracker.site import Site
+from shoal.tracker.tracker import Tracker
 
 DEFAULT_PORT = 6969
 HOUSEKEEPING_SECONDS = 1.0  # how often dawdlers are closed and silent peers forgotten
-
-Route = tuple[str, bytes]  # content type, body
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened since the start."""
-
-    announces: int = 0
-    scrapes: int = 0
-    refusals: int = 0  # questions that got a failure reason
+SECRET_LENGTH = 32
 
 
-class Tracker:
-    """One tracker, whatever the number of torrents."""
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where a tracker listens. No `binds`: all interfaces, IPv4 and IPv6."""
 
-    def __init__(
-        self,
-        policy: Policy | None = None,
-        *,
-        routes: Mapping[str, Route] | None = None,
-        store: PeerStore | None = None,
-        on_announce: Callable[[AnnounceRequest, bytes], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        rng: random.Random | None = None,
-    ) -> None:
-        """`on_announce` is told every announce that was understood, and the packed address it came from."""
-        self.policy = policy or Policy()
-        self.routes = dict(routes or {})  # path -> what is there; may be added to while serving
-        self.counters = Counters()
-        self._clock = clock
-        self._rng = rng or random.Random()
-        self.store: PeerStore = store or MemoryStore(self.policy.peer_lifetime, self._rng)
-        self._on_announce = on_announce
-        self._door = HttpDoor(self.answer, clock)
-
-    @contextlib.asynccontextmanager
-    async def serve(self, bind: str | None = None, port: int = DEFAULT_PORT) -> AsyncIterator[str]:
-        """Listen while the context lasts; gives the base URL, such as `http://192.0.2.7:6969`.
-
-        `bind` None means all interfaces; the URL then has the address at which others most likely reach this
-        machine. Raises `NetworkError` when the port is busy, `UsageError` when `bind` is no address.
-        """
-        loop = asyncio.get_running_loop()
-        sockets = listen(bind, port)
-        real_port = sockets[0].getsockname()[1]
-        host = primary_address() if is_wildcard(bind) else str(bind)
-        servers = [await loop.create_server(self._door, sock=listener) for listener in sockets]
-        housekeeping = _Repeating(loop, HOUSEKEEPING_SECONDS, self.keep_house)
-        try:
-            yield f"http://{url_host(host)}:{real_port}"
-        finally:
-            housekeeping.cancel()
-            for server in servers:
-                server.close()
-            self._door.close_all()
-            for server in servers:
-                await server.wait_closed()
-
-    def keep_house(self) -> None:
-        """Close who dawdles, forget who is silent."""
-        now = self._clock()
-        self._door.close_overdue(now)
-        self.store.expire(now)
-
-    # -- answering -----------------------------------------------------------------------------------
-
-    def answer(self, question: Question) -> Reply | None:
-        """What the door replies; None where there is nothing."""
-        if question.path == b"/announce":
-            return Reply(self._announce(question))
-        if question.path == b"/scrape":
-            return Reply(self._scrape(question.query))
-        route = self.routes.get(unquote_to_bytes(question.path).decode("utf-8", "replace"))
-        return None if route is None else Reply(route[1], content_type=route[0])
-
-    def _announce(self, question: Question) -> bytes:
-        self.counters.announces += 1
-        try:
-            request = parse_announce_query(question.query)
-        except QueryError as error:
-            return self._refuse(TrackerFailure(error.message))
-        if self._on_announce is not None:
-            self._on_announce(request, question.host)
-        answer = answer_announce(request, question.host, self.store, self.policy, self._clock(), self._rng)
-        if isinstance(answer, TrackerFailure):
-            return self._refuse(answer)
-        return encode_announce_response(answer, is_compact=request.is_compact)
-
-    def _scrape(self, query: bytes) -> bytes:
-        self.counters.scrapes += 1
-        try:
-            answer = answer_scrape(parse_scrape_query(query), self.store, self.policy)
-        except QueryError as error:
-            return self._refuse(TrackerFailure(error.message))
-        return self._refuse(answer) if isinstance(answer, TrackerFailure) else encode_scrape_response(answer)
-
-    def _refuse(self, failure: TrackerFailure) -> bytes:
-        self.counters.refusals += 1
-        return encode_failure(failure)
+    binds: Sequence[str] = ()
+    port: int = DEFAULT_PORT
+    has_udp: bool = True
+    trusted_proxies: tuple[Network, ...] = ()
+    shares_port: bool = False  # with other processes of this machine, which the system hands their part
+    secret: bytes = field(
+        default_factory=lambda: os.urandom(SECRET_LENGTH), repr=False
+    )  # of the connection ids
 
 
-class _Repeating:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """An open tracker. `url` is the base, such as `http://192.0.2.7:6969`, where others most likely reach it."""
+
+    url: str
+    port: int
+    http: HttpDoor
+    udp: Sequence[UdpDoor]
+
+    @property
+    def announce_urls(self) -> list[str]:
+        """What peers announce to, HTTP first."""
+        schemes = ["http", "udp"] if self.udp else ["http"]
+        return [f"{scheme}{self.url.removeprefix('http')}/announce" for scheme in schemes]
+
+
+def open_sockets(doors: Doors) -> list[socket.socket]:
+    """One for each address and kind, on one port. Raises `NetworkError` and `UsageError`."""
+    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM) if doors.has_udp else (socket.SOCK_STREAM,)
+    return open_port(doors.binds, doors.port, kinds, shares_port=doors.shares_port)
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    tracker: Tracker,
+    site: Site | None = None,
+    doors: Doors | None = None,
+    sockets: Sequence[socket.socket] = (),
+) -> AsyncIterator[Serving]:
+    """Listen while the context lasts, on `sockets` if they are open already (`open_sockets`).
+
+    Raises `NetworkError` when the port is busy, `UsageError` when something to bind to is no address.
+    """
+    site, doors = site or Site(tracker), doors or Doors()
+    loop = asyncio.get_running_loop()
+    http = HttpDoor(
+        site.answer, tracker.clock, body_limit=site.body_limit, trusted_proxies=doors.trusted_proxies
+    )
+    sockets = sockets or open_sockets(doors)
+    port = sockets[0].getsockname()[1]
+    async with contextlib.AsyncExitStack() as opened:
+        for sock in sockets:
+            opened.callback(sock.close)  # for those that no door has taken over yet
+        opened.push_async_callback(tracker.store.close)
+        ids = ConnectionIds(doors.secret)
+        udp = [
+            UdpDoor(tracker, open_datagram_socket(sock), ids, tracker.clock)
+            for sock in sockets
+            if sock.type == socket.SOCK_DGRAM
+        ]
+        for door in udp:
+            opened.callback(door.close)
+        opened.callback(http.close_all)
+        for sock in sockets:
+            if sock.type == socket.SOCK_STREAM:
+                opened.callback(EagerServer(sock, http).close)
+
+        def keep_house() -> None:
+            http.close_overdue(tracker.clock())
+            tracker.keep_house()
+
+        opened.callback(Repeating(loop, HOUSEKEEPING_SECONDS, keep_house).cancel)
+        yield Serving(f"http://{url_host(_outer_host(doors.binds))}:{port}", port, http, udp)
+
+
+def _outer_host(binds: Sequence[str]) -> str:
+    return primary_address() if not binds or is_wildcard(binds[0]) else binds[0]
+
+
+class Repeating:
     """Calls something plain every so many seconds until it is cancelled."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], None]) -> None:

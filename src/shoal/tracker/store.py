@@ -40,7 +40,7 @@ class Trouble(enum.Enum):
     AWAY = "away"  # the store cannot be reached just now
 
 
-class Visit(Struct, frozen=True, gc=False):
+class Visit(Struct, frozen=True, gc=False, array_like=True):
     """One peer coming by at one swarm. `record` is its address and port, packed as others are told it."""
 
     info_hash: bytes
@@ -51,7 +51,7 @@ class Visit(Struct, frozen=True, gc=False):
     scope: Scope = Scope.PUBLIC
 
 
-class SwarmView(Struct, frozen=True, gc=False):
+class SwarmView(Struct, frozen=True, gc=False, array_like=True):
     """What one visitor may know of a swarm."""
 
     complete: int = 0
@@ -76,17 +76,27 @@ class ListedPeer(Struct, frozen=True):
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
-Soon: TypeAlias = "Answer | Future[Answer]"
+Soon: TypeAlias = Answer | Future[Answer]
 Entries = Mapping[bytes, ScrapeEntry]
 
 
-def when_known(answer: Soon[Answer], make: Callable[[Answer], Result]) -> Soon[Result]:
-    """What `make` makes of an answer: at once if it is there."""
-    if not isinstance(answer, Future):
-        return make(answer)
+def later(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Result]:
+    """What `make` will make of an answer that is not there yet."""
     made: Future[Result] = answer.get_loop().create_future()
-    answer.add_done_callback(lambda known: None if made.cancelled() else made.set_result(make(known.result())))
+
+    def on_known(known: Future[Answer]) -> None:
+        if known.cancelled():
+            made.cancel()
+        elif not made.cancelled():
+            made.set_result(make(known.result()))
+
+    answer.add_done_callback(on_known)
     return made
+
+
+async def known(answer: Soon[Answer]) -> Answer:
+    """An answer, waited for if need be."""
+    return await answer if isinstance(answer, Future) else answer
 
 
 class PeerStore(Protocol):

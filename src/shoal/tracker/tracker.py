@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from asyncio import Future
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,11 @@ from shoal.protocol.tracker.messages import (
 )
 from shoal.tracker.decision import Policy, plan_visit, refuse, respond, respond_to_scrape
 from shoal.tracker.memory_store import MemoryStore
-from shoal.tracker.store import Entries, PeerStore, Soon, SwarmView, Trouble, when_known
+from shoal.tracker.store import Entries, PeerStore, Soon, SwarmView, Trouble, later
 
-OnAnnounce = Callable[[AnnounceRequest, bytes, str], None]  # request, packed address, whose passkey ("" for none)
+OnAnnounce = Callable[
+    [AnnounceRequest, bytes, str], None
+]  # request, packed address, whose passkey ("" for none)
 
 
 @dataclass(slots=True)
@@ -70,9 +73,11 @@ class Tracker:
             owner = "" if policy.passkeys is None else policy.passkeys[passkey]
             self._on_announce(request, host, owner)
         view = self.store.visit(plan_visit(request, host), now)
-        if view.__class__ is SwarmView:
+        if isinstance(view, SwarmView):
             return respond(view, host, policy, self._rng)
-        return when_known(view, partial(self._respond, host))
+        if isinstance(view, Future):
+            return later(view, partial(self._respond, host))
+        return self._respond(host, view)
 
     def scrape(
         self, info_hashes: list[bytes], passkey: bytes, now: float
@@ -86,14 +91,18 @@ class Tracker:
             self.counters.refusals += 1
             return failure
         served = [one for one in info_hashes if refuse(one, passkey, self.policy) is None]
-        return when_known(self.store.scrape(served, now), self._respond_to_scrape)
+        entries = self.store.scrape(served, now)
+        if isinstance(entries, Future):
+            return later(entries, self._respond_to_scrape)
+        return self._respond_to_scrape(entries)
 
     def keep_house(self) -> None:
         """Forget who is silent."""
         self.store.expire(self.clock())
 
     def _respond(self, host: bytes, view: SwarmView | Trouble) -> AnnounceResponse | TrackerFailure:
-        self._count_trouble(view)
+        if view.__class__ is Trouble:
+            self._count_trouble(view)
         return respond(view, host, self.policy, self._rng)
 
     def _respond_to_scrape(self, entries: Entries | Trouble) -> ScrapeResponse | TrackerFailure:

@@ -21,6 +21,12 @@ from shoal.errors import ExitCode, ShoalError
 SHOAL = (sys.executable, "-P", "-m", "shoal")
 
 
+def own_environment(folder: Path) -> dict[str, str]:
+    """State of its own, and none of the settings that this person has for other runs."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
+    return {**inherited, "SHOAL_STATE_DIR": str(folder / "state"), "SHOAL_CONFIG": os.devnull}
+
+
 class Lines:
     """The lines of a file that somebody is writing; each is given once, when it is whole."""
 
@@ -108,7 +114,7 @@ class Stage(AbstractContextManager["Stage"]):
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
-                env={**os.environ, "SHOAL_STATE_DIR": str(folder / "state")},
+                env=own_environment(folder),
                 process_group=self._group,  # not the terminal's: Ctrl-C is for us, we end them in good order
             )
         if not self._group:

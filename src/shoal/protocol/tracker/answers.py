@@ -59,7 +59,7 @@ def parse_announce_response(data: bytes) -> AnnounceResponse | TrackerFailure:
         named_peers=named_peers,
         tracker_id=tracker_id,
         external_ip=_external_ip(fields),
-        warning=_text(_bytes(fields, b"warning message")),
+        warning=one_line(_bytes(fields, b"warning message")),
     )
 
 
@@ -97,7 +97,7 @@ def parse_peer_dict(entry: Value) -> tuple[str, int]:
         raise FormatError(f"a peer's port is {port}")
     name = host.decode("ascii", "replace")
     if not 0 < len(name) <= MAX_HOST_LENGTH or not all(char.isalnum() or char in ".:-_" for char in name):
-        raise FormatError(f"a peer's ip is '{_text(host)}'")
+        raise FormatError(f"a peer's ip is '{one_line(host)}'")
     return name, port
 
 
@@ -113,7 +113,7 @@ def _decode(data: bytes) -> _Fields:
 def _failure(fields: _Fields) -> TrackerFailure | None:
     if b"failure reason" not in fields:
         return None
-    reason = _text(_bytes(fields, b"failure reason")) or "no reason given"
+    reason = one_line(_bytes(fields, b"failure reason")) or "no reason given"
     return TrackerFailure(reason, retry_in=_retry_in(fields))
 
 
@@ -209,7 +209,8 @@ def _seconds(fields: _Fields, key: bytes) -> int | None:
     return None if seconds is None else min(seconds, MAX_SECONDS)
 
 
-def _text(raw: bytes) -> str:
+def one_line(raw: bytes) -> str:
+    """A text from a tracker as it may be shown: printable, short, on one line."""
     text = raw[: 4 * MAX_TEXT_LENGTH].decode("utf-8", "replace")
     return "".join(char if char.isprintable() else " " for char in text)[:MAX_TEXT_LENGTH].strip()
 
@@ -230,29 +231,44 @@ def encode_announce_response(response: AnnounceResponse, *, is_compact: bool = T
 
     The dictionaries carry no peer ids, as if `no_peer_id=1` had been asked for: the server keeps none.
     """
-    parts = [b"d"]  # the keys in their order by hand: a busy tracker writes little else
-    if response.complete is not None:
-        parts.append(b"8:completei%de" % response.complete)
-    if response.external_ip:
-        parts.append(b"11:external ip%d:%b" % (len(response.external_ip), response.external_ip))
-    if response.incomplete is not None:
-        parts.append(b"10:incompletei%de" % response.incomplete)
-    if response.interval is not None:
-        parts.append(b"8:intervali%de" % response.interval)
-    if response.min_interval is not None:
-        parts.append(b"12:min intervali%de" % response.min_interval)
-    if is_compact and not response.named_peers:
-        parts.append(b"5:peers%d:%b" % (len(response.peers_v4), response.peers_v4))
-        if response.peers_v6:
-            parts.append(b"6:peers6%d:%b" % (len(response.peers_v6), response.peers_v6))
-    else:
-        parts.append(b"5:peers" + encode(_peer_dicts(response)))
-    if response.tracker_id:
-        parts.append(b"10:tracker id%d:%b" % (len(response.tracker_id), response.tracker_id))
-    if response.warning:
-        parts.append(b"15:warning message" + encode(response.warning))
-    parts.append(b"e")
-    return b"".join(parts)
+    numbers = (response.complete, response.incomplete, response.interval, response.min_interval)
+    is_plain = is_compact and not response.named_peers
+    if (
+        is_plain
+        and None not in numbers
+        and response.external_ip
+        and not (response.tracker_id or response.warning)
+    ):
+        return _USUAL % (  # what a busy tracker writes nearly always, its keys in their order
+            response.complete,
+            len(response.external_ip),
+            response.external_ip,
+            response.incomplete,
+            response.interval,
+            response.min_interval,
+            len(response.peers_v4),
+            response.peers_v4,
+            b"6:peers6%d:%b" % (len(response.peers_v6), response.peers_v6) if response.peers_v6 else b"",
+        )
+    fields = {
+        b"complete": response.complete,
+        b"external ip": response.external_ip,
+        b"incomplete": response.incomplete,
+        b"interval": response.interval,
+        b"min interval": response.min_interval,
+        b"peers6": response.peers_v6 if is_plain else b"",
+        b"tracker id": response.tracker_id,
+        b"warning message": response.warning,
+    }
+    present: dict[bytes, object] = {
+        key: value for key, value in fields.items() if value not in (None, b"", "")
+    }
+    return encode(present | {b"peers": response.peers_v4 if is_plain else _peer_dicts(response)})
+
+
+_USUAL = (
+    b"d8:completei%de11:external ip%d:%b10:incompletei%de8:intervali%de12:min intervali%de5:peers%d:%b%be"
+)
 
 
 def encode_scrape_response(response: ScrapeResponse) -> bytes:

@@ -71,26 +71,27 @@ def _quote(raw: bytes) -> str:
 
 def parse_announce_query(query: bytes) -> AnnounceRequest:
     """A raw query string -> the request. Unknown parameters (`ip` among them) are passed over."""
-    values = dict(_parameters(query))
+    values = _values(query)
     return AnnounceRequest(
-        info_hash=_fixed(values, b"info_hash", HASH_LENGTH),
-        peer_id=_fixed(values, b"peer_id", PEER_ID_LENGTH),
-        port=_number(values, b"port", maximum=65535),
-        uploaded=_number(values, b"uploaded", default=0),
-        downloaded=_number(values, b"downloaded", default=0),
-        left=_number(values, b"left"),
-        event=_event(values),
-        numwant=_numwant(values),
-        key=_opaque(values, b"key"),
-        tracker_id=_opaque(values, b"trackerid"),
-        is_compact=values.get(b"compact") != b"0",
+        _fixed(values, b"info_hash", HASH_LENGTH),
+        _fixed(values, b"peer_id", PEER_ID_LENGTH),
+        _number(values, b"port", maximum=65535),
+        _number(values, b"uploaded", default=0),
+        _number(values, b"downloaded", default=0),
+        _number(values, b"left"),
+        _event(values),
+        _numwant(values),
+        _opaque(values, b"key"),
+        _opaque(values, b"trackerid"),
+        values.get(b"compact") != b"0",
     )
 
 
 def parse_scrape_query(query: bytes) -> list[bytes]:
     """A raw query string -> the info hashes asked for; none at all means all swarms."""
     info_hashes = []
-    for name, value in _parameters(query):
+    for part in _checked(query).split(b"&"):
+        name, _, value = part.partition(b"=")
         if name == b"info_hash":
             info_hashes.append(_fixed({name: value}, name, HASH_LENGTH))
     if len(info_hashes) > MAX_SCRAPE_HASHES:
@@ -98,40 +99,67 @@ def parse_scrape_query(query: bytes) -> list[bytes]:
     return info_hashes
 
 
-def _parameters(query: bytes) -> list[tuple[bytes, bytes]]:
-    """Split into raw (name, value) pairs; values stay percent-encoded until somebody wants them."""
+def _checked(query: bytes) -> bytes:
     if len(query) > MAX_QUERY_LENGTH:
         raise QueryError(f"the query has {len(query)} bytes; at most {MAX_QUERY_LENGTH}")
     if query.count(b"&") >= MAX_PARAMETERS:
         raise QueryError(f"the query has more than {MAX_PARAMETERS} parameters")
-    pairs = []
-    for part in query.split(b"&"):
-        name, _, value = part.partition(b"=")
-        pairs.append((name, value))
-    return pairs
+    return query
+
+
+def _values(query: bytes) -> dict[bytes, bytes]:
+    """Raw values by name, of equal names the last; values stay percent-encoded until somebody wants them."""
+    parts = _checked(query).split(b"&")
+    try:
+        return dict([part.split(b"=", 1) for part in parts])
+    except ValueError:  # a part without `=`
+        return dict([part.partition(b"=")[::2] for part in parts])
 
 
 def _fixed(values: dict[bytes, bytes], name: bytes, length: int) -> bytes:
     quoted = values.get(name)
     if quoted is None:
         raise QueryError(f"{name.decode()} is missing")
-    raw = unquote_to_bytes(quoted)
+    raw = unquoted(quoted)
     if len(raw) != length:
         raise QueryError(f"{name.decode()} has {len(raw)} bytes, not {length}")
     return raw
+
+
+def unquoted(quoted: bytes) -> bytes:
+    """What is behind the percent signs; a lone one stands for itself. `urllib`'s own takes twice the time."""
+    count = quoted.count(b"%")
+    if count == 0:
+        return quoted
+    try:
+        if quoted[::3] == b"%" * count and len(quoted) == 3 * count:  # every byte is written so, as often
+            return bytes.fromhex(quoted.translate(None, b"%").decode())
+        first, *rest = quoted.split(b"%")
+        return first + b"".join([_BYTES[part[:2]] + part[2:] for part in rest])
+    except (KeyError, ValueError):
+        return unquote_to_bytes(quoted)
+
+
+_DIGITS = b"0123456789abcdefABCDEF"
+_BYTES = {bytes((high, low)): bytes.fromhex(chr(high) + chr(low)) for high in _DIGITS for low in _DIGITS}
 
 
 def _number(
     values: dict[bytes, bytes], name: bytes, *, default: int | None = None, maximum: int = MAX_NUMBER
 ) -> int:
     digits = values.get(name)
-    if not digits:
-        if default is None:
-            raise QueryError(f"{name.decode()} is missing")
-        return default
-    if not digits.isdigit() or len(digits) > MAX_NUMBER_DIGITS or int(digits) > maximum:
+    if (
+        digits
+        and len(digits) <= MAX_NUMBER_DIGITS
+        and digits.isdigit()
+        and (number := int(digits)) <= maximum
+    ):
+        return number
+    if digits:
         raise QueryError(f"{name.decode()} '{_shown(digits)}' is not a number from 0 to {maximum}")
-    return int(digits)
+    if default is None:
+        raise QueryError(f"{name.decode()} is missing")
+    return default
 
 
 def _numwant(values: dict[bytes, bytes]) -> int | None:
@@ -154,7 +182,7 @@ def _opaque(values: dict[bytes, bytes], name: bytes) -> bytes:
     quoted = values.get(name)
     if not quoted:
         return b""
-    raw = unquote_to_bytes(quoted)
+    raw = unquoted(quoted)
     if len(raw) > MAX_OPAQUE_LENGTH:
         raise QueryError(f"{name.decode()} has {len(raw)} bytes; at most {MAX_OPAQUE_LENGTH}")
     return raw

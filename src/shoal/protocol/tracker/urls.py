@@ -8,12 +8,17 @@ in a tracker's URL (a passkey, mostly) is part of its name and is kept. What mes
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from shoal.errors import FormatError
 
 DEFAULT_PATH = "/announce"
 HTTP_SCHEMES = frozenset({"http", "https"})
+UDP_SCHEME = "udp"
+PLAIN_PATHS = frozenset({"", "/", DEFAULT_PATH})  # say no more than host and port do
+MAX_URL_DATA = 1024  # bytes of a UDP tracker's path and query; a passkey has 32
+MAX_SHOWN = 80  # characters of a URL that is too long
 SECRET = "…"  # stands where something was left out
 _USER = re.compile(r"//[^/?#]*@")
 _KEY = re.compile(
@@ -49,6 +54,35 @@ def url_scheme(url: str) -> str:
 
 def is_http(url: str) -> bool:
     return url_scheme(url) in HTTP_SCHEMES
+
+
+def is_udp(url: str) -> bool:
+    return url_scheme(url) == UDP_SCHEME
+
+
+@dataclass(frozen=True, slots=True)
+class UdpUrl:
+    """Where a UDP tracker is, and what of its URL it is told (BEP 41): path and query, b"" for a plain one."""
+
+    host: str
+    port: int
+    url_data: bytes
+
+
+def parse_udp_url(url: str) -> UdpUrl:
+    """Raises `FormatError`."""
+    parts = _split(url)
+    if not parts.port or parts.hostname is None:
+        raise FormatError(
+            f"tracker URL {shown_url(url)!r} lacks a port", hint="write it like udp://192.0.2.7:6969"
+        )
+    path = parts.path + (parts.query and f"?{parts.query}")
+    url_data = b"" if path in PLAIN_PATHS else path.encode()
+    if len(url_data) > MAX_URL_DATA:
+        raise FormatError(
+            f"tracker URL {shown_url(url)[:MAX_SHOWN]!r}: {len(url_data)} bytes of path; at most {MAX_URL_DATA}"
+        )
+    return UdpUrl(parts.hostname, parts.port, url_data)
 
 
 def with_query(url: str, query: str) -> str:

@@ -1,0 +1,119 @@
+"""The kinds of values a setting may have, each read from text: `parse(text)` -> value, or `UsageError`.
+
+Always true: a reader of something secret says what is wrong with a value and never quotes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from shoal.cli.options import MAX_PORT, parse_path
+from shoal.errors import UsageError
+from shoal.net.listening import parse_bind
+from shoal.tracker.proxies import parse_network
+from shoal.tracker.settings import MEMORY, STORE_SCHEMES
+from shoal.tracker.workers import MAX_WORKERS
+from shoal.units import format_duration, parse_duration
+
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+HASH_LENGTHS = (40, 64)  # hex digits: SHA-1, SHA-256
+WIRE_HASH_LENGTH = 20  # bytes; a v2 hash is cut to it (BEP 52)
+LEAST_TOKEN_LENGTH = 8  # what is shorter is guessed
+LONGEST_TIME = 7 * 86400.0  # seconds; beyond a week a typing error is likelier than a wish
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one sort of value is written. In TOML it has one of `toml_types`, whose text is read like any other."""
+
+    metavar: str
+    parse: Callable[[str], Any]
+    toml_types: tuple[type, ...] = (str,)
+
+
+def parse_flag(text: str) -> bool:
+    if text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise UsageError(f"'{text}' is neither true nor false")
+
+
+def parse_count(text: str, most: int = 10**12) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise UsageError(f"'{text}' is not a whole number")
+    if len(text) > len(str(most)) or not 1 <= int(text) <= most:
+        raise UsageError(f"'{text}' is not between 1 and {most}")
+    return int(text)
+
+
+def parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= MAX_PORT):
+        raise UsageError(
+            f"'{text}' is not a port", hint=f"a port is a number from 0 to {MAX_PORT}; 0 takes any"
+        )
+    return int(text)
+
+
+def parse_time(text: str, least: float = 0.0) -> float:
+    seconds = parse_duration(text)
+    if not least <= seconds <= LONGEST_TIME:
+        raise UsageError(f"'{text}' is not between {least:g} s and {format_duration(LONGEST_TIME)}")
+    return seconds
+
+
+def parse_served(text: str) -> Any:
+    """`TORRENT|HASH` -> the path of a torrent file, or an info hash as it is on the wire."""
+    if len(text) in HASH_LENGTHS:
+        try:
+            return bytes.fromhex(text)[:WIRE_HASH_LENGTH]
+        except ValueError:
+            pass  # a file may have so long a name
+    return parse_path(text)
+
+
+def parse_store(text: str) -> str:
+    """A URL may hold a password, so nothing of it is quoted."""
+    if text == MEMORY:
+        return text
+    try:
+        url = urlsplit(text)
+        is_known = url.scheme in STORE_SCHEMES and bool(url.path if url.scheme == "unix" else url.hostname)
+        is_known = is_known and (url.port is None or url.port > 0)
+    except ValueError:
+        is_known = False
+    if not is_known:
+        schemes = ", ".join(f"{scheme}://" for scheme in STORE_SCHEMES)
+        raise UsageError(
+            f"neither '{MEMORY}' nor a URL of {schemes}", hint="write it like redis://:PASSWORD@HOST:6379/0"
+        )
+    return text
+
+
+def parse_token(text: str) -> str:
+    """A secret that is shown in an HTTP header by those who know it."""
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise UsageError("a token is made of ASCII letters, digits and signs, without spaces")
+    if len(text) < LEAST_TOKEN_LENGTH:
+        raise UsageError(f"a token shorter than {LEAST_TOKEN_LENGTH} characters is easily guessed")
+    return text
+
+
+FLAG = Kind("", parse_flag, (bool,))
+TEXT = Kind("TEXT", str)
+PORT = Kind("N", parse_port, (int,))
+COUNT = Kind("N", parse_count, (int,))
+WORKERS = Kind("N", partial(parse_count, most=MAX_WORKERS), (int,))
+TIME = Kind("SECONDS", parse_time, (int, float, str))
+INTERVAL = Kind("SECONDS", partial(parse_time, least=1.0), (int, float, str))
+FILE = Kind("FILE", parse_path)
+FOLDER = Kind("DIR", parse_path)
+ADDRESS = Kind("ADDR", parse_bind)
+NETWORK = Kind("CIDR", parse_network)
+SERVED = Kind("TORRENT|HASH", parse_served)
+STORE = Kind("memory|URL", parse_store)
+TOKEN = Kind("TOKEN", parse_token)
