@@ -40,10 +40,10 @@ class Population:
         return FIRST_PORT + (peer // self.swarms * PORT_STEP + peer % self.swarms) % PORTS
 
     def left(self, peer: int) -> int:
-        return 0 if (peer // self.swarms + peer) % SEED_EVERY == 0 else 1 << 20
+        return 0 if (peer // self.swarms + peer % self.swarms) % SEED_EVERY == 0 else 1 << 20
 
     def __str__(self) -> str:
-        return f"{self.swarms:,} swarms, {self.peers:,} peers"
+        return f"{self.swarms:,} swarm{'s' * (self.swarms > 1)}, {self.peers:,} peers"
 
 
 def info_hash(swarm: int) -> bytes:

@@ -74,11 +74,11 @@ def pin_to_load_core() -> None:
 
 
 @contextmanager
-def running_shoal(workers: int = 1) -> Iterator[Server]:
+def running_shoal(workers: int = 1, most: int = ROOM) -> Iterator[Server]:
     port = free_port()
     command = [
         sys.executable, "-P", SOURCE / "shoal/__main__.py", "tracker", "--bind", HOST, "--port", str(port),
-        "--status-every", "0", "--max-peers", str(ROOM), "--max-swarms", str(ROOM),
+        "--status-every", "0", "--max-peers", str(most), "--max-swarms", str(ROOM),
         *(["--workers", str(workers)] if workers > 1 else []),
     ]  # fmt: skip
     with (
@@ -125,8 +125,10 @@ def _running(
     name: str, command: Sequence[str | Path], folder: Path, cores: set[int]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process on its cores, ended with the block; what it says to stderr is in `folder`."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
     environment = {
-        **os.environ,
+        **own,  # none of this person's settings
+        "SHOAL_CONFIG": os.devnull,
         "SHOAL_STATE_DIR": str(folder / "state"),
         "PYTHONPATH": os.pathsep.join(map(str, (SOURCE, ROOT))),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,7 +17,7 @@ from bench.tracking.rings import BATCH, SLOT, Inbox, Outbox
 
 HOST = "127.0.0.1"
 WINDOW = 256  # on their way; the buffer of a socket that nobody enlarged holds 277 of them
-LOST_AFTER = 0.1  # seconds without an answer: then all that is on its way is counted as lost
+LOST_AFTER = 0.5  # seconds without an answer: then what is on its way is lost, and not just late
 FILL_LIMIT = 120.0  # seconds
 BUFFER_BYTES = 4 << 20
 CONNECT = 0x41727101980.to_bytes(8, "big") + bytes(8)
@@ -54,33 +55,46 @@ def load_udp(port: int, population: Population, seconds: float) -> Load:
     return _announce(port, population, seconds, HOST)
 
 
-def fill_udp(port: int, population: Population, source: str = HOST) -> Load:
-    """Announce every peer once, from the loopback address `source`."""
-    return _announce(port, population, None, source)
+def fill_udp(port: int, population: Population) -> Load:
+    """Announce every peer once."""
+    return _announce(port, population, None, HOST)
 
 
-def _announce(port: int, population: Population, seconds: float | None, source: str) -> Load:
-    table, peers = _table(population), population.peers
+def fill_from(sources: Sequence[str], port: int, population: Population) -> list[Load]:
+    """Announce every peer once, an equal part of them from each of some loopback addresses."""
+    part = population.peers // len(sources)
+    return [
+        _announce(port, population, None, source, range(number * part, (number + 1) * part))
+        for number, source in enumerate(sources)
+    ]
+
+
+def _announce(
+    port: int, population: Population, seconds: float | None, source: str, part: range | None = None
+) -> Load:
+    """`part` of the table for `seconds`, or if that is None once."""
+    table = _table(population)
+    part = part or range(population.peers)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         sock.bind((source, 0))
         sock.connect((HOST, port))
         for at, byte in enumerate(connection_id(sock)):
-            table[at :: ANNOUNCE.size] = bytes([byte]) * peers
+            table[at :: ANNOUNCE.size] = bytes([byte]) * population.peers
         sock.setblocking(False)
         inbox, outbox = Inbox(sock), Outbox(sock, table, ANNOUNCE.size)
-        wanted = peers if seconds is None else None
-        return _run(inbox, outbox, peers, wanted, FILL_LIMIT if seconds is None else seconds)
+        wanted = len(part) if seconds is None else None
+        return _run(inbox, outbox, part, wanted, FILL_LIMIT if seconds is None else seconds)
 
 
-def _run(inbox: Inbox, outbox: Outbox, peers: int, wanted: int | None, seconds: float) -> Load:
+def _run(inbox: Inbox, outbox: Outbox, part: range, wanted: int | None, seconds: float) -> Load:
     """Until so many are `wanted` and answered, and for `seconds` at most."""
     sent = under_way = answered = refused = lost = answer_bytes = 0
     began = now = heard = time.perf_counter()
     while now < began + seconds and (wanted is None or answered + refused + lost < wanted):
         while under_way <= WINDOW - BATCH and (wanted is None or sent < wanted):
-            first = sent % peers
-            count = outbox.send(first, min(BATCH, peers - first))
+            first = sent % len(part)
+            count = outbox.send(part[first], min(BATCH, len(part) - first))
             if not count:
                 break
             sent += count
@@ -91,7 +105,7 @@ def _run(inbox: Inbox, outbox: Outbox, peers: int, wanted: int | None, seconds: 
             fine = inbox.payloads[ACTION_AT : count * SLOT : SLOT].count(ANNOUNCE_ACTION)
             answered += fine
             refused += count - fine
-            under_way -= count
+            under_way = max(0, under_way - count)  # what was lost may come after all
             answer_bytes += sum(inbox.lengths[:count])
             heard = now
         elif now > heard + LOST_AFTER:
