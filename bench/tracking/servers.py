@@ -52,16 +52,17 @@ class Server:
         return sum(map(cpu_seconds_of, self._processes()))
 
     def resident(self) -> int:
-        """Bytes that are in memory now."""
-        pages = 0
-        for pid in self._processes():
-            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        return sum(map(resident_of, self._processes()))
 
     def _processes(self) -> list[int]:
         """It and its workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [self.pid, *map(int, children)]
+
+
+def resident_of(pid: int) -> int:
+    """Bytes of a process that are in memory now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def server_cores(workers: int) -> set[int]:

@@ -88,11 +88,11 @@ def _announce(
 
 
 def _run(inbox: Inbox, outbox: Outbox, part: range, wanted: int | None, seconds: float) -> Load:
-    """Until so many are `wanted` and answered, and for `seconds` at most."""
+    """For `seconds`, or until all that is `wanted` was sent and answered, if that is sooner."""
     sent = under_way = answered = refused = lost = answer_bytes = 0
     began = now = heard = time.perf_counter()
-    while now < began + seconds and (wanted is None or answered + refused + lost < wanted):
-        while under_way <= WINDOW - BATCH and (wanted is None or sent < wanted):
+    while now < began + seconds:
+        while under_way <= WINDOW - BATCH and sent != wanted:
             first = sent % len(part)
             count = outbox.send(part[first], min(BATCH, len(part) - first))
             if not count:
@@ -105,13 +105,18 @@ def _run(inbox: Inbox, outbox: Outbox, part: range, wanted: int | None, seconds:
             fine = inbox.payloads[ACTION_AT : count * SLOT : SLOT].count(ANNOUNCE_ACTION)
             answered += fine
             refused += count - fine
-            under_way = max(0, under_way - count)  # what was lost may come after all
             answer_bytes += sum(inbox.lengths[:count])
+            lost -= min(lost, max(0, count - under_way))  # it was late and not lost
+            under_way = max(0, under_way - count)
             heard = now
         elif now > heard + LOST_AFTER:
+            if sent == wanted and not under_way:
+                break  # and what was lost does not come any more
             lost += under_way
             under_way = 0
             heard = now
+        if sent == wanted and not under_way and not lost:
+            break
     return Load(now - began, answered, refused, lost, answer_bytes)
 
 
