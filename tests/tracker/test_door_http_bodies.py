@@ -23,7 +23,7 @@ def run(request: pytest.FixtureRequest) -> Runner:
     return asyncio.run if request.param == "asyncio" else uvloop.run
 
 
-def body_limit(method: bytes, path: bytes) -> int:
+def body_limit(method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
     return LIMIT if (method, path) == (b"PUT", b"/up") else 0
 
 

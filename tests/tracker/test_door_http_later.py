@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from shoal.tracker.door_http import MAX_WAITING, WRITE_HIGH_WATER, Question, Reply
-from shoal.tracker.store import Soon
+from shoal.tracker.soon import Soon
 
 from .http_bench import CLOSE, Bench, closed, ok
 

@@ -111,7 +111,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Get the files of a torrent. SOURCE is a .torrent file or the http(s) URL of one.
+    """Get the files of a torrent. SOURCE is a .torrent file, the http(s) URL of one, or shoal://HOST/NAME.
 
     What is there already is checked and kept; the same command goes on where an interrupted one was.
     Once everything is here, it asks on a terminal whether to go on seeding; without one it ends.

@@ -25,13 +25,15 @@ from shoal.cli.text import counted, printable
 from shoal.errors import ExitCode
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
+from shoal.tracker.annex import Annex
 from shoal.tracker.mesh import RECONNECT_SECONDS, Mesh
 from shoal.tracker.mesh_store import MeshStore
+from shoal.tracker.report import Report
 from shoal.tracker.server import serve
 from shoal.tracker.settings import TrackerSettings, build, make_doors
-from shoal.tracker.shared_counters import SharedCounters
-from shoal.tracker.store import ListedPeer, StoreCounts, Trouble, known
-from shoal.tracker.tracker import Counters, Tracker
+from shoal.tracker.soon import known
+from shoal.tracker.store import ListedPeer, Trouble
+from shoal.tracker.tracker import Tracker
 from shoal.tracker.workers import Place, run_workers
 
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
@@ -85,16 +87,15 @@ async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None)
         log = None
         if wishes.log_path is not None:
             log = opened.enter_context(EventLog(wishes.log_path, name=wishes.name))
-        shared: SharedCounters | None = None
         mesh = None if place is None else Mesh(place.number, place.count, place.folder)
         on_announce = None if log is None else announce_recorder(log)
-        tracker, site, doors = build(wishes.settings, mesh=mesh, on_announce=on_announce)
+        tracker, site, doors, annex = build(wishes.settings, mesh=mesh, on_announce=on_announce, complain=say)
         if place is not None and mesh is not None:
             asyncio.get_running_loop().add_reader(place.parent_pipe, stop.set)
-            shared = SharedCounters(tracker.counters, mesh)
             await opened.enter_async_context(mesh.open())
         sockets = () if place is None else place.sockets
         serving = await opened.enter_async_context(serve(tracker, site, doors, sockets))
+        opened.enter_context(annex.open(serving))
         if place is not None and place.number != 0:
             await stop.wait()
             return ExitCode.OK
@@ -104,7 +105,7 @@ async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None)
             tell_where(serving.announce_urls)
             if log is not None:
                 log.record("listening", address=serving.url)
-        await show_status_until(stop, tracker, wishes, shared)
+        await show_status_until(stop, tracker, annex, wishes)
     return ExitCode.OK
 
 
@@ -129,16 +130,14 @@ async def wait_for_fellows(store: MeshStore, clock: Callable[[], float], stop: a
                 await stop.wait()
 
 
-async def show_status_until(
-    stop: asyncio.Event, tracker: Tracker, wishes: Wishes, shared: SharedCounters | None
-) -> None:
+async def show_status_until(stop: asyncio.Event, tracker: Tracker, annex: Annex, wishes: Wishes) -> None:
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wishes.status_seconds or None):
                 await stop.wait()
         if not stop.is_set():
-            counters = tracker.counters if shared is None else await shared.total()
-            await show_status(tracker, counters, lists_peers=wishes.lists_peers)
+            report = await known(annex.gather())
+            await show_status(tracker, report, lists_peers=wishes.lists_peers)
 
 
 def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], None]:
@@ -154,27 +153,25 @@ def announce_recorder(log: EventLog) -> Callable[[AnnounceRequest, bytes, str], 
     return record
 
 
-async def show_status(tracker: Tracker, counters: Counters, *, lists_peers: bool) -> None:
-    now = tracker.clock()
-    counts = await known(tracker.store.count(now))
-    lines = [status_line(counters, counts if isinstance(counts, StoreCounts) else None)]
+async def show_status(tracker: Tracker, report: Report, *, lists_peers: bool) -> None:
+    lines = [status_line(report)]
     if lists_peers:
-        peers = await known(tracker.store.list_peers(MAX_PEERS_SHOWN + 1, now))
+        peers = await known(tracker.store.list_peers(MAX_PEERS_SHOWN + 1, tracker.clock()))
         lines += peer_lines(peers if isinstance(peers, list) else [])
     print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
 
 
-def status_line(counters: Counters, counts: StoreCounts | None) -> str:
-    parts = ["the store is away"]
+def status_line(report: Report) -> str:
+    counts, parts = report.counts, ["the store is away"]
     if counts is not None:
         parts = [
             counted(counts.swarms, "swarm"),
             counted(counts.seeds, "seeder"),
             counted(counts.leechers, "leecher"),
         ]
-    parts.append(counted(counters.announces, "announce"))
-    if counters.refusals:
-        parts.append(f"{counters.refusals} refused")
+    parts.append(counted(report.announces, "announce"))
+    if report.refusals:
+        parts.append(f"{report.refusals} refused")
     return ", ".join(parts)
 
 

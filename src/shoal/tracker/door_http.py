@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from shoal.net.addresses import pack_host
 from shoal.tracker.proxies import forwarded_host
-from shoal.tracker.store import Soon, later
+from shoal.tracker.soon import Soon, later
 
 MAX_REQUEST_LENGTH = 16 * 1024  # the longest scrape there is, and headers of a chatty client
 MAX_CONNECTIONS = 10_000  # about 10 KiB each
@@ -35,7 +35,15 @@ MAX_BODIES_LENGTH = 64 << 20  # of all unfinished requests together
 LINGER_SECONDS = 2.0  # for a client to read why it was refused before it hears that nobody reads it
 WRITE_HIGH_WATER = 64 * 1024  # of replies that a client does not take: then it is not read any more
 KEPT_HEADERS = frozenset(
-    {b"authorization", b"content-length", b"expect", b"host", b"shoal-owner", b"x-forwarded-for"}
+    {
+        b"authorization",
+        b"content-length",
+        b"expect",
+        b"host",
+        b"shoal-owner",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+    }
 )
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -69,11 +77,11 @@ class HttpDoor:
         answer: Callable[[Question], Soon[Reply] | None],
         clock: Callable[[], float],
         *,
-        body_limit: Callable[[bytes, bytes], int] = lambda method, path: 0,
+        body_limit: Callable[[bytes, bytes, dict[bytes, bytes]], int] = lambda method, path, headers: 0,
         trusted_proxies: tuple[Network, ...] = (),
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        """`body_limit(method, path)` is how many bytes of body are welcome there."""
+        """`body_limit(method, path, headers)` is how many bytes of body are welcome there from that asker."""
         self.answer = answer
         self.clock = clock
         self.body_limit = body_limit
@@ -194,7 +202,7 @@ class _Connection(asyncio.Protocol):
         if (method := self._parser.get_method()) == b"GET":
             return
         headers = self._headers
-        limit = self._door.body_limit(method, split_target(self._target)[0])
+        limit = self._door.body_limit(method, split_target(self._target)[0], headers)
         if int(headers.get(b"content-length", b"0")) > limit:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if limit else None)
         if limit:

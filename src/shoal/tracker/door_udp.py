@@ -31,7 +31,7 @@ from shoal.protocol.tracker.udp import (
 )
 from shoal.tracker.connection_ids import ConnectionIds
 from shoal.tracker.passkeys import passkey_in
-from shoal.tracker.store import later
+from shoal.tracker.soon import later
 from shoal.tracker.tracker import Tracker
 
 BATCHES_A_TURN = 4  # then others have their turn of the loop

@@ -17,7 +17,7 @@ from typing import cast
 
 from msgspec import DecodeError, Struct, msgpack
 
-from shoal.tracker.store import Soon
+from shoal.tracker.soon import Soon
 
 ANSWER_SECONDS = 2.0  # a worker that takes longer is stuck, and whoever asked the tracker is gone by then
 RECONNECT_SECONDS = 0.2  # between attempts: a worker that died is started again at once

@@ -17,7 +17,7 @@ from shoal.protocol.tracker.messages import AnnounceResponse, ScrapeResponse, Tr
 from shoal.protocol.tracker.query import QueryError, parse_announce_query, parse_scrape_query
 from shoal.tracker.door_http import Question, Reply
 from shoal.tracker.passkeys import passkey_in
-from shoal.tracker.store import Soon, later
+from shoal.tracker.soon import Soon, later
 from shoal.tracker.tracker import Tracker
 
 Route = tuple[str, bytes]  # content type, body
@@ -31,8 +31,8 @@ class Page(Protocol):
     def answer(self, question: Question) -> Soon[Reply] | None:
         """None where there is nothing."""
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
-        """How many bytes of body are welcome."""
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
+        """How many bytes of body are welcome from this asker; with 0 it is answered before any is read."""
 
 
 class Site:
@@ -71,9 +71,9 @@ class Site:
             )
         return None if page is None else page.answer(question)
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
         page = self._page_at(path)
-        return 0 if page is None or method not in page.methods else page.body_limit(method, path)
+        return 0 if page is None or method not in page.methods else page.body_limit(method, path, headers)
 
     def _page_at(self, path: bytes) -> Page | None:
         return self.pages.get(path[1:].partition(b"/")[0].decode("latin-1"))

@@ -21,7 +21,8 @@ from shoal.protocol.tracker.messages import (
 )
 from shoal.tracker.decision import Policy, plan_visit, refuse, respond, respond_to_scrape
 from shoal.tracker.memory_store import MemoryStore
-from shoal.tracker.store import Entries, PeerStore, Soon, SwarmView, Trouble, later
+from shoal.tracker.soon import Soon, later
+from shoal.tracker.store import Entries, PeerStore, SwarmView, Trouble
 
 OnAnnounce = Callable[
     [AnnounceRequest, bytes, str], None
