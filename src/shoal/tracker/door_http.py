@@ -196,6 +196,7 @@ class _Connection(asyncio.Protocol):
         self._unread = b""
         self._transport = None
         self._replies.clear()
+        del self._parser  # it holds this connection, and only the collector would see that both are of no use
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -377,10 +378,11 @@ def encode_reply(
 ) -> bytes:
     """A whole HTTP/1.1 reply. HTTP/1.0 clients are told of keep-alive (`says_keep_alive`); 1.1 ones know."""
     body = b"" if is_head else reply.body
-    if keeps_alive and not says_keep_alive and not reply.headers and reply.content_type == "text/plain":
-        return b"%bContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
+    if not says_keep_alive and not reply.headers and reply.content_type == "text/plain":
+        return b"%bContent-Type: text/plain\r\nContent-Length: %d\r\n%b\r\n%b" % (
             _STATUS_LINES[reply.status],
             len(reply.body),
+            b"" if keeps_alive else b"Connection: close\r\n",
             body,
         )
     lines = [f"Content-Type: {reply.content_type}", f"Content-Length: {len(reply.body)}"]
