@@ -276,9 +276,8 @@ class _Connection(asyncio.Protocol):
             if forwarded is None:
                 return BAD_FORWARD
             host = forwarded
-        return Question(
-            path, query, host, self._port, method, headers, bytes(self._body) if self._body else b""
-        )
+        body = bytes(self._body) if self._body else b""
+        return Question(path, query, host, self._port, method, headers, body)
 
     # -- answering -----------------------------------------------------------------------------------
 
@@ -397,6 +396,4 @@ def encode_reply(
 KEPT_LENGTHS = frozenset(map(len, KEPT_HEADERS))
 NOT_FOUND = Reply(b"not found\n", status=HTTPStatus.NOT_FOUND)
 BAD_FORWARD = Reply(b"X-Forwarded-For holds no address\n", status=HTTPStatus.BAD_REQUEST)
-_STATUS_LINES = {
-    int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}
+_STATUS_LINES = {int(s): f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
