@@ -25,6 +25,7 @@ from shoal.cli.settings.tracker import TRACKER, tracker_settings
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.text import counted, printable
 from shoal.errors import ExitCode, FileError, ShoalError
+from shoal.net.descriptors import take_all_descriptors
 from shoal.net.sockets import format_address
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.tracker.annex import Annex
@@ -61,6 +62,7 @@ def command(values: Values) -> int:
     Each option may be set in config.toml and by a variable, too, as docs/settings.md tells: port = 6969 below
     [tracker], SHOAL_TRACKER_PORT=6969. An option beats a variable, and a variable the file.
     """
+    take_all_descriptors()
     wishes = Wishes(
         tracker_settings(values),
         values["status_every"],

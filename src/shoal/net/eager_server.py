@@ -21,6 +21,9 @@ DEFER_SECONDS = 5  # a connection that is silent for longer is handed over witho
 # Where no descriptor is left, others must end first; to ask again at once would only spin.
 FULL_PAUSE_SECONDS = 0.1
 HIGH_WATER = 64 * 1024
+SEND_BUFFER = (
+    128 * 1024
+)  # in the system, of each connection: by itself it grows to 4 MiB for one that does not read
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -32,6 +35,8 @@ class EagerServer:
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # accepted ones inherit it
         defer_accept = getattr(socket, "TCP_DEFER_ACCEPT", None)
         if defer_accept is not None:
             with contextlib.suppress(OSError):

@@ -12,6 +12,8 @@ import random
 from collections.abc import Iterator
 from itertools import islice
 
+from msgspec import Struct, field
+
 from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, ScrapeEntry
 from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section
 from shoal.tracker.store import (
@@ -213,16 +215,13 @@ class MemoryStore:
         return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
 
 
-class _Swarm:
-    __slots__ = ("completed_count", "info_hash", "leecher_count", "sections", "seed_count", "wheel_tick")
-
-    def __init__(self, info_hash: bytes, tick: int) -> None:
-        self.info_hash = info_hash
-        self.sections: dict[int, Section] = {}
-        self.wheel_tick = tick  # its bucket in the wheel
-        self.seed_count = 0
-        self.leecher_count = 0
-        self.completed_count = 0
+class _Swarm(Struct, gc=False, eq=False):
+    info_hash: bytes
+    wheel_tick: int  # its bucket in the wheel
+    sections: dict[int, Section] = field(default_factory=dict)
+    seed_count: int = 0
+    leecher_count: int = 0
+    completed_count: int = 0
 
     def __iter__(self) -> Iterator[tuple[bytes, bool]]:
         """Everybody: the record, and whether it seeds."""

@@ -29,10 +29,11 @@ def encode_reply(
 ) -> bytes:
     """A whole HTTP/1.1 reply. HTTP/1.0 clients are told of keep-alive (`says_keep_alive`); 1.1 ones know."""
     body = b"" if is_head else reply.body
-    if keeps_alive and not says_keep_alive and not reply.headers and reply.content_type == "text/plain":
-        return b"%bContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
+    if not says_keep_alive and not reply.headers and reply.content_type == "text/plain":
+        return b"%bContent-Type: text/plain\r\nContent-Length: %d\r\n%b\r\n%b" % (
             _STATUS_LINES[reply.status],
             len(reply.body),
+            b"" if keeps_alive else b"Connection: close\r\n",
             body,
         )
     lines = [f"Content-Type: {reply.content_type}", f"Content-Length: {len(reply.body)}"]
