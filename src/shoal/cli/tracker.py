@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,7 @@ from shoal.tracker.store import ListedPeer, Trouble
 from shoal.tracker.tracker import Tracker
 from shoal.tracker.workers import Place, run_workers
 
-MAX_BUGS_TOLD = 20  # kinds of them; each leaves a file
+MAX_BUGS_TOLD = 20  # each leaves a file
 MAX_PEERS_SHOWN = 200  # of each status at -v; a terminal is no database
 
 
@@ -121,14 +122,14 @@ async def track(wishes: Wishes, stop: asyncio.Event, place: Place | None = None)
 
 
 class BugReports:
-    """A handler for what callbacks raise: the tracker serves on, and each kind of mistake is told once."""
+    """A handler for what callbacks raise: the tracker serves on, and each mistake is told once."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        what = repr(type(error)) if isinstance(error, Exception) else str(context.get("message"))
+        what = where_from(error) if isinstance(error, Exception) else str(context.get("message"))
         if what in self._told or len(self._told) >= MAX_BUGS_TOLD:
             return
         self._told.add(what)
@@ -136,6 +137,12 @@ class BugReports:
             report_bug(error)
         else:
             loop.default_exception_handler(context)
+
+
+def where_from(error: Exception) -> str:
+    """The same for what went wrong in the same way at the same place."""
+    places = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} {places[-1].filename}:{places[-1].lineno}" if places else repr(error)
 
 
 def is_first_life(place: Place) -> bool:

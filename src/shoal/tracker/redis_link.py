@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
-from shoal.errors import NetworkError, UsageError
+from shoal.errors import UsageError
 from shoal.net.addresses import url_host
 from shoal.tracker.soon import Soon
 from shoal.tracker.store import Trouble
@@ -75,15 +75,6 @@ class RedisLink:
         self._waiting_count += len(questions)
         return future
 
-    async def check(self) -> None:
-        """Raise `NetworkError` if it cannot be used just now."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._call(self._client, [])
-        except Exception as error:  # noqa: BLE001 (whatever a library raises here, there is no Redis to use)
-            reason = f"redis at {self.place}: {_reason(error)}"
-            raise NetworkError(reason, hint="is the URL of the store right?") from None
-
     async def close(self) -> None:
         self._is_closed = True
         self._give_up_waiting()
@@ -114,7 +105,7 @@ class RedisLink:
         try:
             async with asyncio.timeout_at(batch[0].deadline):
                 answers = await self._call(client, [one for asked in batch for one in asked.questions])
-        except Exception as error:  # noqa: BLE001 (as above, and nobody may wait for ever)
+        except Exception as error:  # noqa: BLE001 (whatever a library raises: nobody may wait for ever)
             self._turn_away(client, error)
         else:
             at = 0

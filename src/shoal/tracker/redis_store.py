@@ -61,10 +61,6 @@ class RedisStore:
         self._rng = rng or random.Random()
         self._link = RedisLink(url, read_script(), self._head, on_change)
 
-    async def check(self) -> None:
-        """Raise `NetworkError` if Redis cannot be used just now."""
-        await self._link.check()
-
     # -- the contract --------------------------------------------------------------------------------
 
     def visit(self, visit: Visit, now: float) -> Soon[SwarmView | Trouble]:
