@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.tracker.memory_store import WHEEL_STEPS, MemoryStore
+from shoal.tracker.memory_store import MAX_SWARMS_A_TIME, WHEEL_STEPS, MemoryStore
 from shoal.tracker.store import StoreCounts
 
 from .stores import HASH, LIFETIME, gone, leeching, seeding, v4
@@ -140,3 +140,16 @@ def test_whatever_comes_and_goes_the_wheel_holds_each_swarm_once(
     here = {(peer.info_hash, peer.record) for peer in store.list_peers(1000, now)}
     assert {peer for peer, at in came.items() if now - at <= LIFETIME} <= here
     assert here <= {peer for peer, at in came.items() if now - at <= LIFETIME + TICK}
+
+
+@pytest.mark.parametrize("pause", [1.01, 2.56, 2.6, 10.0])  # lifetimes; a byte of ticks is 2.56
+def test_who_comes_after_a_machine_was_stopped_is_not_forgotten_with_those_before(pause: float) -> None:
+    count = 2 * MAX_SWARMS_A_TIME + 1  # more than are looked at at once
+    store, now = new_store(), LIFETIME * (1 + pause) + TICK
+    for number in range(count):
+        store.visit(leeching(v4(1), info_hash=number.to_bytes(20, "big")), LIFETIME)
+    store.visit(leeching(v4(2), info_hash=bytes(20)), now)
+    for step in range(4):
+        store.expire(now + step * TICK)
+    assert store.count(now + 4 * TICK) == StoreCounts(1, 0, 1)
+    check_wheel(store)

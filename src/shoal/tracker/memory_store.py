@@ -71,7 +71,9 @@ class MemoryStore:
         return entries
 
     def expire(self, now: float) -> None:
-        self._now_tick = int(now * self._ticks_a_second)
+        tick_before, self._now_tick = self._now_tick, int(now * self._ticks_a_second)
+        if self._now_tick - tick_before > WHEEL_STEPS:  # nobody came for a lifetime: this machine was stopped
+            self._forget_everybody()
         oldest_alive = self._now_tick - WHEEL_STEPS
         left = MAX_SWARMS_A_TIME
         while left and (tick := min(self._wheel, default=oldest_alive)) < oldest_alive:
@@ -171,6 +173,12 @@ class MemoryStore:
         if not swarm.sections:
             self._wheel[swarm.wheel_tick].discard(swarm)
             del self._swarms[swarm.info_hash]
+
+    def _forget_everybody(self) -> None:
+        """Before a byte is too small to tell when somebody came."""
+        self._wheel.clear()
+        self._swarms.clear()
+        self._seed_count = self._leecher_count = 0
 
     def _forget_silent(self, swarm: _Swarm, tick: int) -> None:
         """Forget the peers of a swarm that came last at `tick`; those left wait for their turn in the wheel."""
