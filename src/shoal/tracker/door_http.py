@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from shoal.net.addresses import pack_host
 from shoal.tracker.places import Places
+from shoal.tracker.plain_request import plain_request
 from shoal.tracker.proxies import Network, forwarded_host
 from shoal.tracker.replies import BAD_FORWARD, BROKEN, CONTINUE, NOT_FOUND, Reply, encode_reply
 from shoal.tracker.soon import Soon, later
@@ -156,6 +157,9 @@ class _Connection(asyncio.Protocol):
         if self._is_ending:
             return
         if self._unfinished_length == 0 and not self._body_deadline:
+            if not self._replies and (plain := plain_request(data)) is not None:
+                self._answer_plain(*plain)
+                return
             self.deadline = self._door.clock() + REQUEST_SECONDS
         self._unfinished_length += len(data)
         refusal: HTTPStatus | None = None
@@ -273,6 +277,21 @@ class _Connection(asyncio.Protocol):
         return Question(path, query, host, self._port, method, headers, body)
 
     # -- answering -----------------------------------------------------------------------------------
+
+    def _answer_plain(self, target: bytes, keeps_alive: bool) -> None:
+        """Reply to the only request there is."""
+        path, _, query = target.partition(b"?")
+        question = Question(path, query, self._host, self._port)
+        self.deadline = self._door.clock() + IDLE_SECONDS
+        reply = self._reply_to(question, keeps_alive, "1.1")
+        transport = self._transport
+        if isinstance(reply, Future) or transport is None:
+            self._put(reply, keeps_alive)
+            return
+        transport.write(reply)
+        if not keeps_alive:
+            self._is_ending = True
+            transport.close()
 
     def _answer_requests(self, refusal: HTTPStatus | None) -> None:
         """Reply to everything that was read, in order, with one write."""
