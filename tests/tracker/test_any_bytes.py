@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shoal.net.datagrams import Datagram, DatagramSocket
 from shoal.protocol.tracker.udp import MAX_DATAGRAM, PROTOCOL_ID
 from shoal.tracker.connection_ids import ConnectionIds
 from shoal.tracker.decision import Policy
-from shoal.tracker.door_http import HttpDoor, Question
+from shoal.tracker.door_http import TURN_LENGTH, HttpDoor, Question
 from shoal.tracker.door_udp import UdpDoor
 from shoal.tracker.proxies import parse_network
 from shoal.tracker.replies import Reply
@@ -143,6 +143,7 @@ def heard_by_loop(story: Callable[[], None]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("policy", POLICIES)
 @settings(deadline=None)
+@example(said=b"GET /" + b"x/" * TURN_LENGTH + b" HTTP/1.1\r\n\r\n", cuts=[])  # lost before its next turn
 @given(conversations, st.lists(st.integers(0, 8000), max_size=8))
 def test_any_bytes_over_http_get_replies_or_an_end(policy: str, said: bytes, cuts: list[int]) -> None:
     tracker, wire = Tracker(POLICIES[policy]), Wire()

@@ -149,6 +149,8 @@ class _Connection(asyncio.Protocol):
     def _read_on(self) -> None:
         """Have one turn, and another one after the others had theirs."""
         self._has_next_turn = False
+        if self._transport is None:
+            return  # it was lost before its turn
         part, self._unread = self._unread[:TURN_LENGTH], self._unread[TURN_LENGTH:]
         self._read(part)
         self._pace_reading()

@@ -9,8 +9,8 @@ it), and none is started again that cannot stay up.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -113,7 +113,7 @@ class _Parent:
             code = self._work(place)
         except ShoalError as error:
             code = error.exit_code
-            _fault_file(place).write_bytes(pickle.dumps(error))
+            _fault_file(place).write_text(json.dumps([error.message, error.hint, error.exit_code]), "utf-8")
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -166,6 +166,8 @@ def _fault_of(place: Place) -> ShoalError | None:
     path = _fault_file(place)
     if not path.exists():
         return None
-    fault = pickle.loads(path.read_bytes())  # from a folder that is only ours
+    message, hint, exit_code = json.loads(path.read_text("utf-8"))
     path.unlink()
-    return fault if isinstance(fault, ShoalError) else None
+    fault = ShoalError(message, hint=hint)
+    fault.exit_code = ExitCode(exit_code)
+    return fault
