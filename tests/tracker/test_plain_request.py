@@ -49,6 +49,7 @@ def test_an_announce_of_a_usual_client_is_plain(ending: bytes, keeps_alive: bool
         USUAL.replace(b"/announce", b"http://h/announce") + b"\r\n",
         USUAL.replace(b"%12", b"a b") + b"\r\n",
         USUAL.replace(b"%12", b"\xff") + b"\r\n",
+        USUAL + b"Connection: keep-alive\r\nConnection: close\r\n\r\n",
         USUAL + b"Accept: x\r\n" * 20 + b"\r\n",
     ],
 )
@@ -60,14 +61,17 @@ class Parsed:
     """What the parser makes of the same bytes."""
 
     def __init__(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
         self.target = b""
         self.count = 0
+        self.keeps_alive = False
 
     def on_url(self, url: bytes) -> None:
         self.target += url
 
     def on_message_complete(self) -> None:
         self.count += 1
+        self.keeps_alive = self.parser.should_keep_alive()  # forgotten afterwards
 
 
 lines = st.sampled_from(
@@ -93,7 +97,5 @@ def test_what_is_plain_is_one_request_with_that_target_to_the_parser_too(
     if plain is None:
         return
     parsed = Parsed()
-    parser = httptools.HttpRequestParser(parsed)
-    parser.feed_data(data)
-    assert (parsed.target, parsed.count) == (plain[0], 1)
-    assert parser.should_keep_alive() == plain[1]
+    parsed.parser.feed_data(data)
+    assert (parsed.target, parsed.count, parsed.keeps_alive) == (plain[0], 1, plain[1])

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 
+_HARMLESS = rb"(?:(?:[Hh]ost|[Uu]ser-[Aa]gent|[Aa]ccept(?:-[A-Za-z]{1,20})?): ?[ -~]*\r\n){0,8}"
 _PLAIN = re.compile(
     rb"GET (/[!-~]*) HTTP/1\.1\r\n"
-    rb"(?:(?:[Hh]ost|[Uu]ser-[Aa]gent|[Aa]ccept(?:-[A-Za-z]{1,20})?): ?[ -~]*\r\n"
-    rb"|[Cc]onnection: ?([Cc]lose|[Kk]eep-[Aa]live)\r\n){0,12}"
-    rb"\r\n"
+    + _HARMLESS
+    + rb"(?:[Cc]onnection: ?([Cc]lose|[Kk]eep-[Aa]live)\r\n)?"
+    + _HARMLESS
+    + rb"\r\n"
 )
 
 
