@@ -29,6 +29,11 @@ def test_an_announce_of_a_usual_client_is_plain(ending: bytes, keeps_alive: bool
     assert plain_request(USUAL + ending) == (b"/announce?info_hash=%12&port=1", keeps_alive)
 
 
+def test_an_announce_with_a_passkey_is_plain_too() -> None:
+    target = b"/0123456789abcdef/announce?info_hash=%12"
+    assert plain_request(b"GET " + target + b" HTTP/1.1\r\n\r\n") == (target, True)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -45,6 +50,8 @@ def test_an_announce_of_a_usual_client_is_plain(ending: bytes, keeps_alive: bool
         USUAL + b"Accept: a\n\r\n",
         USUAL + b" folded\r\n\r\n",
         USUAL.replace(b"GET", b"HEAD") + b"\r\n",
+        USUAL.replace(b"announce", b"metrics") + b"\r\n",
+        USUAL.replace(b"/announce", b"/a/b/announce") + b"\r\n",
         USUAL.replace(b"1.1", b"1.0") + b"\r\n",
         USUAL.replace(b"/announce", b"http://h/announce") + b"\r\n",
         USUAL.replace(b"%12", b"a b") + b"\r\n",
@@ -92,7 +99,7 @@ lines = st.sampled_from(
 def test_what_is_plain_is_one_request_with_that_target_to_the_parser_too(
     target: bytes, parts: list[bytes]
 ) -> None:
-    data = b"GET /" + target + b" HTTP/1.1\r\n" + b"".join(parts) + b"\r\n"
+    data = b"GET /scrape?" + target + b" HTTP/1.1\r\n" + b"".join(parts) + b"\r\n"
     plain = plain_request(data)
     if plain is None:
         return
