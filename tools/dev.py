@@ -133,6 +133,12 @@ def kill_campaign(arguments: list[str]) -> int:
     return python("-m", "tests.campaigns.kill", *arguments)
 
 
+def datagram_campaign(arguments: list[str]) -> int:
+    """[--count N] [--seed N]: feed the tracker's UDP door with ten million datagrams of no use."""
+    install_tools()
+    return python("-m", "tests.campaigns.datagrams", *arguments)
+
+
 def install_groups(arguments: list[str]) -> int:
     """[GROUP...]: install the tools, and dependency groups by name (peers, fuzz, pictures)."""
     install_tools()
@@ -170,13 +176,14 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "fuzz": fuzz,
     "docs": docs,
     "kill-campaign": kill_campaign,
+    "datagram-campaign": datagram_campaign,
     "install": install_groups,
     "lock": make_lock,
 }
 
 
 def usage() -> str:
-    lines = [f"  ./dev {name:14} {command.__doc__}" for name, command in COMMANDS.items()]
+    lines = [f"  ./dev {name:18} {command.__doc__}" for name, command in COMMANDS.items()]
     return "\n".join(["The commands of those who work on Shoal:", *lines])
 
 

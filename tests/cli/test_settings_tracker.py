@@ -157,7 +157,7 @@ def test_the_limits_reach_the_store(limit: str) -> None:
 def test_what_is_built_is_what_was_told() -> None:
     told = settings(bind=("::1",), port="0", udp=False, interval="60", min_interval="7", only=(HASH,),
                     trusted_proxy=("10.0.0.0/8",))  # fmt: skip
-    tracker, site, doors = build(told)
+    tracker, site, doors, _ = build(told)
     assert (tracker.policy.interval, tracker.policy.shortest_interval) == (60, 7)
     assert tracker.policy.only == {bytes.fromhex(HASH)}
     assert site.tracker is tracker

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from shoal.cli.log import EventLog
 from shoal.cli.settings.tracker import served_hashes
+from shoal.cli.tracker import BugReports, announce_recorder
 from shoal.formats.bencode import decode
 from shoal.formats.metainfo import parse_metainfo
 from shoal.net.http import get
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.protocol.tracker.query import encode_announce_query
 
+SECONDS = 20
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 Shoal = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -45,7 +50,7 @@ def running(
         yield url, process
     finally:
         process.send_signal(end_with)
-        process.wait(20)
+        process.wait(SECONDS)
         if sys.exc_info()[0] is not None:  # or else the test reads the rest
             process.communicate()
 
@@ -201,3 +206,68 @@ def test_a_torrent_that_does_not_parse_is_named(shoal: Shoal, tmp_path: Path) ->
     refused = shoal("tracker", "--port", "0", "--only", "bad.torrent")
     assert refused.returncode == 26
     assert refused.stderr.startswith("shoal: bad.torrent: ")
+
+
+def test_what_all_workers_find_wrong_is_said_once(shoal: Shoal, tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    refused = shoal("tracker", "--port", "0", "--workers", "3", "--passkeys", str(absent))
+    assert (refused.returncode, refused.stderr) == (3, f"shoal: {absent}: no such file\n")
+
+
+def test_workers_share_their_port_with_nobody_else(shoal: Shoal) -> None:
+    with running("--workers", "2") as (url, process):
+        port = url.removesuffix("/announce").rpartition(":")[2]
+        refused = shoal("tracker", "--bind", "127.0.0.1", "--port", port, "--workers", "2")
+        assert refused.returncode == 6
+        assert f"port {port} is in use" in refused.stderr
+    process.communicate()
+
+
+def test_workers_that_are_told_to_end_while_they_start_end() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "shoal", "tracker", "--bind", "127.0.0.1", "--port", "0", "--workers", "16",
+         "-v", "--status-every", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + SECONDS
+    while process.poll() is None and children.exists() and not children.read_text():
+        assert time.monotonic() < deadline
+    process.terminate()
+    assert process.communicate(timeout=SECONDS)[1] == ""
+    assert process.returncode == 0
+
+
+def test_a_log_that_cannot_be_written_keeps_nobody_from_an_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = AnnounceRequest(bytes(20), b"p" * 20, 1, left=0)
+    with EventLog(tmp_path / "log") as log:
+        record = announce_recorder(log)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "write", lambda *_: fail(OSError(errno.ENOSPC, "No space left on device")))
+            record(request, bytes(4), "")
+            record(request, bytes(4), "")
+        record(request, bytes(4), "")
+    assert capsys.readouterr().err.count("announces are answered, and not recorded") == 1
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
+def test_a_mistake_of_ours_in_a_callback_is_told_once_and_kept(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("SHOAL_DEBUG", raising=False)
+
+    async def err_twice() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(BugReports())
+        for _ in range(2):
+            loop.call_soon(lambda: [][0])
+        await asyncio.sleep(0)
+
+    asyncio.run(err_twice())
+    assert capsys.readouterr().err.count("internal error: IndexError") == 1
+    assert len(list(state_dir.glob("crashes/*.txt"))) == 1
+
+
+def fail(error: Exception) -> None:
+    raise error

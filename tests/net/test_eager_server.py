@@ -63,10 +63,10 @@ class Talker(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[tuple[int, list[Talker]]]:
+async def serving(kind: type[Talker] = Talker) -> AsyncIterator[tuple[int, list[Talker]]]:
     everybody: list[Talker] = []
     [listener] = open_port(["127.0.0.1"], 0, [socket.SOCK_STREAM])
-    server = EagerServer(listener, lambda: Talker(everybody))
+    server = EagerServer(listener, lambda: kind(everybody))
     port = listener.getsockname()[1]
     try:
         yield port, everybody
@@ -214,5 +214,36 @@ def test_nobody_is_accepted_after_the_close(run: Runner) -> None:
             pass
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
+
+    run(story())
+
+
+def test_a_mistake_of_a_protocol_ends_its_connection_and_no_other(run: Runner) -> None:
+    class Clumsy(Talker):
+        def data_received(self, data: bytes) -> None:
+            if data == b"fail":
+                raise IndexError
+            super().data_received(data)
+
+    async def story() -> None:
+        heard: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: heard.append(context["exception"])
+        )
+        async with serving(Clumsy) as (port, everybody):
+            other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
+            other_writer.write(b"before")
+            assert await other_reader.readexactly(6) == b"before"
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"fail")
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            assert [type(error) for error in heard] == [IndexError]
+            await everybody[1].is_lost.wait()
+            assert isinstance(everybody[1].error, IndexError)
+            other_writer.write(b"after")
+            assert await other_reader.readexactly(5) == b"after"
+            writer.close()
+            other_writer.close()
 
     run(story())

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
-from shoal.net.http import USER_AGENT, HttpResponse, get
+from shoal.net.http import USER_AGENT, HttpResponse, delete, get, put
 
 Runner = Callable[[Awaitable[None]], None]
 
@@ -248,3 +248,92 @@ def test_a_status_can_be_made_an_error(status: int, error: type[ShoalError], mes
 
 def test_a_success_is_no_error() -> None:
     HttpResponse(206, {}, b"", "http://x/").raise_for_status()
+
+
+# ---- what is put somewhere, with a secret
+
+SECRET = {"Authorization": "Bearer my-secret"}
+
+
+class Shelf:
+    """A server that takes what is put there, and answers with one status."""
+
+    def __init__(self, status: bytes, *headers: bytes, reads_body: bool = True) -> None:
+        self._answer = b"\r\n".join([b"HTTP/1.1 " + status, *headers, b"Content-Length: 3\r\n\r\nyes"])
+        self._reads_body = reads_body
+        self.heads: list[bytes] = []
+        self.bodies: list[bytes] = []
+
+    async def __aenter__(self) -> Shelf:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head)
+        if self._reads_body and b"Content-Length: " in head:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+            self.bodies.append(await reader.readexactly(length))
+        writer.write(self._answer)
+        await writer.drain()
+        writer.close()
+
+
+@pytest.mark.parametrize("size", [0, 1, 3_000_000])
+def test_a_body_is_put_with_its_headers(run: Runner, size: int) -> None:
+    async def story() -> None:
+        async with Shelf(b"201 Created") as shelf:
+            answer = await put(f"{shelf.url}/a%20b", bytes(size), headers=SECRET)
+            assert (answer.status, answer.body) == (201, b"yes")
+            assert shelf.heads[0].startswith(b"PUT /a%20b HTTP/1.1\r\n")
+            assert b"Authorization: Bearer my-secret\r\n" in shelf.heads[0]
+            assert shelf.bodies == [bytes(size)]
+
+    run(story())
+
+
+def test_who_is_refused_sends_no_body(run: Runner) -> None:
+    async def story() -> None:
+        async with Shelf(b"403 Forbidden", b"Connection: close", reads_body=False) as shelf:
+            answer = await put(shelf.url, bytes(5_000_000), headers=SECRET)
+            assert (answer.status, answer.body) == (403, b"yes")
+
+    run(story())
+
+
+def test_something_is_deleted(run: Runner) -> None:
+    async def story() -> None:
+        async with Shelf(b"200 OK") as shelf:
+            assert (await delete(f"{shelf.url}/a", headers=SECRET)).status == 200
+            assert shelf.heads[0].startswith(b"DELETE /a HTTP/1.1\r\n")
+            assert b"Authorization: Bearer my-secret\r\n" in shelf.heads[0]
+
+    run(story())
+
+
+@pytest.mark.parametrize("status", [b"301 Moved", b"302 Found", b"307 Temporary Redirect", b"308 Permanent"])
+def test_a_token_follows_no_redirect(run: Runner, status: bytes) -> None:
+    async def story() -> None:
+        async with (
+            Shelf(b"201 Created") as elsewhere,
+            Shelf(status, b"Location: " + elsewhere.url.encode()) as shelf,
+        ):
+            for asked in (put(shelf.url, b"body", headers=SECRET), delete(shelf.url, headers=SECRET)):
+                assert (await asked).status == int(status[:3])
+            assert elsewhere.heads == []
+
+    run(story())
+
+
+def test_errors_of_what_is_put_name_the_host_and_no_secret(run: Runner) -> None:
+    async def story() -> None:
+        with pytest.raises(NetworkError, match=r"127.0.0.1:1: cannot connect") as caught:
+            await put("http://127.0.0.1:1/a", b"body", headers=SECRET)
+        assert "secret" not in caught.value.message + caught.value.hint
+
+    run(story())

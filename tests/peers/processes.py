@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -67,6 +68,14 @@ class Running:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} did not end in {LIMIT:g} s; it said:\n{self.said}") from None
         assert code == 0, f"{self.name} ended with {code}; it said:\n{self.said}"
+
+    def leave(self) -> None:
+        """Ask it to end with a goodbye, as Ctrl-C does, and wait for that."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not leave in {LIMIT:g} s; it said:\n{self.said}") from None
 
     def stop(self) -> None:
         self.process.terminate()
@@ -140,6 +149,12 @@ def answers(address: str, info_hash: bytes) -> bool:
 
 def listed(announce_url: str, info_hash: bytes) -> tuple[int, int] | None:
     """How many seeds and leechers of a torrent a tracker knows (BEP 48); None while it does not answer."""
+    counts = scraped(announce_url, info_hash)
+    return None if counts is None else counts[:2]
+
+
+def scraped(announce_url: str, info_hash: bytes) -> tuple[int, int, int] | None:
+    """Likewise, and how often somebody said that it had completed it."""
     url = f"{announce_url.replace('/announce', '/scrape')}?info_hash={quote(info_hash, safe='')}"
     try:
         with urllib.request.urlopen(url, timeout=2.0) as response:
@@ -150,7 +165,7 @@ def listed(announce_url: str, info_hash: bytes) -> tuple[int, int] | None:
         case {b"files": {**files}} if info_hash in files:
             found = files[info_hash]
             assert isinstance(found, dict)
-            seeds, leechers = found[b"complete"], found[b"incomplete"]
-            assert isinstance(seeds, int) and isinstance(leechers, int)
-            return seeds, leechers
-    return 0, 0
+            seeds, leechers, completed = found[b"complete"], found[b"incomplete"], found[b"downloaded"]
+            assert isinstance(seeds, int) and isinstance(leechers, int) and isinstance(completed, int)
+            return seeds, leechers, completed
+    return 0, 0, 0

@@ -6,14 +6,19 @@ once it answers a handshake, so that whoever is started next can connect to it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from shoal.net.sockets import format_address
 
 from .payloads import Offer
 from .processes import ROOT, Pen, Running, answers, free_port, listed
@@ -31,6 +36,31 @@ TRANSMISSION_SETTINGS = {
     "encryption": 0,
     "rpc-enabled": False,
 }
+
+QBITTORRENT_SETTINGS = """\
+[LegalNotice]
+Accepted=true
+
+[BitTorrent]
+Session\\BTProtocol=TCP
+Session\\DHTEnabled=false
+Session\\DefaultSavePath={folder}
+Session\\Interface=lo
+Session\\InterfaceName=lo
+Session\\InterfaceAddress={host}
+Session\\LSDEnabled=false
+Session\\MultiConnectionsPerIp=true
+Session\\PeXEnabled=false
+Session\\Port={port}
+Session\\QueueingSystemEnabled=false
+
+[Network]
+PortForwardingEnabled=false
+
+[Preferences]
+Connection\\ResolvePeerCountries=false
+WebUI\\Enabled=false
+"""
 
 # (pen, offer, its folder, has it everything?) -> the process and its address
 Client = Callable[[Pen, Offer, Path, bool], tuple[Running, str]]
@@ -59,20 +89,31 @@ def libtorrent(
     return _up(running, address, offer)
 
 
-def aria2(pen: Pen, offer: Offer, folder: Path, is_seed: bool) -> tuple[Running, str]:
+def aria2(pen: Pen, offer: Offer, folder: Path, is_seed: bool, bind: str = HOST) -> tuple[Running, str]:
+    """It speaks with UDP trackers only by way of its DHT, which knows nobody here and is left out over IPv6."""
     program = require("aria2c")
-    port = free_port()
+    port = free_port(bind)
+    if ":" in bind:
+        family = ["--enable-dht=false", "--enable-dht6=false", "--disable-ipv6=false"]
+    else:
+        table = folder.with_name(f"{folder.name}.dht")
+        family = [
+            "--enable-dht",
+            f"--dht-file-path={table}",
+            f"--dht-listen-port={free_port()}",
+            "--disable-ipv6",
+        ]
     running = pen.start(
         "aria2",
         [
-            program, "--no-conf", "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
-            "--enable-peer-exchange=false", "--file-allocation=none", "--disable-ipv6", f"--interface={HOST}",
-            "--bt-external-ip=127.0.0.1", "--summary-interval=0", "--seed-ratio=0.0", f"--listen-port={port}",
+            program, "--no-conf", *family, "--bt-enable-lpd=false", "--enable-peer-exchange=false",
+            "--file-allocation=none", f"--interface={bind}", f"--bt-external-ip={bind}",
+            "--summary-interval=0", "--seed-ratio=0.0", f"--listen-port={port}",
             "--check-integrity=true" if is_seed else "--check-integrity=false",
             f"--dir={folder}", offer.torrent,
         ],
     )  # fmt: skip
-    return _up(running, f"{HOST}:{port}", offer)
+    return _up(running, format_address((bind, port)), offer)
 
 
 def transmission(pen: Pen, offer: Offer, folder: Path, is_seed: bool) -> tuple[Running, str]:
@@ -92,12 +133,56 @@ def transmission(pen: Pen, offer: Offer, folder: Path, is_seed: bool) -> tuple[R
     return running, f"{HOST}:{port}"
 
 
+def transmission_daemon(
+    pen: Pen, offer: Offer, folder: Path, is_seed: bool, bind: str = HOST
+) -> tuple[Running, str]:
+    """The same without a terminal: `transmission-remote ADDRESS` asks what its trackers told it."""
+    program, remote = require("transmission-daemon"), require("transmission-remote")
+    port, control = free_port(), free_port()
+    config = pen.make_folder("transmission-config")
+    settings = {**TRANSMISSION_SETTINGS, f"bind-address-ipv{6 if ':' in bind else 4}": bind}
+    settings |= {"rpc-enabled": True, "rpc-bind-address": HOST, "rpc-port": control, "peer-port": port}
+    settings |= {"download-dir": str(folder), "watch-dir-enabled": False}
+    (config / "settings.json").write_text(json.dumps(settings))
+    running = pen.start("transmission-daemon", [program, "--foreground", "--config-dir", config])
+    running.wait_until(lambda: _accepts(HOST, control), "answer to its remote control")
+    subprocess.run([remote, f"{HOST}:{control}", "--add", offer.torrent], check=True, capture_output=True)
+    return running, f"{HOST}:{control}"
+
+
+def _accepts(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=2.0):
+        return True
+    return False
+
+
+def qbittorrent(pen: Pen, offer: Offer, folder: Path, is_seed: bool, bind: str = HOST) -> tuple[Running, str]:
+    """Without its web interface: the torrent comes with the command line."""
+    program = require("qbittorrent-nox")
+    port = free_port(bind)
+    profile = pen.make_folder("qbittorrent-profile")
+    config = profile / "qBittorrent" / "config"
+    config.mkdir(parents=True)
+    settings = QBITTORRENT_SETTINGS.format(folder=folder, host=bind, port=port)
+    (config / "qBittorrent.conf").write_text(settings)
+    running = pen.start(
+        "qbittorrent",
+        [program, f"--profile={profile}", f"--save-path={folder}", "--skip-dialog=true", offer.torrent],
+    )
+    return _up(running, format_address((bind, port)), offer)
+
+
 def _up(running: Running, address: str, offer: Offer) -> tuple[Running, str]:
     running.wait_until(lambda: answers(address, offer.info_hash), "answer to a handshake")
     return running, address
 
 
-CLIENTS: dict[str, Client] = {"libtorrent": libtorrent, "aria2": aria2, "transmission": transmission}
+CLIENTS: dict[str, Client] = {
+    "libtorrent": libtorrent,
+    "aria2": aria2,
+    "transmission": transmission,
+    "qbittorrent": qbittorrent,
+}
 
 
 # ---- ours

@@ -1,11 +1,10 @@
-"""Foreign clients at our tracker, and our announcer at a foreign tracker: over HTTP and in datagrams, on loopback."""
+"""Our announcer at a foreign tracker: over HTTP and in datagrams, on loopback."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,21 +15,13 @@ import pytest
 import uvloop
 
 from shoal.engine.announcer import Announcer, Totals
-from shoal.formats.bencode import encode
-from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.net.http import get
 from shoal.protocol.tracker.answers import parse_scrape_response
 from shoal.protocol.tracker.messages import ScrapeEntry, ScrapeResponse
 from shoal.protocol.tracker.query import encode_scrape_query
-from shoal.testing.torrents import make_torrent
-from shoal.tracker.decision import Policy
-from shoal.tracker.server import Doors, Serving, serve
-from shoal.tracker.store import StoreCounts
-from shoal.tracker.tracker import Tracker
 
 pytestmark = pytest.mark.peers
 
-PAYLOAD = bytes(range(256)) * 1024
 START_SECONDS = 30  # foreign programs take their time on a busy machine
 
 
@@ -40,138 +31,8 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-def torrent_file(url: str) -> tuple[bytes, Metainfo]:
-    """A torrent of one file, `payload/data`, that names `url` as its tracker."""
-    info_bytes = make_torrent({"data": PAYLOAD}, 32768, name="payload").info_bytes
-    data = b"d8:announce" + encode(url) + b"4:info" + info_bytes + b"e"
-    return data, parse_metainfo(data)
-
-
-def put_payload(root: Path) -> Path:
-    (root / "payload").mkdir(parents=True)
-    (root / "payload" / "data").write_bytes(PAYLOAD)
-    return root
-
-
 each_scheme = pytest.mark.parametrize("scheme", ["http", "udp"])
 
-
-@asynccontextmanager
-async def our_tracker() -> AsyncIterator[tuple[Tracker, Serving]]:
-    tracker = Tracker(Policy(interval=60))
-    async with serve(tracker, doors=Doors(binds=("127.0.0.1",), port=0)) as serving:
-        yield tracker, serving
-
-
-def url_of(serving: Serving, scheme: str) -> str:
-    return f"{scheme}://127.0.0.1:{serving.port}/announce"
-
-
-def counts(tracker: Tracker) -> StoreCounts:
-    counted = tracker.store.count(tracker.clock())
-    assert isinstance(counted, StoreCounts)
-    return counted
-
-
-# -- libtorrent at our tracker -----------------------------------------------------------------------
-
-
-@each_scheme
-def test_libtorrent_peers_find_each_other_through_our_tracker(scheme: str, tmp_path: Path) -> None:
-    lt = pytest.importorskip("libtorrent")
-
-    def new_session() -> object:
-        return lt.session(
-            {
-                "listen_interfaces": "127.0.0.1:0",
-                "enable_dht": False,
-                "enable_lsd": False,
-                "enable_upnp": False,
-                "enable_natpmp": False,
-                "allow_multiple_connections_per_ip": True,
-            }
-        )
-
-    def add(session: object, data: bytes, folder: Path, url: str) -> object:
-        params = lt.add_torrent_params()
-        params.ti = lt.torrent_info(data)
-        params.save_path = str(folder)
-        params.trackers = [url]
-        return session.add_torrent(params)  # type: ignore[attr-defined]
-
-    async def story() -> None:
-        async with our_tracker() as (tracker, serving):
-            url = url_of(serving, scheme)
-            data, metainfo = torrent_file(url)
-            seeds, leechers = new_session(), new_session()
-            seed = add(seeds, data, put_payload(tmp_path / "seed"), url)
-            await until(lambda: counts(tracker).seeds == 1)
-            leecher = add(leechers, data, tmp_path / "leecher", url)
-            await until(lambda: leecher.status().is_seeding)  # type: ignore[attr-defined]
-            await until(lambda: counts(tracker) == StoreCounts(swarms=1, seeds=2, leechers=0))
-            entries = tracker.store.scrape([metainfo.wire_hash], tracker.clock())
-            assert isinstance(entries, dict)
-            assert entries[metainfo.wire_hash] == ScrapeEntry(complete=2, incomplete=0, downloaded=1)
-            for session, torrent in ((seeds, seed), (leechers, leecher)):
-                session.remove_torrent(torrent)  # type: ignore[attr-defined]
-            await until(lambda: counts(tracker) == StoreCounts(0, 0, 0))
-        assert tracker.counters.refusals == 0
-        assert (tmp_path / "leecher" / "payload" / "data").read_bytes() == PAYLOAD
-
-    uvloop.run(story())
-
-
-# -- aria2 at our tracker ----------------------------------------------------------------------------
-
-
-@asynccontextmanager
-async def aria2(torrent: Path, folder: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    program = shutil.which("aria2c")
-    if program is None:
-        pytest.skip("aria2c is not installed")
-    process = await asyncio.create_subprocess_exec(
-        program, "--no-conf", "--bt-enable-lpd=false", "--file-allocation=none", "--listen-port=20000-60000",
-        f"--dir={folder}", *arguments, str(torrent),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)  # for SIGTERM it would say no goodbye
-        await process.wait()
-
-
-@each_scheme
-def test_aria2_peers_find_each_other_through_our_tracker(scheme: str, tmp_path: Path) -> None:
-    """It speaks to UDP trackers over the socket of its DHT, so that has to be on; it knows no node of it."""
-
-    def dht(name: str) -> tuple[str, ...]:
-        if scheme == "http":
-            return ("--enable-dht=false",)
-        return ("--enable-dht=true", f"--dht-file-path={tmp_path / name}", "--dht-listen-port=20000-60000")
-
-    async def story() -> None:
-        async with our_tracker() as (tracker, serving):
-            data, _ = torrent_file(url_of(serving, scheme))
-            torrent = tmp_path / "payload.torrent"
-            torrent.write_bytes(data)
-            seed_folder = put_payload(tmp_path / "seed")
-            async with aria2(
-                torrent, seed_folder, "--bt-seed-unverified=true", "--seed-ratio=0.0", *dht("seed.dat")
-            ):
-                await until(lambda: counts(tracker).seeds == 1)
-                async with aria2(torrent, tmp_path / "leecher", "--seed-time=0", *dht("dht.dat")) as leecher:
-                    assert await asyncio.wait_for(leecher.wait(), START_SECONDS) == 0
-                assert counts(tracker) == StoreCounts(swarms=1, seeds=1, leechers=0)
-            await until(lambda: counts(tracker) == StoreCounts(0, 0, 0))
-        assert tracker.counters.refusals == 0
-        assert (tmp_path / "leecher" / "payload" / "data").read_bytes() == PAYLOAD
-
-    asyncio.run(story())
-
-
-# -- our announcer at opentracker --------------------------------------------------------------------
 
 HASH = bytes(range(20))
 

@@ -123,6 +123,10 @@ KEY = "0123456789abcdef0123456789ABCDEF"
         (f"http://t.example/announce?passkey={KEY}&x=1", "http://t.example/announce?…"),
         (f"udp://{KEY}@[::1]:80/{KEY}", "udp://[::1]:80/…"),
         ("http://h/a-file-with-a-long-name-2024.torrent", "http://h/a-file-with-a-long-name-2024.torrent"),
+        ("http://h/no-digits_in-this-key/announce", "http://h/…/announce"),
+        ("http://h/no-digits_in-this-key/scrape.php?a", "http://h/…/scrape.php?…"),
+        ("http://h.example-of-a-long-name/announce", "http://h.example-of-a-long-name/announce"),
+        ("http://h/tracker/announce", "http://h/tracker/announce"),
         ("", ""),
     ],
 )

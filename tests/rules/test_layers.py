@@ -44,6 +44,7 @@ ONLY_THERE = {
     "rich": {"cli"},
     "httptools": {"tracker"},
     "pycurl": {"net", "fetch"},
+    "redis": {"tracker"},
 }
 
 # Addresses as text and as bytes: no socket is made, whatever module they live in.

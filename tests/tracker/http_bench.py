@@ -9,8 +9,9 @@ from typing import Any
 
 from shoal.net.eager_server import EagerServer
 from shoal.net.listening import listening_sockets
-from shoal.tracker.door_http import HttpDoor, Question, Reply
-from shoal.tracker.store import Soon
+from shoal.tracker.door_http import HttpDoor, Question
+from shoal.tracker.replies import Reply
+from shoal.tracker.soon import Soon
 
 CLOSE = b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n"
 SECONDS = 10  # of patience

@@ -9,7 +9,8 @@ import pytest
 import uvloop
 
 from shoal.tracker import door_http
-from shoal.tracker.door_http import BODY_RATE, REQUEST_SECONDS, Question, Reply
+from shoal.tracker.door_http import BODY_RATE, REQUEST_SECONDS, Question
+from shoal.tracker.replies import Reply
 
 from .http_bench import CLOSE, Bench, closed, ok
 
@@ -23,7 +24,7 @@ def run(request: pytest.FixtureRequest) -> Runner:
     return asyncio.run if request.param == "asyncio" else uvloop.run
 
 
-def body_limit(method: bytes, path: bytes) -> int:
+def body_limit(method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
     return LIMIT if (method, path) == (b"PUT", b"/up") else 0
 
 

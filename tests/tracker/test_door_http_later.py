@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
-from shoal.tracker.door_http import MAX_WAITING, WRITE_HIGH_WATER, Question, Reply
-from shoal.tracker.store import Soon
+from shoal.tracker.door_http import MAX_WAITING, WRITE_HIGH_WATER, Question
+from shoal.tracker.replies import Reply
+from shoal.tracker.soon import Soon
 
 from .http_bench import CLOSE, Bench, closed, ok
 
@@ -162,5 +163,27 @@ def test_who_does_not_take_replies_is_not_read_when_those_it_waits_for_are_there
             writer.write(CLOSE)
             assert (await reader.read()).endswith(last())
             await closed(writer)
+
+    run(story())
+
+
+@pytest.mark.parametrize("comes_later", [True, False])
+def test_a_mistake_of_ours_is_a_reply_too_and_the_loop_hears_of_it(run: Runner, comes_later: bool) -> None:
+    def answer(question: Question) -> Soon[Reply]:
+        if not comes_later:
+            raise IndexError
+        future: Future[Reply] = asyncio.get_running_loop().create_future()
+        future.set_exception(IndexError())
+        return future
+
+    async def story() -> None:
+        heard: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: heard.append(context["exception"])
+        )
+        async with Bench(answer).serve() as bench:
+            replied = await bench.talk(CLOSE)
+        assert replied.startswith(b"HTTP/1.1 500 ")
+        assert [type(error) for error in heard] == [IndexError]
 
     run(story())

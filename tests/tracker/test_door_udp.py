@@ -362,3 +362,20 @@ def test_an_answer_that_comes_after_the_end_goes_nowhere() -> None:
         assert scene.door.counters.answered == 1
 
     asyncio.run(story())
+
+
+def test_a_mistake_of_ours_costs_nobody_else_an_answer(kind: str) -> None:
+    async def story(scene: Scene) -> None:
+        heard: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: heard.append(context["exception"])
+        )
+        with scene.talker() as talker, pytest.MonkeyPatch.context() as patch:
+            connection_id = await talker.connect()
+            patch.setattr(scene.tracker, "announce", lambda *_: [][0])
+            talker.send(encode_announce(connection_id, talker.new_transaction(), announcing(1)))
+            await expect_silence(talker)
+        assert [type(error) for error in heard] == [IndexError]
+        assert scene.door.counters.dropped == 1
+
+    play(story, Scene(kind=kind))

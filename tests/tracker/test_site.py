@@ -13,10 +13,12 @@ from shoal.formats.bencode import decode
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.protocol.tracker.query import encode_announce_query, encode_scrape_query
 from shoal.tracker.decision import Policy
-from shoal.tracker.door_http import Question, Reply
+from shoal.tracker.door_http import Question
 from shoal.tracker.memory_store import MemoryStore
+from shoal.tracker.replies import Reply
 from shoal.tracker.site import Site
-from shoal.tracker.store import Soon, SwarmView, Trouble, Visit
+from shoal.tracker.soon import Soon
+from shoal.tracker.store import SwarmView, Trouble, Visit
 from shoal.tracker.tracker import Tracker
 
 HASH = b"h" * 20
@@ -47,7 +49,7 @@ class Shelf:
         self.asked.append(question)
         return None if question.path.endswith(b"/nothing") else Reply(b"shelf")
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
         return 100 if method == b"PUT" else 10
 
 
@@ -156,7 +158,7 @@ def test_a_method_that_is_not_for_there_is_told_what_is(method: bytes, path: str
 
 def test_a_body_is_welcome_only_where_a_page_takes_it() -> None:
     site = Site(Tracker(), pages={"shelf": Shelf()})
-    assert site.body_limit(b"PUT", b"/shelf/a") == 100
-    assert site.body_limit(b"DELETE", b"/shelf/a") == 10
-    assert site.body_limit(b"POST", b"/shelf/a") == 0
-    assert site.body_limit(b"PUT", b"/announce") == 0
+    assert site.body_limit(b"PUT", b"/shelf/a", {}) == 100
+    assert site.body_limit(b"DELETE", b"/shelf/a", {}) == 10
+    assert site.body_limit(b"POST", b"/shelf/a", {}) == 0
+    assert site.body_limit(b"PUT", b"/announce", {}) == 0

@@ -28,10 +28,13 @@ VERBS = {
     "share": "Share files: make the torrent, serve it, print the command for the other machine.",
     "get": "Get the files of a torrent from everybody who has them, or the file of any URL.",
     "seed": "Serve files that are here already.",
+    "list": "List what is published at a tracker.",
+    "unpublish": "Take away what was published at a tracker.",
     "create": "Make a torrent of a file or a folder.",
     "inspect": "Show what is in a torrent or a magnet link.",
     "verify": "Check files against their torrent.",
     "tracker": "Run a tracker, where peers find each other.",
+    "accounts": "Show what the members of a private tracker moved.",
     "demo": "Watch a whole swarm at work on this machine.",
 }
 

@@ -117,7 +117,8 @@ class Given:
 def command(sources: tuple[str, ...], folder: Path, **values: Any) -> int:
     """Get files: of a torrent, from everybody who has it, or of a URL, over as many connections as are of use.
 
-    SOURCE is the http(s) or ftp URL of any file, the URL of a torrent or Metalink, or a .torrent file; several
+    SOURCE is the http(s) or ftp URL of any file, the URL of a torrent or Metalink, a .torrent file, or
+    shoal://HOST/NAME; several
     are several files. Whatever interrupts it, the same command goes on from there.
 
     A torrent's files that are there already are checked and kept. Once everything is here, it asks on a terminal

@@ -1,7 +1,8 @@
 """`shoal share`: one command that makes others able to get a file, and prints the command for them.
 
-It makes the torrents, runs a tracker unless one is named, serves the metainfo over HTTP and seeds. What it prints
-works when pasted on another machine that can reach this one.
+It makes the torrents, runs a tracker unless one is named, serves the metainfo over HTTP and seeds; with `--publish`
+a tracker's catalogue has the metainfo instead. What it prints works when pasted on another machine that can reach
+this one.
 """
 
 from __future__ import annotations
@@ -11,20 +12,23 @@ import shlex
 import stat
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 import click
 
 from shoal.cli import options
+from shoal.cli.catalogues import Catalogue, asking, parse_whole_catalogue
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
 from shoal.cli.paths import is_folder, stat_of
+from shoal.cli.publishing import check_may_publish, checked_token, publish, publish_token_option
 from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
-from shoal.cli.voice import NetworkOptions, Voice
+from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
 from shoal.formats.metainfo import Metainfo, parse_metainfo
@@ -57,6 +61,14 @@ class Shared:
     help="Meet at this tracker, instead of one that runs inside this command.",
 )
 @click.option(
+    "--publish",
+    "catalogue",
+    type=parse_whole_catalogue,
+    metavar="URL",
+    help="Meet at this tracker and publish in its catalogue, from which others get it by name: shoal://HOST/NAME.",
+)
+@publish_token_option
+@click.option(
     "--announce-host",
     metavar="HOST",
     help="The name or address others reach this machine by. Without it: its address in the local network.",
@@ -72,6 +84,8 @@ def command(
     paths: tuple[Path, ...],
     each: bool,
     tracker: str | None,
+    catalogue: Catalogue | None,
+    publish_token: str | None,
     announce_host: str | None,
     max_upload_rate: int | None,
     max_download_rate: int | None,
@@ -92,8 +106,17 @@ def command(
         max_download_rate=max_download_rate,
     )
     with Voice(network) as voice:
+        if catalogue is None:
+            return run_until_stopped(
+                lambda stop: share(paths, each, tracker, announce_host, network, voice, stop)
+            )
+        if tracker is not None or announce_host is not None:
+            raise UsageError(
+                "--publish names the tracker, and goes with neither --tracker nor --announce-host"
+            )
+        token = checked_token(publish_token)
         return run_until_stopped(
-            lambda stop: share(paths, each, tracker, announce_host, network, voice, stop)
+            lambda stop: share_published(paths, each, catalogue, token, network, voice, stop)
         )
 
 
@@ -106,38 +129,87 @@ async def share(
     voice: Voice,
     stop: asyncio.Event,
 ) -> int:
+    """Serve the metainfo ourselves, and be the tracker unless another is named."""
     bind = network.bind
     host = announce_host or (primary_address() if is_wildcard(bind) else str(bind))
     chosen = payload_paths(paths, each)
     announced: set[bytes] = set()  # info hashes that the tracker inside serves
     async with serve_metainfo(bind, announced) as (site, port):
         base = f"http://{url_host(host)}:{port}"
-        announce = tracker or f"{base}/announce"
-        shared = [
-            await asyncio.to_thread(make_shared, path, announce, network.quiet, stop) for path in chosen
-        ]
-        shared = list({one.metainfo.wire_hash: one for one in shared}.values())  # the same file twice is one
-        urls = publish(shared, site, base)
+        shared = await make_all(chosen, tracker or f"{base}/announce", network, stop)
+        urls = put_at_paths(shared, site, base)
         if tracker is None:
             announced.update(one.metainfo.wire_hash for one in shared)
-        async with make_engine(network) as engine:
-            torrents = [
-                await open_torrent(
-                    engine,
-                    one.metainfo,
-                    one.root,
-                    voice,
-                    stop,
-                    network.quiet,
-                    read_only=True,
-                    have=all_bits(one.metainfo.layout.piece_count),
-                )
-                for one in shared
-            ]
-            voice.serving(serving_address(engine))
+        async with seeding(shared, network, voice, stop) as torrents:
             tell_commands(commands_for(shared, urls), network)
             await show_until(torrents, network, stop.wait(), seeding=True)
     return ExitCode.OK
+
+
+async def share_published(
+    paths: Sequence[Path],
+    each: bool,
+    catalogue: Catalogue,
+    token: str,
+    network: NetworkOptions,
+    voice: Voice,
+    stop: asyncio.Event,
+) -> int:
+    """Leave the metainfo in a catalogue. What is published there holds no passkey of ours."""
+    keyless = replace(catalogue, key="")
+    chosen = payload_paths(paths, each)
+    for name in sorted({path.name for path in chosen}):  # before all hashing, which may take long
+        checking = check_may_publish(catalogue, name, token, network.bind)
+        await unless_stopped(checking, stop, "asking the tracker")
+    shared = await make_all(chosen, keyless.announce_url, network, stop)
+    refuse_equal_names(shared)
+    ours = [replace(one, metainfo=asking(one.metainfo, catalogue)) for one in shared]
+    async with seeding(ours, network, voice, stop) as torrents:
+        for one in shared:
+            publishing = publish(catalogue, one.metainfo.name, one.data, token, network.bind)
+            await unless_stopped(publishing, stop, "publishing")
+        sources = [keyless.source(one.metainfo.name) for one in shared]
+        tell_commands(commands_for(shared, sources), network)
+        await show_until(torrents, network, stop.wait(), seeding=True)
+    return ExitCode.OK
+
+
+async def make_all(
+    chosen: Sequence[Path], announce: str, network: NetworkOptions, stop: asyncio.Event
+) -> list[Shared]:
+    shared = [await asyncio.to_thread(make_shared, path, announce, network.quiet, stop) for path in chosen]
+    return list({one.metainfo.wire_hash: one for one in shared}.values())  # the same file twice is one
+
+
+@asynccontextmanager
+async def seeding(
+    shared: Sequence[Shared], network: NetworkOptions, voice: Voice, stop: asyncio.Event
+) -> AsyncIterator[list[Torrent]]:
+    async with make_engine(network) as engine:
+        torrents = [
+            await open_torrent(
+                engine,
+                one.metainfo,
+                one.root,
+                voice,
+                stop,
+                network.quiet,
+                read_only=True,
+                have=all_bits(one.metainfo.layout.piece_count),
+            )
+            for one in shared
+        ]
+        voice.serving(serving_address(engine))
+        yield torrents
+
+
+def refuse_equal_names(shared: Sequence[Shared]) -> None:
+    """Raise `UsageError` if two would be published under one name: the second would replace the first."""
+    named: dict[str, Shared] = {}
+    for one in shared:
+        name = one.metainfo.name
+        if named.setdefault(name, one) is not one:
+            raise UsageError(f"two of them are named '{name}', and a catalogue has a name once")
 
 
 def payload_paths(paths: Sequence[Path], each: bool) -> list[Path]:
@@ -169,7 +241,7 @@ def make_shared(path: Path, announce: str, quiet: bool, stop: asyncio.Event) -> 
     return Shared(path.resolve().parent, data, parse_metainfo(data, ignore_case=FOLDERS_IGNORE_CASE))
 
 
-def publish(shared: Sequence[Shared], site: Site, base: str) -> list[str]:
+def put_at_paths(shared: Sequence[Shared], site: Site, base: str) -> list[str]:
     """Put each torrent at a path of its own; the URLs."""
     urls: list[str] = []
     for one in shared:

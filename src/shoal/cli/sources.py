@@ -21,11 +21,15 @@ def is_url(source: str) -> bool:
 
 
 async def load_source(source: str, bind: str | None) -> Metainfo:
-    """The metainfo of a .torrent file or of the http(s) URL of one. Raises `ShoalError`."""
+    """The metainfo of a .torrent file, of the http(s) URL of one, or of `shoal://HOST/NAME`. Raises `ShoalError`."""
     if source.lower().startswith("magnet:"):
         raise UsageError(
             "magnet links cannot be fetched yet", hint="name the .torrent file, or the URL of one"
         )
+    if source.lower().startswith("shoal://"):
+        from shoal.cli.catalogues import fetch_published
+
+        return await fetch_published(source, bind)
     if not is_http(source):
         return await asyncio.to_thread(load_metainfo, Path(source))
     from shoal.net.http import get

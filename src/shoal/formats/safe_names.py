@@ -61,7 +61,7 @@ def safe_path(elements: Sequence[bytes], *, windows: bool = IS_WINDOWS) -> Path:
 def unique_paths(paths: Iterable[Path], *, ignore_case: bool = True) -> list[Path]:
     """The paths, later ones renamed (`a.txt` -> `a.1.txt`) where they would meet a file or a folder."""
     paths = list(paths)
-    fold = _without_case if ignore_case else "/".join
+    fold = without_case if ignore_case else "/".join
     taken = _folders(paths, fold)
     next_number: dict[str, int] = {}
     for place, path in enumerate(paths):
@@ -99,7 +99,7 @@ def _folders(paths: Iterable[Path], fold: Callable[[Path], str]) -> set[str]:
     return found
 
 
-def _without_case(path: Path) -> str:
+def without_case(path: Path) -> str:
     """Equal for paths that are one file where case, or how accents are composed, does not count."""
     text = "/".join(path)
     if text.isascii():

@@ -18,10 +18,12 @@ from typing import Any
 READ_LENGTH = 64 * 1024
 ACCEPTS_A_TURN = 64  # then others have their turn of the loop
 DEFER_SECONDS = 5  # a connection that is silent for longer is handed over without its first bytes
-FULL_PAUSE_SECONDS = (
-    0.1  # no descriptor is left: others must end first, and asking again at once would only spin
-)
+# Where no descriptor is left, others must end first; to ask again at once would only spin.
+FULL_PAUSE_SECONDS = 0.1
 HIGH_WATER = 64 * 1024
+SEND_BUFFER = (
+    128 * 1024
+)  # in the system, of each connection: by itself it grows to 4 MiB for one that does not read
 _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -33,6 +35,8 @@ class EagerServer:
         self._make_protocol = make_protocol
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # accepted ones inherit it
         defer_accept = getattr(socket, "TCP_DEFER_ACCEPT", None)
         if defer_accept is not None:
             with contextlib.suppress(OSError):
@@ -162,7 +166,12 @@ class EagerTransport(asyncio.Transport):
             self._lose(error)
             return
         if data:
-            self._protocol.data_received(data)
+            try:
+                self._protocol.data_received(data)
+            except Exception as error:  # noqa: BLE001 (asyncio's own transports do the same)
+                self._loop.call_exception_handler({"message": "data_received failed", "exception": error})
+                self._is_closing = True
+                self._lose(error)
         elif not self._protocol.eof_received():
             self.close()
 

@@ -1,16 +1,19 @@
-"""Get something small over HTTP: a tracker's answer, a torrent.
+"""Get something small over HTTP, or put it there: a tracker's answer, a torrent.
 
-One function, `get`, on libcurl: redirects, TLS, proxies of the environment (never for loopback), IPv4 and
-IPv6 side by side. Always true: no more than `max_bytes` are kept, the call ends within `timeout`, only http
-and https are followed, certificates are checked, and every failure is one line that names the host.
+`get`, and `put` and `delete` for whoever has a token, on libcurl: redirects, TLS, proxies of the environment (never
+for loopback), IPv4 and IPv6 side by side. Always true: no more than `max_bytes` are kept, the call ends within
+`timeout`, only http and https are followed, certificates are checked, and every failure is one line that names the
+host. Only `get` follows redirects: what was meant for one host, a token above all, reaches no other.
 docs/decisions/0002-http-client.md says why libcurl, and how it meets the event loop.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
 import pycurl  # type: ignore[import-untyped]  # its stubs are a package of their own
@@ -26,6 +29,7 @@ USER_AGENT = f"shoal/{__version__}"
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_MAX_BYTES = 16 * MIB  # a torrent of a million pieces is 20 MB; whoever expects one says so
 DEFAULT_MAX_REDIRECTS = 5
+MAX_ANSWER_BYTES = 64 * 1024  # to what was put somewhere: a line or two, or a proxy's page
 MAX_HEADER_BYTES = 64 * 1024
 
 _HTTP_ONLY = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
@@ -65,9 +69,54 @@ async def get(
     Raises `NotFoundError` (no such host), `NetworkError` (everything else on the way) or `FormatError` (not a
     URL of ours, not HTTP, too much of it). A status is no error; see `raise_for_status`.
     """
-    transfer = _Transfer(url, max_bytes)
+    options = {
+        pycurl.FOLLOWLOCATION: True,
+        pycurl.MAXREDIRS: max_redirects,
+        pycurl.ACCEPT_ENCODING: "gzip, deflate",
+    }
+    return await _perform(_Transfer(url, max_bytes), bind, timeout, options)
+
+
+async def put(
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    bind: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - as for `get`
+) -> HttpResponse:
+    """Send `body` to be kept at `url`. The headers may hold secrets. Raises as `get` does."""
+    options = {
+        pycurl.UPLOAD: True,
+        pycurl.READFUNCTION: BytesIO(body).read,
+        pycurl.INFILESIZE_LARGE: len(body),
+        # Who is refused hears why before the body is sent.
+        pycurl.HTTPHEADER: [*_header_lines(headers), "Expect: 100-continue"],
+    }
+    return await _perform(_Transfer(url, MAX_ANSWER_BYTES), bind, timeout, options)
+
+
+async def delete(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    bind: str | None = None,
+    timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - as for `get`
+) -> HttpResponse:
+    """Have what is at `url` removed. Raises as `get` does."""
+    options = {pycurl.CUSTOMREQUEST: "DELETE", pycurl.HTTPHEADER: _header_lines(headers)}
+    return await _perform(_Transfer(url, MAX_ANSWER_BYTES), bind, timeout, options)
+
+
+def _header_lines(headers: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {value}" for name, value in headers.items()]
+
+
+async def _perform(
+    transfer: _Transfer, bind: str | None, seconds: float, options: Mapping[int, Any]
+) -> HttpResponse:
     with contextlib.closing(pycurl.Curl()) as curl:
-        _set_up(curl, transfer, bind, timeout, max_redirects)
+        _set_up(curl, transfer, bind, seconds, options)
         async with pycurl.AsyncCurlMulti() as multi:
             try:
                 await multi.perform(curl)
@@ -82,21 +131,19 @@ async def get(
 
 
 def _set_up(
-    curl: pycurl.Curl, transfer: _Transfer, bind: str | None, timeout: float, max_redirects: int
+    curl: pycurl.Curl, transfer: _Transfer, bind: str | None, seconds: float, more: Mapping[int, Any]
 ) -> None:
     options: dict[int, Any] = {
         pycurl.PROTOCOLS: _HTTP_ONLY,
         pycurl.REDIR_PROTOCOLS: _HTTP_ONLY,
         pycurl.USERAGENT: USER_AGENT,
-        pycurl.FOLLOWLOCATION: True,
-        pycurl.MAXREDIRS: max_redirects,
-        pycurl.TIMEOUT_MS: max(1, round(timeout * 1000)),
+        pycurl.TIMEOUT_MS: max(1, round(seconds * 1000)),
         pycurl.NOSIGNAL: True,
         pycurl.NOPROXY: hosts_without_proxy(),
-        pycurl.ACCEPT_ENCODING: "gzip, deflate",
         pycurl.WRITEFUNCTION: transfer.on_body,
         pycurl.HEADERFUNCTION: transfer.on_header,
         _QUICK_EXIT: 1,
+        **more,
     }
     if bind is not None and not is_wildcard(bind):
         options[pycurl.INTERFACE] = f"host!{bind}"

@@ -11,6 +11,7 @@ import ctypes
 import socket
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from shoal.net.datagrams import BATCH, MAX_DATAGRAM, Datagram, DatagramSocket
@@ -57,6 +58,7 @@ class _Ring:
         self._kept = [(ctypes.c_char * len(self.payloads)).from_buffer(self.payloads),
                       (ctypes.c_char * len(self.names)).from_buffer(self.names)]  # fmt: skip
         payloads, names = map(ctypes.addressof, self._kept)
+        self.payloads_at = payloads
         for slot, (message, buffer) in enumerate(zip(self._messages, self._buffers, strict=True)):
             buffer.base, buffer.length = payloads + slot * MAX_DATAGRAM, MAX_DATAGRAM
             header = message.header
@@ -65,7 +67,8 @@ class _Ring:
         self.address = ctypes.addressof(self._messages)
         # Plain numbers over the same memory: a tenth of the price of ctypes' own fields.
         self.received_lengths = memoryview(self._messages).cast("B").cast("I")[_LENGTH_AT::_MESSAGE_INTS]
-        self.lengths_to_send = memoryview(self._buffers).cast("B").cast("Q")[1::2]
+        buffers = memoryview(self._buffers).cast("B").cast("Q")
+        self.begins_to_send, self.lengths_to_send = buffers[0::2], buffers[1::2]
 
 
 _MESSAGE_LENGTH = ctypes.sizeof(_Message)
@@ -118,19 +121,18 @@ class ManyDatagrams(DatagramSocket):
             self._send_batch(replies[first : first + BATCH])
 
     def _send_batch(self, replies: Sequence[tuple[bytes, Any]]) -> None:
-        ring = self._outgoing
-        payloads, names, lengths = ring.payloads, ring.names, []
-        for (payload, address), (start, name, _) in zip(replies, self._places, strict=False):
-            payloads[start : start + len(payload)] = payload
-            names[name] = address
-            lengths.append(len(payload))
-        ring.lengths_to_send[: len(lengths)] = array("Q", lengths)
+        ring, count = self._outgoing, len(replies)
+        payloads, names = zip(*replies, strict=True)
+        lengths = array("Q", map(len, payloads))
+        begins = array("Q", accumulate(lengths, initial=ring.payloads_at))
+        joined = b"".join(payloads)
+        ring.payloads[: len(joined)] = joined
+        joined = b"".join(names)
+        ring.names[: len(joined)] = joined
+        ring.begins_to_send[:count], ring.lengths_to_send[:count] = begins[:count], lengths
         sent = 0
-        while sent < len(replies):
-            count = self._send(
-                self._descriptor,
-                ring.address + sent * _MESSAGE_LENGTH,
-                len(replies) - sent,
-                socket.MSG_DONTWAIT,
+        while sent < count:
+            moved = self._send(
+                self._descriptor, ring.address + sent * _MESSAGE_LENGTH, count - sent, socket.MSG_DONTWAIT
             )
-            sent += count if count > 0 else 1  # one that cannot be sent is lost, and those behind it are not
+            sent += moved if moved > 0 else 1  # one that cannot be sent is lost, and those behind it are not

@@ -134,12 +134,13 @@ async def _pump(exchange: UdpExchange, sock: socket.socket, on_silence: Callable
         for datagram in exchange.datagrams_to_send():
             with contextlib.suppress(BlockingIOError):  # no room: it is lost, as datagrams may be
                 sock.send(datagram)
+        deadline = exchange.next_deadline()
         try:
-            async with asyncio.timeout_at(exchange.next_deadline()):
+            async with asyncio.timeout_at(deadline):
                 exchange.on_datagram(await loop.sock_recv(sock, LONGEST_DATAGRAM), loop.time())
                 await asyncio.sleep(0)  # whoever floods us holds up nobody else
         except TimeoutError:
-            exchange.on_deadline(loop.time())
+            exchange.on_deadline(max(loop.time(), deadline or 0.0))  # uvloop may wake us a moment too early
             if not exchange.is_over:
                 on_silence()
 

@@ -30,17 +30,13 @@ from shoal.tracker.store import Presence, SwarmView, Trouble, Visit
 
 DEFAULT_INTERVAL = 600.0  # BEP 3's custom is 1800; an announce is cheap, and a swarm heals faster
 MIN_INTERVAL_SHARE = 1 / 20  # of the interval: 30 s at the default, so that early leechers find each other
-EARLIEST, JITTER = (
-    0.9,
-    0.2,
-)  # of the interval: each answer names one of its own, so peers that started together spread
+# Of the interval: each answer names one of its own, so that those who started together spread.
+EARLIEST, JITTER = 0.9, 0.2
 MISSED_ANNOUNCES = 2  # a peer is forgotten after so many; one lost packet is no goodbye
 DEFAULT_NUMWANT = 50
 MAX_NUMWANT = 200  # an answer of 1.2 KB still leaves in one packet
-SEEDING, LEECHING = (
-    Presence.SEEDING,
-    Presence.LEECHING,
-)  # names cost less than attributes, and this is asked often
+# Names cost less than attributes, and these are asked for often.
+SEEDING, LEECHING = Presence.SEEDING, Presence.LEECHING
 GONE, LOOKING = Presence.GONE, Presence.LOOKING
 STOPPED, COMPLETED = Event.STOPPED, Event.COMPLETED
 
@@ -53,7 +49,10 @@ NOT_SERVED = TrackerFailure("this tracker does not serve that torrent")
 
 
 class Policy(Struct, frozen=True):
-    """How one tracker wants it. Times in seconds. What is derived is worked out once: every answer needs it."""
+    """How one tracker wants it. Times in seconds. What is derived is worked out once: every answer needs it.
+
+    No `repr` tells of passkeys.
+    """
 
     interval: float = DEFAULT_INTERVAL
     min_interval: float | None = None  # None: a twentieth of the interval
@@ -68,15 +67,20 @@ class Policy(Struct, frozen=True):
 
     def __post_init__(self) -> None:
         shortest = self.interval * MIN_INTERVAL_SHARE if self.min_interval is None else self.min_interval
+        shortest = max(1, round(min(shortest, self.interval)))
+        earliest = max(shortest, self.interval * EARLIEST)  # or somebody would be told to come before he may
         derived = {
-            "earliest": max(1.0, self.interval * EARLIEST),
-            "spread": self.interval * JITTER,
-            "shortest_interval": max(1, round(min(shortest, self.interval))),
+            "earliest": earliest,
+            "spread": max(0.0, self.interval * (EARLIEST + JITTER) - earliest),
+            "shortest_interval": shortest,
             "peer_lifetime": self.interval * (EARLIEST + JITTER) * MISSED_ANNOUNCES,
             "is_choosy": self.only is not None or self.passkeys is not None,
         }
         for name, value in derived.items():
             force_setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"<Policy interval={self.interval:g} is_choosy={self.is_choosy}>"
 
 
 def refuse(info_hash: bytes | None, passkey: bytes, policy: Policy) -> TrackerFailure | None:

@@ -3,8 +3,9 @@
 Speaks HTTP/1.0 and 1.1 with keep-alive and pipelining: GET, HEAD, and PUT and DELETE where somebody takes them.
 Always true: replies leave in the order of the requests, whenever they are known; a connection holds at most one read
 and `MAX_REQUEST_LENGTH` bytes of an unfinished request, and a body only where one is welcome; all of them together at
-most `MAX_BODIES_LENGTH` of bodies; one that is slow to ask, slow to read or idle is closed by `close_overdue`; whatever
-a client sends, it gets a status or a closed connection.
+most `MAX_BODIES_LENGTH` of bodies; one that is slow to ask, slow to read or idle is closed by `close_overdue`; who
+sends many requests at once has no more than his turn, and no host has all of the places (`places.py`); whatever a
+client sends, it gets a status or a closed connection.
 """
 
 from __future__ import annotations
@@ -15,35 +16,35 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Network
 from typing import cast
 
 import httptools
 from msgspec import Struct
 
 from shoal.net.addresses import pack_host
-from shoal.tracker.proxies import forwarded_host
-from shoal.tracker.store import Soon, later
+from shoal.tracker.places import Places
+from shoal.tracker.plain_request import plain_request
+from shoal.tracker.proxies import Network, forwarded_host
+from shoal.tracker.replies import BAD_FORWARD, BROKEN, CONTINUE, NOT_FOUND, Reply, encode_reply
+from shoal.tracker.soon import Soon, later
 
 MAX_REQUEST_LENGTH = 16 * 1024  # the longest scrape there is, and headers of a chatty client
 MAX_CONNECTIONS = 10_000  # about 10 KiB each
+TURN_LENGTH = 2 * 1024  # bytes of requests that a connection has answered before others have their turn
 MAX_WAITING = 64  # replies that a connection may wait for; then it is not read any more
 REQUEST_SECONDS = 10.0  # from the first byte of a request to its last
 BODY_RATE = 20_000  # bytes a second; a slower body is not waited for
 IDLE_SECONDS = 60.0  # of a kept-alive connection; a client comes back in minutes at the earliest
 MAX_BODIES_LENGTH = 64 << 20  # of all unfinished requests together
 LINGER_SECONDS = 2.0  # for a client to read why it was refused before it hears that nobody reads it
-WRITE_HIGH_WATER = 64 * 1024  # of replies that a client does not take: then it is not read any more
+WRITE_HIGH_WATER = 16 * 1024  # of replies that a client does not take: then it is not read any more
 KEPT_HEADERS = frozenset(
-    {b"authorization", b"content-length", b"expect", b"host", b"shoal-owner", b"x-forwarded-for"}
+    b"authorization content-length expect host shoal-owner x-forwarded-for x-forwarded-proto".split()
 )
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-Network = IPv4Network | IPv6Network
 
 
 class Question(Struct, frozen=True, gc=False):
-    """One request, as far as we care."""
+    """One request, as far as we care. Its `repr` holds nothing secret: no path, no headers."""
 
     path: bytes
     query: bytes  # what follows the `?`, still percent-encoded
@@ -53,12 +54,8 @@ class Question(Struct, frozen=True, gc=False):
     headers: dict[bytes, bytes] = {}
     body: bytes = b""
 
-
-class Reply(Struct, frozen=True, gc=False):
-    body: bytes
-    content_type: str = "text/plain"
-    status: int = HTTPStatus.OK
-    headers: tuple[tuple[str, str], ...] = ()
+    def __repr__(self) -> str:
+        return f"<Question {self.method.decode('latin-1')}, {len(self.path)} bytes of path>"
 
 
 class HttpDoor:
@@ -69,17 +66,17 @@ class HttpDoor:
         answer: Callable[[Question], Soon[Reply] | None],
         clock: Callable[[], float],
         *,
-        body_limit: Callable[[bytes, bytes], int] = lambda method, path: 0,
+        body_limit: Callable[[bytes, bytes, dict[bytes, bytes]], int] = lambda method, path, headers: 0,
         trusted_proxies: tuple[Network, ...] = (),
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        """`body_limit(method, path)` is how many bytes of body are welcome there."""
+        """`body_limit(method, path, headers)` is how many bytes of body are welcome there from that asker."""
         self.answer = answer
         self.clock = clock
         self.body_limit = body_limit
         self.trusted_proxies = trusted_proxies
-        self.max_connections = max_connections
         self.connections: set[_Connection] = set()
+        self.places = Places(max_connections, trusted_proxies)
         self.accepted_count = 0
         self.bodies_length = 0  # of requests that are not whole yet
 
@@ -120,10 +117,12 @@ class _Connection(asyncio.Protocol):
         # Each with keeps_alive and the version; bytes: a reply as it is.
         self._requests: list[tuple[Question | Reply | bytes, bool, str]] = []
         self._replies: deque[tuple[Soon[bytes], bool]] = deque()  # each with keeps_alive
+        self._unread = b""  # what has come and waits for its turn
         self._unfinished_length = 0  # of the request that is being read
         self._is_ending = False
         self._is_refused = False
         self._is_write_paused = False
+        self._has_next_turn = False
         self.deadline = door.clock() + REQUEST_SECONDS
 
     # -- asyncio calls -------------------------------------------------------------------------------
@@ -132,18 +131,37 @@ class _Connection(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)  # uvloop has classes of its own
         self._transport = transport
         peer = transport.get_extra_info("peername")
-        if peer is None or len(self._door.connections) >= self._door.max_connections:
+        if peer is None or not self._door.places.take(host := pack_host(peer[0])):
             transport.abort()
             return
-        self._host, self._port = pack_host(peer[0]), peer[1]
+        self._host, self._port = host, peer[1]
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self._door.connections.add(self)
         self._door.accepted_count += 1
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= TURN_LENGTH and not self._unread:
+            self._read(data)
+        else:
+            self._unread += data
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Have one turn, and another one after the others had theirs."""
+        self._has_next_turn = False
+        if self._transport is None:
+            return  # it was lost before its turn
+        part, self._unread = self._unread[:TURN_LENGTH], self._unread[TURN_LENGTH:]
+        self._read(part)
+        self._pace_reading()
+
+    def _read(self, data: bytes) -> None:
         if self._is_ending:
             return
         if self._unfinished_length == 0 and not self._body_deadline:
+            if not self._replies and (plain := plain_request(data)) is not None:
+                self._answer_plain(*plain)
+                return
             self.deadline = self._door.clock() + REQUEST_SECONDS
         self._unfinished_length += len(data)
         refusal: HTTPStatus | None = None
@@ -161,17 +179,23 @@ class _Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
+        self.deadline = self._door.clock() + REQUEST_SECONDS
         self._pace_reading()
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
+        self.deadline = self._door.clock() + IDLE_SECONDS
         self._pace_reading()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._door.connections.discard(self)
+        if self in self._door.connections:
+            self._door.connections.discard(self)
+            self._door.places.leave(self._host)
         self._drop_body()
+        self._unread = b""
         self._transport = None
         self._replies.clear()
+        del self._parser  # it holds this connection, and only the collector would see that both are of no use
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -194,7 +218,7 @@ class _Connection(asyncio.Protocol):
         if (method := self._parser.get_method()) == b"GET":
             return
         headers = self._headers
-        limit = self._door.body_limit(method, split_target(self._target)[0])
+        limit = self._door.body_limit(method, split_target(self._target)[0], headers)
         if int(headers.get(b"content-length", b"0")) > limit:
             raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if limit else None)
         if limit:
@@ -251,11 +275,25 @@ class _Connection(asyncio.Protocol):
             if forwarded is None:
                 return BAD_FORWARD
             host = forwarded
-        return Question(
-            path, query, host, self._port, method, headers, bytes(self._body) if self._body else b""
-        )
+        body = bytes(self._body) if self._body else b""
+        return Question(path, query, host, self._port, method, headers, body)
 
     # -- answering -----------------------------------------------------------------------------------
+
+    def _answer_plain(self, target: bytes, keeps_alive: bool) -> None:
+        """Reply to the only request there is."""
+        path, _, query = target.partition(b"?")
+        question = Question(path, query, self._host, self._port)
+        self.deadline = self._door.clock() + IDLE_SECONDS
+        reply = self._reply_to(question, keeps_alive, "1.1")
+        transport = self._transport
+        if isinstance(reply, Future) or transport is None:
+            self._put(reply, keeps_alive)
+            return
+        transport.write(reply)
+        if not keeps_alive:
+            self._is_ending = True
+            transport.close()
 
     def _answer_requests(self, refusal: HTTPStatus | None) -> None:
         """Reply to everything that was read, in order, with one write."""
@@ -295,7 +333,11 @@ class _Connection(asyncio.Protocol):
                 if not reply.done():
                     keeps_alive = True
                     break
-                reply = reply.result()
+                if (error := reply.exception()) is not None:
+                    self._tell_of(error)
+                    reply, keeps_alive = encode_reply(BROKEN, False), False
+                else:
+                    reply = reply.result()
             known.append(reply)
             self._replies.popleft()
         if known:
@@ -309,14 +351,18 @@ class _Connection(asyncio.Protocol):
             self._pace_reading()
 
     def _pace_reading(self) -> None:
-        """Read while the client takes its replies and does not wait for too many."""
+        """Read while the client takes its replies and does not wait for too many, and what has come first."""
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if self._is_write_paused or len(self._replies) > MAX_WAITING:
+        is_held_up = self._is_write_paused or len(self._replies) > MAX_WAITING
+        if is_held_up or self._unread:
             transport.pause_reading()
         else:
             transport.resume_reading()
+        if self._unread and not is_held_up and not self._has_next_turn:
+            self._has_next_turn = True
+            asyncio.get_running_loop().call_soon(self._read_on)
 
     def _reply_to(self, question: Question | Reply | bytes, keeps_alive: bool, version: str) -> Soon[bytes]:
         says_keep_alive = version == "1.0"
@@ -325,13 +371,20 @@ class _Connection(asyncio.Protocol):
         if isinstance(question, Reply):
             return encode_reply(question, keeps_alive, says_keep_alive=says_keep_alive)
         is_head = question.method == b"HEAD"
-        reply = self._door.answer(question) or NOT_FOUND
+        try:
+            reply = self._door.answer(question) or NOT_FOUND
+        except Exception as error:  # noqa: BLE001 (our mistake; whoever asked hears of it)
+            self._tell_of(error)
+            reply = BROKEN
         if not isinstance(reply, Future):
             return encode_reply(reply, keeps_alive, says_keep_alive=says_keep_alive, is_head=is_head)
         encode = partial(
             encode_reply, keeps_alive=keeps_alive, says_keep_alive=says_keep_alive, is_head=is_head
         )
         return later(reply, encode)
+
+    def _tell_of(self, error: BaseException) -> None:
+        asyncio.get_running_loop().call_exception_handler({"message": "a request", "exception": error})
 
 
 def split_target(target: bytes) -> tuple[bytes, bytes]:
@@ -344,29 +397,4 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
     return path, query
 
 
-def encode_reply(
-    reply: Reply, keeps_alive: bool, *, says_keep_alive: bool = False, is_head: bool = False
-) -> bytes:
-    """A whole HTTP/1.1 reply. HTTP/1.0 clients are told of keep-alive (`says_keep_alive`); 1.1 ones know."""
-    body = b"" if is_head else reply.body
-    if keeps_alive and not says_keep_alive and not reply.headers and reply.content_type == "text/plain":
-        return b"%bContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b" % (
-            _STATUS_LINES[reply.status],
-            len(reply.body),
-            body,
-        )
-    lines = [f"Content-Type: {reply.content_type}", f"Content-Length: {len(reply.body)}"]
-    if not keeps_alive:
-        lines.append("Connection: close")
-    elif says_keep_alive:
-        lines.append("Connection: keep-alive")
-    lines += [f"{name}: {value}" for name, value in reply.headers]
-    return _STATUS_LINES[reply.status] + "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
-
-
 KEPT_LENGTHS = frozenset(map(len, KEPT_HEADERS))
-NOT_FOUND = Reply(b"not found\n", status=HTTPStatus.NOT_FOUND)
-BAD_FORWARD = Reply(b"X-Forwarded-For holds no address\n", status=HTTPStatus.BAD_REQUEST)
-_STATUS_LINES = {
-    int(status): f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
-}

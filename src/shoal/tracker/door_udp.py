@@ -31,7 +31,7 @@ from shoal.protocol.tracker.udp import (
 )
 from shoal.tracker.connection_ids import ConnectionIds
 from shoal.tracker.passkeys import passkey_in
-from shoal.tracker.store import later
+from shoal.tracker.soon import later
 from shoal.tracker.tracker import Tracker
 
 BATCHES_A_TURN = 4  # then others have their turn of the loop
@@ -77,6 +77,9 @@ class UdpDoor:
                     self._answer(datagram, now)
                 except UnanswerableError:
                     self.counters.dropped += 1
+                except Exception as error:  # noqa: BLE001 (our mistake; those behind it are answered)
+                    self.counters.dropped += 1
+                    self._loop.call_exception_handler({"message": "a datagram", "exception": error})
             self._flush()
             if len(received) < BATCH:
                 break

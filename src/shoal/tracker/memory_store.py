@@ -1,7 +1,7 @@
 """A `PeerStore` in this process: an answer is a few slices of packed bytes, and forgetting needs no search.
 
 Always true: a peer is in exactly one pool of its swarm (that of its scope, address family and role), and a swarm
-stands in exactly one bucket of the wheel, not behind that of the longest silence among its peers. There is no object
+stands in exactly one bucket of the wheel, which is that of its most silent peer or an older one. There is no object
 a peer, only its packed record and a byte that tells when it came last, so memory is in proportion to the peers that
 are here, and a million of them fit in 200 MB (`./dev bench tracker --memory`).
 """
@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import islice
+
+from msgspec import Struct, field
 
 from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, ScrapeEntry
 from shoal.tracker.section import NOBODY, ONLY_LEECHERS, TOLD_TO, Section
@@ -25,6 +28,7 @@ from shoal.tracker.store import (
 
 MAX_PEERS = 1_000_000  # about 100 bytes each in swarms of ten
 MAX_SWARMS = 500_000  # about 600 bytes each: a stranger who invents info hashes costs 300 MB
+MAX_SWARMS_A_TIME = 20_000  # looked at in one call, 50 ms: those of a flood fall silent all at once
 SEEDING, GONE, LOOKING = Presence.SEEDING, Presence.GONE, Presence.LOOKING  # names cost less than attributes
 WHEEL_STEPS = 100  # ticks in a lifetime: who is silent stays at most a hundredth of it too long
 
@@ -45,7 +49,7 @@ class MemoryStore:
         self._max_swarms = max_swarms
         self._ticks_a_second = WHEEL_STEPS / lifetime
         self._now_tick = 0
-        self._wheel: dict[int, set[_Swarm]] = {}  # tick -> the swarms whose most silent peer came then
+        self._wheel: dict[int, set[_Swarm]] = {}  # tick -> swarms where nobody was silent for longer
         self._swarms: dict[bytes, _Swarm] = {}
         self._seed_count = 0
         self._leecher_count = 0
@@ -58,6 +62,7 @@ class MemoryStore:
         return self._visit(visit)
 
     def scrape(self, info_hashes: list[bytes], now: float) -> Entries:
+        self._catch_up(now)
         entries = {}
         for info_hash in info_hashes:
             swarm = self._swarms.get(info_hash)
@@ -66,26 +71,38 @@ class MemoryStore:
         return entries
 
     def expire(self, now: float) -> None:
-        self._now_tick = int(now * self._ticks_a_second)
+        tick_before, self._now_tick = self._now_tick, int(now * self._ticks_a_second)
+        if self._now_tick - tick_before > WHEEL_STEPS:  # nobody came for a lifetime: this machine was stopped
+            self._forget_everybody()
         oldest_alive = self._now_tick - WHEEL_STEPS
-        while (tick := min(self._wheel, default=oldest_alive)) < oldest_alive:
-            for swarm in self._wheel.pop(tick):
-                self._forget_silent(swarm, tick)
+        left = MAX_SWARMS_A_TIME
+        while left and (tick := min(self._wheel, default=oldest_alive)) < oldest_alive:
+            bucket = self._wheel[tick]
+            while bucket and left:
+                self._forget_silent(bucket.pop(), tick)
+                left -= 1
+            if not bucket:
+                del self._wheel[tick]
 
     def count(self, now: float) -> StoreCounts:
+        self._catch_up(now)
         return StoreCounts(len(self._swarms), self._seed_count, self._leecher_count)
 
     def list_peers(self, most: int, now: float) -> list[ListedPeer]:
-        listed: list[ListedPeer] = []
-        for swarm in self._swarms.values():
-            for record, is_seed in swarm:
-                listed.append(ListedPeer(swarm.info_hash, record, is_seed))
-            if len(listed) >= most:
-                break
-        return listed[:most]
+        self._catch_up(now)
+        everybody = (
+            ListedPeer(swarm.info_hash, record, is_seed)
+            for swarm in self._swarms.values()
+            for record, is_seed in swarm
+        )
+        return list(islice(everybody, most))
 
     async def close(self) -> None:
         pass
+
+    def _catch_up(self, now: float) -> None:
+        if int(now * self._ticks_a_second) != self._now_tick:
+            self.expire(now)
 
     # -- coming and going ----------------------------------------------------------------------------
 
@@ -100,8 +117,7 @@ class MemoryStore:
             self._say_goodbye(swarm, key, record)
             return SwarmView()
         is_seed = presence is SEEDING
-        section = None if swarm is None else swarm.sections.get(key)
-        if swarm is not None and section is not None:
+        if swarm is not None and (section := swarm.sections.get(key)) is not None:
             pool = section.seeds if is_seed else section.leechers
             if pool is not None and (slot := pool.find(record)) >= 0:
                 pool.ticks[slot] = self._now_tick & 0xFF
@@ -110,15 +126,16 @@ class MemoryStore:
 
     def _welcome(self, swarm: _Swarm | None, visit: Visit, key: int, is_seed: bool) -> SwarmView | Trouble:
         """Let in somebody who is new, or new in this role."""
-        was_here = swarm is not None and self._leave(swarm, key, visit.record, not is_seed)
-        if not was_here and self._seed_count + self._leecher_count >= self._max_peers:
+        if swarm is not None:
+            self._leave(swarm, key, visit.record, not is_seed)  # and so has room for itself
+        if self._seed_count + self._leecher_count >= self._max_peers:
             return Trouble.FULL
         if swarm is None:
             if len(self._swarms) >= self._max_swarms:
                 return Trouble.FULL
             swarm = self._swarms[visit.info_hash] = _Swarm(visit.info_hash, self._now_tick)
             self._wheel.setdefault(self._now_tick, set()).add(swarm)
-        swarm.completed_count += visit.has_completed
+        swarm.completed_count += is_seed and visit.has_completed
         section = swarm.sections.get(key)
         if section is None:
             section = swarm.sections[key] = Section(len(visit.record))
@@ -157,13 +174,21 @@ class MemoryStore:
             self._wheel[swarm.wheel_tick].discard(swarm)
             del self._swarms[swarm.info_hash]
 
+    def _forget_everybody(self) -> None:
+        """Before a byte is too small to tell when somebody came."""
+        self._wheel.clear()
+        self._swarms.clear()
+        self._seed_count = self._leecher_count = 0
+
     def _forget_silent(self, swarm: _Swarm, tick: int) -> None:
         """Forget the peers of a swarm that came last at `tick`; those left wait for their turn in the wheel."""
         stale = tick & 0xFF
         for key, section in list(swarm.sections.items()):
             for pool, is_seed in list(section.pools):
-                while (slot := pool.ticks.find(stale)) >= 0:
+                slot = pool.ticks.find(stale)
+                while slot >= 0:
                     self._remove(swarm, key, slot, is_seed)
+                    slot = pool.ticks.find(stale, slot)  # its place has another now
         if not swarm.sections:
             del self._swarms[swarm.info_hash]
             return
@@ -185,29 +210,26 @@ class MemoryStore:
             return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
         v4 = v6 = b""
         for told_key in TOLD_TO[key]:
-            other = sections.get(told_key)
-            if other is None or wanted <= 0:
+            told = sections.get(told_key)
+            if told is None or wanted <= 0:
                 continue
-            packed = other.sample(wanted, own_slot, rng)
+            packed = told.sample(wanted, own_slot, rng)
             own_slot = min(own_slot, NOBODY)  # it stands in its own section only, which is the first
-            if other.is_v6:
+            if told.is_v6:
                 v6 += packed
             else:
                 v4 += packed
-            wanted -= len(packed) // other.record_length
+            wanted -= len(packed) // told.record_length
         return SwarmView(swarm.seed_count, swarm.leecher_count, v4, v6)
 
 
-class _Swarm:
-    __slots__ = ("completed_count", "info_hash", "leecher_count", "sections", "seed_count", "wheel_tick")
-
-    def __init__(self, info_hash: bytes, tick: int) -> None:
-        self.info_hash = info_hash
-        self.sections: dict[int, Section] = {}
-        self.wheel_tick = tick  # its bucket in the wheel
-        self.seed_count = 0
-        self.leecher_count = 0
-        self.completed_count = 0
+class _Swarm(Struct, gc=False, eq=False):
+    info_hash: bytes
+    wheel_tick: int  # its bucket in the wheel
+    sections: dict[int, Section] = field(default_factory=dict)
+    seed_count: int = 0
+    leecher_count: int = 0
+    completed_count: int = 0
 
     def __iter__(self) -> Iterator[tuple[bytes, bool]]:
         """Everybody: the record, and whether it seeds."""

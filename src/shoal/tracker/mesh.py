@@ -17,14 +17,12 @@ from typing import cast
 
 from msgspec import DecodeError, Struct, msgpack
 
-from shoal.tracker.store import Soon
+from shoal.tracker.soon import Soon
 
 ANSWER_SECONDS = 2.0  # a worker that takes longer is stuck, and whoever asked the tracker is gone by then
 RECONNECT_SECONDS = 0.2  # between attempts: a worker that died is started again at once
 MAX_WAITING = 20_000  # questions for one worker: 4 MB, and what a busy second brings
-MAX_FRAME_LENGTH = (
-    64 << 20
-)  # a listing of all peers; the workers are ours, so this only bounds our own mistakes
+MAX_FRAME_LENGTH = 64 << 20  # a listing of all peers; workers are ours, so this only bounds our own mistakes
 LENGTH_BYTES = 4
 
 Handler = Callable[[bytes], Soon[bytes]]

@@ -17,7 +17,8 @@ from msgspec import msgpack
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.memory_store import MemoryStore
 from shoal.tracker.mesh import Mesh
-from shoal.tracker.store import Entries, ListedPeer, Soon, StoreCounts, SwarmView, Trouble, Visit, later
+from shoal.tracker.soon import Soon, later
+from shoal.tracker.store import Entries, ListedPeer, StoreCounts, SwarmView, Trouble, Visit
 
 VISIT, SCRAPE, COUNT, LIST = "visit", "scrape", "count", "list"
 SHARD_BYTES = 4  # of the end of an info hash

@@ -33,9 +33,8 @@ def forwarded_host(host: bytes, forwarded_for: bytes, trusted: Sequence[Network]
     chain = forwarded_for.decode("latin-1").split(",")[-MAX_PROXIES:]
     while chain and is_trusted(host, trusted):
         try:
-            text = str(
-                ip_address(_without_port(chain.pop().strip()))
-            )  # strictly; the system takes "1" for one
+            # Read strictly: the system takes "1" for an address.
+            text = str(ip_address(_without_port(chain.pop().strip())))
         except ValueError:
             return None
         host = pack_host(text)

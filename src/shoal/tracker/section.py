@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+from msgspec import Struct
+
 from shoal.protocol.tracker.messages import RECORD_LENGTH_V4, RECORD_LENGTH_V6
 from shoal.tracker.pool import Pool
 from shoal.tracker.scopes import Scope
@@ -38,16 +40,16 @@ TOLD_TO = {
 }
 
 
-class Section:
+class Section(Struct, gc=False, eq=False):
     """A pool that would be empty is None: most swarms have seeds only."""
 
-    __slots__ = ("is_v6", "leechers", "record_length", "seeds")
+    record_length: int
+    is_v6: bool = False
+    seeds: Pool | None = None
+    leechers: Pool | None = None
 
-    def __init__(self, record_length: int) -> None:
-        self.record_length = record_length
-        self.is_v6 = record_length == RECORD_LENGTH_V6
-        self.seeds: Pool | None = None
-        self.leechers: Pool | None = None
+    def __post_init__(self) -> None:
+        self.is_v6 = self.record_length == RECORD_LENGTH_V6
 
     def add(self, record: bytes, is_seed: bool, tick: int, rng: random.Random) -> int:
         """Put in a record that is not there; its slot."""

@@ -17,8 +17,9 @@ from shoal.net.datagrams import open_datagram_socket
 from shoal.net.eager_server import EagerServer
 from shoal.net.listening import open_port
 from shoal.tracker.connection_ids import ConnectionIds
-from shoal.tracker.door_http import HttpDoor, Network
+from shoal.tracker.door_http import HttpDoor
 from shoal.tracker.door_udp import UdpDoor
+from shoal.tracker.proxies import Network
 from shoal.tracker.site import Site
 from shoal.tracker.tracker import Tracker
 
@@ -36,9 +37,7 @@ class Doors:
     has_udp: bool = True
     trusted_proxies: tuple[Network, ...] = ()
     shares_port: bool = False  # with other processes of this machine, which the system hands their part
-    secret: bytes = field(
-        default_factory=lambda: os.urandom(SECRET_LENGTH), repr=False
-    )  # of the connection ids
+    secret: bytes = field(default_factory=lambda: os.urandom(SECRET_LENGTH), repr=False)  # of connection ids
 
 
 @dataclass(frozen=True, slots=True)

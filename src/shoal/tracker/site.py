@@ -15,9 +15,10 @@ from urllib.parse import unquote_to_bytes
 from shoal.protocol.tracker.answers import encode_announce_response, encode_failure, encode_scrape_response
 from shoal.protocol.tracker.messages import AnnounceResponse, ScrapeResponse, TrackerFailure
 from shoal.protocol.tracker.query import QueryError, parse_announce_query, parse_scrape_query
-from shoal.tracker.door_http import Question, Reply
+from shoal.tracker.door_http import Question
 from shoal.tracker.passkeys import passkey_in
-from shoal.tracker.store import Soon, later
+from shoal.tracker.replies import Reply
+from shoal.tracker.soon import Soon, later
 from shoal.tracker.tracker import Tracker
 
 Route = tuple[str, bytes]  # content type, body
@@ -31,8 +32,8 @@ class Page(Protocol):
     def answer(self, question: Question) -> Soon[Reply] | None:
         """None where there is nothing."""
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
-        """How many bytes of body are welcome."""
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
+        """How many bytes of body are welcome from this asker; with 0 it is answered before any is read."""
 
 
 class Site:
@@ -71,9 +72,9 @@ class Site:
             )
         return None if page is None else page.answer(question)
 
-    def body_limit(self, method: bytes, path: bytes) -> int:
+    def body_limit(self, method: bytes, path: bytes, headers: dict[bytes, bytes]) -> int:
         page = self._page_at(path)
-        return 0 if page is None or method not in page.methods else page.body_limit(method, path)
+        return 0 if page is None or method not in page.methods else page.body_limit(method, path, headers)
 
     def _page_at(self, path: bytes) -> Page | None:
         return self.pages.get(path[1:].partition(b"/")[0].decode("latin-1"))

@@ -1,12 +1,13 @@
 """The contract of a tracker's memory: who is in which swarm.
 
 Always true of a store: a peer (its packed address and port) is in a swarm at most once, and either seeds or
-leeches; one that has been silent for longer than the store's lifetime is forgotten; a swarm without peers does
-not exist; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
+leeches; one that has been silent for longer than the store's lifetime is forgotten, a hundredth of that or two
+seconds later at the most; a swarm without peers does not exist; who becomes a seed saying that it has completed is
+counted once; seeds are not handed to seeds, nor anybody to itself; nobody is told of a peer that is nearer than
 itself (`Scope`), and the nearest come first.
 
 A store in this process answers at once; one that lives elsewhere gives a future of the answer, on the loop's thread
-(`Soon`). Where there is no answer, it is a `Trouble`. No future ever fails. `tests/tracker/test_store.py` holds what
+(`soon.py`). Where there is no answer, it is a `Trouble`. No future ever fails. `tests/tracker/test_store.py` holds what
 every store must pass. `visit` is one call because it must be one step: a store that many trackers share does it in
 one round trip.
 """
@@ -14,14 +15,14 @@ one round trip.
 from __future__ import annotations
 
 import enum
-from asyncio import Future
-from collections.abc import Callable, Mapping
-from typing import Protocol, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import Protocol
 
 from msgspec import Struct
 
 from shoal.protocol.tracker.messages import ScrapeEntry
 from shoal.tracker.scopes import Scope
+from shoal.tracker.soon import Soon
 
 
 class Presence(enum.Enum):
@@ -74,29 +75,7 @@ class ListedPeer(Struct, frozen=True):
     is_seed: bool
 
 
-Answer = TypeVar("Answer")
-Result = TypeVar("Result")
-Soon: TypeAlias = Answer | Future[Answer]
 Entries = Mapping[bytes, ScrapeEntry]
-
-
-def later(answer: Future[Answer], make: Callable[[Answer], Result]) -> Future[Result]:
-    """What `make` will make of an answer that is not there yet."""
-    made: Future[Result] = answer.get_loop().create_future()
-
-    def on_known(known: Future[Answer]) -> None:
-        if known.cancelled():
-            made.cancel()
-        elif not made.cancelled():
-            made.set_result(make(known.result()))
-
-    answer.add_done_callback(on_known)
-    return made
-
-
-async def known(answer: Soon[Answer]) -> Answer:
-    """An answer, waited for if need be."""
-    return await answer if isinstance(answer, Future) else answer
 
 
 class PeerStore(Protocol):
@@ -112,7 +91,7 @@ class PeerStore(Protocol):
         """Forget who has been silent for too long. Called every second or so, and cheap when nobody has."""
 
     def count(self, now: float) -> Soon[StoreCounts | Trouble]:
-        """The sizes of everything together; a shared store may tell what was true a minute ago."""
+        """The sizes of everything together; a shared store may still count who fell silent a minute ago."""
 
     def list_peers(self, most: int, now: float) -> Soon[list[ListedPeer] | Trouble]:
         """Some of those who are here, `most` at most, swarm by swarm."""

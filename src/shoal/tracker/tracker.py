@@ -21,11 +21,11 @@ from shoal.protocol.tracker.messages import (
 )
 from shoal.tracker.decision import Policy, plan_visit, refuse, respond, respond_to_scrape
 from shoal.tracker.memory_store import MemoryStore
-from shoal.tracker.store import Entries, PeerStore, Soon, SwarmView, Trouble, later
+from shoal.tracker.soon import Soon, later
+from shoal.tracker.store import Entries, PeerStore, SwarmView, Trouble
 
-OnAnnounce = Callable[
-    [AnnounceRequest, bytes, str], None
-]  # request, packed address, whose passkey ("" for none)
+# Is told the request, the packed address, and whose passkey it came with ("": with none).
+OnAnnounce = Callable[[AnnounceRequest, bytes, str], None]
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ it), and none is started again that cannot stay up.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -45,7 +46,8 @@ Work = Callable[[Place], int]  # what a worker does, until it is told to end; it
 def run_workers(count: int, doors: Doors, work: Work, say: Callable[[str], None]) -> int:
     """Run `count` workers until SIGINT or SIGTERM, and give the exit code.
 
-    `say` is told what a person should know. Raises `UsageError` and `NetworkError` before anything is started.
+    `say` is told what a person should know. Raises `UsageError` and `NetworkError` before anything is started, and
+    afterwards what a worker found wrong that starting it again would not mend.
     """
     if not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
         raise UsageError("this system cannot share a port among processes", hint="leave out --workers")
@@ -58,6 +60,8 @@ def run_workers(count: int, doors: Doors, work: Work, say: Callable[[str], None]
 
 
 def _open_for_each(count: int, doors: Doors) -> list[list[socket.socket]]:
+    for sock in open_sockets(replace(doors, shares_port=False)):
+        sock.close()  # nobody else has the port, who would share it with us if he were asked
     first = open_sockets(doors)
     port = first[0].getsockname()[1]
     return [first, *(open_sockets(replace(doors, port=port)) for _ in range(count - 1))]
@@ -74,16 +78,23 @@ class _Parent:
         self._false_starts = [0] * len(places)
         self._is_ending = False
         self._exit_code = int(ExitCode.OK)
+        self._fault: ShoalError | None = None
+        self._awaited = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}  # nothing else is done meanwhile
+        self._mask_before: set[int] = set()
 
     def run(self) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: self._end())
+        # What is ignored, as this one by default, may not be waited for.
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, self._awaited)
         for place in self._places:
             self._start(place)
         while self._workers:
-            with contextlib.suppress(InterruptedError):
-                process, status = os.wait()
-                self._on_end(self._workers.pop(process), os.waitstatus_to_exitcode(status))
+            if signal.sigwait(self._awaited) == signal.SIGCHLD:
+                self._bury()
+            else:
+                self._end()
+        if self._fault is not None:
+            raise self._fault
         return self._exit_code
 
     def _start(self, place: Place) -> None:
@@ -96,35 +107,67 @@ class _Parent:
         code: int = ExitCode.FAILED
         try:
             os.close(self._pipe)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in self._awaited:
                 signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask_before)
             code = self._work(place)
         except ShoalError as error:
-            self._say(error.message)
             code = error.exit_code
+            _fault_file(place).write_text(json.dumps([error.message, error.hint, error.exit_code]), "utf-8")
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
 
-    def _on_end(self, number: int, code: int) -> None:
-        if self._is_ending:
-            return
+    def _bury(self) -> None:
+        """See to all who have ended; one signal may stand for several."""
+        while self._workers:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if process == 0:
+                return
+            place = self._places[self._workers.pop(process)]
+            if not self._is_ending:
+                self._on_end(place, os.waitstatus_to_exitcode(status))
+
+    def _on_end(self, place: Place, code: int) -> None:
+        number, fault = place.number, _fault_of(place)
         was_steady = time.monotonic() - self._started_at[number] >= STEADY_SECONDS
         self._false_starts[number] = 0 if was_steady else self._false_starts[number] + 1
         why = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        if fault is not None and was_steady:
+            self._say(f"worker {number}: {fault.message}")
+        elif fault is not None:
+            self._fault = fault
+            self._end()
+            return
         if self._false_starts[number] >= MAX_FALSE_STARTS:
-            self._say(f"worker {number} {why} {MAX_FALSE_STARTS} times in a row: the tracker ends")
+            self._say(f"worker {number} {why}, {MAX_FALSE_STARTS} times in a row: the tracker ends")
             self._exit_code = int(ExitCode.FAILED)
             self._end()
             return
         self._say(
             f"worker {number} {why}, and is started again; its swarms come back as their peers announce"
         )
-        self._start(self._places[number])
+        self._start(place)
 
     def _end(self) -> None:
         self._is_ending = True
         for process in self._workers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
+
+
+def _fault_file(place: Place) -> Path:
+    return place.folder / f"{place.number}-fault"
+
+
+def _fault_of(place: Place) -> ShoalError | None:
+    """What a worker raised at its end, in its own words."""
+    path = _fault_file(place)
+    if not path.exists():
+        return None
+    message, hint, exit_code = json.loads(path.read_text("utf-8"))
+    path.unlink()
+    fault = ShoalError(message, hint=hint)
+    fault.exit_code = ExitCode(exit_code)
+    return fault

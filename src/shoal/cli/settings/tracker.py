@@ -71,8 +71,18 @@ TRACKER = Section(
             "How long even an eager peer shall wait, written the same way. Without it: a twentieth of the interval.",
             examples=(30,),
         ),
-        Setting("max_peers", COUNT, "Remember no more peers than this; more are refused.", MAX_PEERS),
-        Setting("max_swarms", COUNT, "Remember no more swarms than this; more are refused.", MAX_SWARMS),
+        Setting(
+            "max_peers",
+            COUNT,
+            "Remember no more peers than this; more are refused. Without it: a million, in Redis ten million.",
+            examples=(MAX_PEERS,),
+        ),
+        Setting(
+            "max_swarms",
+            COUNT,
+            "Remember no more swarms than this; more are refused. Without it: 500,000, in Redis a million.",
+            examples=(MAX_SWARMS,),
+        ),
         Setting(
             "passkeys",
             FILE,

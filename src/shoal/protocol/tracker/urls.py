@@ -21,9 +21,8 @@ MAX_URL_DATA = 1024  # bytes of a UDP tracker's path and query; a passkey has 32
 MAX_SHOWN = 80  # characters of a URL that is too long
 SECRET = "…"  # stands where something was left out
 _USER = re.compile(r"//[^/?#]*@")
-_KEY = re.compile(
-    r"(?=[^/]*[0-9])[0-9A-Za-z]{16,}"
-)  # passkeys have 32 digits mostly; names have other characters
+_KEY = re.compile(r"(?=[^/]*[0-9])[0-9A-Za-z]{16,}")  # 32 digits mostly; names have other characters
+_BEFORE_ANNOUNCE = re.compile(r"/[^/]{16,}(?=/(?:announce|scrape)[^/]*$)")  # a key, whatever it looks like
 
 
 def announce_url(url: str) -> str:
@@ -97,6 +96,9 @@ def shown_url(url: str) -> str:
     'https://tracker.example/…/announce?…'
     """
     address, question_mark, _ = _USER.sub("//", url, count=1).partition("?")
+    host_at = address.find("://") + 3
+    if (path_at := address.find("/", host_at)) >= 0:
+        address = address[:path_at] + _BEFORE_ANNOUNCE.sub(f"/{SECRET}", address[path_at:])
     elements = [SECRET if _KEY.fullmatch(element) else element for element in address.split("/")]
     return "/".join(elements) + (question_mark and f"?{SECRET}")
 
