@@ -157,6 +157,18 @@ def test_a_redirect_is_told_only_what_netrc_says_of_its_host_and_never_in_the_op
     assert Secrets(FetchOptions(netrc=netrc), source).told_to(hops, source).user == user
 
 
+def test_a_mirror_that_a_stranger_named_does_not_get_the_default_of_netrc(tmp_path: Path) -> None:
+    path = tmp_path / "netrc"
+    path.write_text("machine named.example login n password p\ndefault login d password p\n")
+    secrets = Secrets(FetchOptions(netrc=path), asked_url("https://home.example/f"))
+    for url, user in [
+        ("https://home.example/f", NamedUser("d", "p")),
+        ("https://named.example/f", NamedUser("n", "p")),
+        ("https://mirror.example/f", None),
+    ]:
+        assert secrets.told_to([url], asked_url(url)).user == user
+
+
 def test_the_user_of_an_option_comes_before_netrc_but_after_that_of_the_url(netrc: Path) -> None:
     options = FetchOptions(netrc=netrc, user="u", password="p")
     plain, named = asked_url(HOME), asked_url("https://n:w@home.example/a")

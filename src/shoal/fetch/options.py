@@ -1,8 +1,9 @@
 """How a URL is asked: who we are, by which way, how long we wait. And what of it may be said to whom.
 
 Always true: nothing secret is in a `repr`. Headers and a password given by hand are for the origin of the first URL
-and nobody else; those within a URL for that URL's origin; those of a netrc file for the hosts it names. After a
-redirect away from the URL asked for nobody is told more than that, and nothing at all once https was left for http.
+and nobody else; those within a URL for that URL's origin; those of a netrc file for the hosts it names, and its
+default for the origin of the first URL alone, since a stranger may have named the mirrors. After a redirect away from
+the URL asked for nobody is told more than that, and nothing at all once https was left for http.
 """
 
 from __future__ import annotations
@@ -98,15 +99,14 @@ class Secrets:
         here = origins[-1]
         headers = self._headers if here == self._home else ()
         if here == source.origin:
-            user = source.user or (self._user if here == self._home else None) or self._netrc_user(here.host)
+            is_home = here == self._home
+            user = source.user or (self._user if is_home else None) or self._netrc.get(here.host)
+            user = user or (self._netrc.get("default") if is_home else None)
         elif here.scheme == "http" and any(origin.scheme != "http" for origin in origins):
             user = None
         else:
             user = (self._user if here == self._home else None) or self._netrc.get(here.host)
         return Told(headers, user)
-
-    def _netrc_user(self, host: str) -> NamedUser | None:
-        return self._netrc.get(host) or self._netrc.get("default")
 
 
 def read_netrc(path: Path) -> dict[str, NamedUser]:
