@@ -167,18 +167,11 @@ def test_what_a_tracker_says_to_a_closed_pipe_is_no_bug_of_ours(tmp_path: Path) 
 # URLs that lead nowhere
 
 
-def test_a_url_with_nothing_behind_it_is_told_by_kind(tmp_path: Path, shoal: Shoal) -> None:
-    with web({"/page": (200, b"<!doctype html><p>hello")}) as (
-        base,
-        _,
-    ):
-        for path, code, words in [
-            ("/absent.torrent", ExitCode.NOT_FOUND, "404"),
-            ("/page", ExitCode.BAD_DATA, "not a torrent file"),
-        ]:
-            result = shoal("get", base + path)
-            assert (result.returncode, words in result.stderr) == (code, True), result.stderr
-            assert len(result.stderr.splitlines()) <= 2
+def test_a_url_with_nothing_behind_it_is_told_by_kind(shoal: Shoal) -> None:
+    with web({}) as (base, _):
+        result = shoal("get", f"{base}/absent.torrent")
+        assert (result.returncode, "404" in result.stderr) == (ExitCode.NOT_FOUND, True), result.stderr
+        assert len(result.stderr.splitlines()) <= 2
     result = shoal("get", f"{base}/x.torrent")
     assert result.returncode == ExitCode.NETWORK
     assert "cannot connect" in result.stderr

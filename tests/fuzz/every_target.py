@@ -1,7 +1,13 @@
-"""All fuzz targets by name: those of the formats, of trackers and of the peer wire."""
+"""All fuzz targets by name: those of the formats, of downloads, of trackers and of the peer wire."""
 
 from __future__ import annotations
 
-from . import targets, targets_tracker, targets_udp, targets_wire
+from . import targets, targets_http, targets_tracker, targets_udp, targets_wire
 
-TARGETS = {**targets.TARGETS, **targets_tracker.TARGETS, **targets_udp.TARGETS, **targets_wire.TARGETS}
+TARGETS = {
+    **targets.TARGETS,
+    **targets_http.TARGETS,
+    **targets_tracker.TARGETS,
+    **targets_udp.TARGETS,
+    **targets_wire.TARGETS,
+}

@@ -22,13 +22,15 @@ FLOORS = (
     ("swarm",),
     ("disk", "net"),
     ("engine", "tracker"),
+    ("fetch",),
+    ("api",),
     ("cli",),
 )
 LEVEL = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 # Who may wait, and who may do two things at once.
 ONLY_THERE = {
-    "asyncio": {"net", "engine", "tracker", "cli"},
+    "asyncio": {"net", "engine", "tracker", "fetch", "api", "cli"},
     "socket": {"net", "engine", "tracker", "cli"},
     "selectors": set[str](),
     "threading": {
@@ -41,7 +43,7 @@ ONLY_THERE = {
     "click": {"cli"},
     "rich": {"cli"},
     "httptools": {"tracker"},
-    "pycurl": {"net"},
+    "pycurl": {"net", "fetch"},
     "redis": {"tracker"},
 }
 

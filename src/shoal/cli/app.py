@@ -26,7 +26,7 @@ from shoal.errors import ExitCode, ShoalError, UsageError
 
 VERBS = {
     "share": "Share files: make the torrent, serve it, print the command for the other machine.",
-    "get": "Get files from everybody who has them, and share them meanwhile.",
+    "get": "Get the files of a torrent from everybody who has them, or the file of any URL.",
     "seed": "Serve files that are here already.",
     "list": "List what is published at a tracker.",
     "unpublish": "Take away what was published at a tracker.",

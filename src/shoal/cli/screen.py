@@ -1,16 +1,17 @@
-"""Show running torrents on stderr: a live table on a terminal, a plain line now and then elsewhere.
+"""Show what runs on stderr: a live picture on a terminal, plain lines now and then elsewhere.
 
-Nothing here knows an engine: `Snapshot` is all it is told, `status_line` is pure.
+`Screen` knows when, whoever makes it knows what. Torrents are shown here; nothing knows an engine: `Snapshot` is all
+it is told, `status_line` is pure. Downloads are shown in `fetch_screen.py`.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
 from shoal.cli.text import counted, printable
 from shoal.units import format_duration, format_rate, format_size
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-LIVE_EVERY = 0.5  # seconds between pictures
+LIVE_EVERY = 0.4  # seconds between pictures
 PLAIN_EVERY = 5.0  # seconds between lines where there is no terminal
 FIRST_AFTER = 1.0  # seconds; what is over sooner needs no picture
 
@@ -65,38 +66,60 @@ def status_line(now: Snapshot, *, seeding: bool) -> str:
     return "  ".join(parts)
 
 
-class Screen(AbstractContextManager["Screen"]):
-    def __init__(self, *, seeding: bool, stream: TextIO | None = None) -> None:
-        self._seeding = seeding
+Shown = TypeVar("Shown")
+
+
+class Screen(AbstractContextManager["Screen[Shown]"], Generic[Shown]):
+    """`lines` and `picture` make of what is shown the lines of text or what rich draws."""
+
+    def __init__(
+        self,
+        lines: Callable[[Shown], list[str]],
+        picture: Callable[[Shown], RenderableType],
+        *,
+        is_silent: bool = False,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._lines = lines
+        self._picture = picture
         self._stream = stream or sys.stderr
         self._is_live = self._stream.isatty()
-        self._next_at = time.monotonic() + FIRST_AFTER
+        self._next_at = float("inf") if is_silent else time.monotonic() + FIRST_AFTER
         self._live: Live | None = None
 
-    def draw(self, snapshots: Sequence[Snapshot]) -> None:
+    def draw(self, shown: Shown) -> None:
+        """Call it as often as you like."""
         now = time.monotonic()
         if now < self._next_at:
             return
+        self._next_at = now + (LIVE_EVERY if self._is_live else PLAIN_EVERY)
         if self._is_live:
-            self._draw_live(snapshots)
+            self._draw_live(shown)
             return
-        self._next_at = now + PLAIN_EVERY
-        for snapshot in snapshots:
-            print(status_line(snapshot, seeding=self._seeding), file=self._stream, flush=True)
+        for line in self._lines(shown):
+            print(line, file=self._stream, flush=True)
 
-    def _draw_live(self, snapshots: Sequence[Snapshot]) -> None:
+    def _draw_live(self, shown: Shown) -> None:
         if self._live is None:
             from rich.console import Console
             from rich.live import Live
 
             self._live = Live(console=Console(file=self._stream), auto_refresh=False, transient=True)
             self._live.start()
-        self._live.update(table(snapshots, seeding=self._seeding), refresh=True)
+        self._live.update(self._picture(shown), refresh=True)
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def torrent_screen(*, seeding: bool, is_silent: bool = False) -> Screen[Sequence[Snapshot]]:
+    return Screen(
+        lambda snapshots: [status_line(snapshot, seeding=seeding) for snapshot in snapshots],
+        lambda snapshots: table(snapshots, seeding=seeding),
+        is_silent=is_silent,
+    )
 
 
 def table(snapshots: Sequence[Snapshot], *, seeding: bool) -> RenderableType:

@@ -10,16 +10,10 @@ import click
 
 from shoal.cli import options
 from shoal.cli.paths import is_folder
-from shoal.cli.session import (
-    NetworkOptions,
-    Voice,
-    make_engine,
-    open_torrent,
-    show_until,
-    unless_stopped,
-)
+from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.sources import load_source, resolve_peers
+from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
 from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode, NotFoundError
 from shoal.formats.metainfo import Metainfo
@@ -83,7 +77,7 @@ async def seed(
             )
             for metainfo in metainfos
         ]
-        voice.serving(engine)
+        voice.serving(serving_address(engine))
         for torrent in running:
             _say_what_is_there(torrent, folder, voice)
         await show_until(running, network, stop.wait(), seeding=True)

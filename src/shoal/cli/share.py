@@ -24,16 +24,10 @@ from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
 from shoal.cli.paths import is_folder, stat_of
 from shoal.cli.publishing import check_may_publish, checked_token, publish, publish_token_option
-from shoal.cli.session import (
-    NetworkOptions,
-    Voice,
-    make_engine,
-    open_torrent,
-    show_until,
-    unless_stopped,
-)
+from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
+from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
 from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
@@ -205,7 +199,7 @@ async def seeding(
             )
             for one in shared
         ]
-        voice.serving(engine)
+        voice.serving(serving_address(engine))
         yield torrents
 
 

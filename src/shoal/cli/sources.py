@@ -10,13 +10,14 @@ from pathlib import Path
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, load_metainfo
 from shoal.errors import FormatError, NetworkError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
-from shoal.protocol.tracker.urls import shown_url
+from shoal.protocol.tracker.urls import is_http, shown_url
 
+URL_BEGINNINGS = ("http://", "https://", "ftp://", "ftps://")  # of files
 FETCH_TIMEOUT = 60.0  # seconds for a torrent file over HTTP
 
 
 def is_url(source: str) -> bool:
-    return source.lower().startswith(("http://", "https://"))
+    return source.lower().startswith(URL_BEGINNINGS)
 
 
 async def load_source(source: str, bind: str | None) -> Metainfo:
@@ -29,7 +30,7 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
         from shoal.cli.catalogues import fetch_published
 
         return await fetch_published(source, bind)
-    if not is_url(source):
+    if not is_http(source):
         return await asyncio.to_thread(load_metainfo, Path(source))
     from shoal.net.http import get
 

@@ -20,7 +20,7 @@ _HINTS = {
     errno.EIO: "the device reports an error; its data may be lost",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the whole machine has no open file left",
-    errno.ENAMETOOLONG: "choose a folder with a shorter path",
+    errno.ENAMETOOLONG: "choose a shorter name, or a folder with a shorter path",
 }
 
 

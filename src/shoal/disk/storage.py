@@ -237,7 +237,7 @@ class Storage:
             file = self._open_files.get(key, for_writing=False)
             if os.fstat(file.descriptor).st_size < position + length:
                 return Presence.ABSENT
-            return _hole_or_data(file.descriptor, position, length)
+            return hole_or_data(file.descriptor, position, length)
         except (FileNotFoundError, NotADirectoryError):
             return Presence.ABSENT
         except OSError as error:
@@ -353,7 +353,8 @@ def _keys_of_files(metainfo: Metainfo, wanted_files: Collection[int] | None) -> 
     )
 
 
-def _hole_or_data(descriptor: int, position: int, length: int) -> Presence:
+def hole_or_data(descriptor: int, position: int, length: int) -> Presence:
+    """What an open file has in a range that does not reach past its end; DATA where the system cannot tell."""
     if _SEEK_DATA is None:
         return Presence.DATA
     try:

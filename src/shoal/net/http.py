@@ -10,19 +10,18 @@ docs/decisions/0002-http-client.md says why libcurl, and how it meets the event 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
 
 import pycurl  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from shoal import __version__
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.net.addresses import is_wildcard
+from shoal.net.curl_errors import error_of, host_of, hosts_without_proxy, phrase_of
 from shoal.protocol.tracker.urls import shown_url
 from shoal.units import MIB, format_size
 
@@ -32,11 +31,9 @@ DEFAULT_MAX_BYTES = 16 * MIB  # a torrent of a million pieces is 20 MB; whoever 
 DEFAULT_MAX_REDIRECTS = 5
 MAX_ANSWER_BYTES = 64 * 1024  # to what was put somewhere: a line or two, or a proxy's page
 MAX_HEADER_BYTES = 64 * 1024
-LOOPBACK = "localhost,127.0.0.0/8,::1"  # no proxy reaches our own loopback
 
 _HTTP_ONLY = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
 _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT, not yet named by pycurl: do not wait for a name server when cancelled
-_WEIRD_REPLY = pycurl.E_FTP_WEIRD_SERVER_REPLY  # the code has outgrown its name
 _NOT_FOUND_STATUSES = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
@@ -53,7 +50,7 @@ class HttpResponse:
         """Raise `NotFoundError` (404, 410) or `NetworkError` unless the status is a success."""
         if self.status // 100 == 2:
             return
-        message = f"{_host_of(self.final_url)} answered {self.status} {_phrase(self.status)}"
+        message = f"{host_of(self.final_url)} answered {self.status} {phrase_of(self.status)}"
         if self.status in _NOT_FOUND_STATUSES:
             raise NotFoundError(f"{message} for {shown_url(self.final_url)}")
         raise NetworkError(message)
@@ -142,7 +139,7 @@ def _set_up(
         pycurl.USERAGENT: USER_AGENT,
         pycurl.TIMEOUT_MS: max(1, round(seconds * 1000)),
         pycurl.NOSIGNAL: True,
-        pycurl.NOPROXY: _hosts_without_proxy(),
+        pycurl.NOPROXY: hosts_without_proxy(),
         pycurl.WRITEFUNCTION: transfer.on_body,
         pycurl.HEADERFUNCTION: transfer.on_header,
         _QUICK_EXIT: 1,
@@ -157,12 +154,6 @@ def _set_up(
         curl.setopt(pycurl.URL, transfer.url)
     except (pycurl.error, ValueError):
         raise FormatError(f"{shown_url(transfer.url)!r} is not a URL") from None
-
-
-def _hosts_without_proxy() -> str:
-    """What the environment excepts from its proxies, and loopback."""
-    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return "*" if named.strip() == "*" else ",".join(filter(None, (named, LOOPBACK)))
 
 
 class _Transfer:
@@ -198,47 +189,8 @@ class _Transfer:
         """libcurl's error as one of ours."""
         if self._refusal is not None:
             return self._refusal
-        code, message = error.args[0], str(error.args[1])
-        host = _host_of(self.url)
-        if code in (pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_RESOLVE_PROXY):
-            return NotFoundError(f"{host}: no such host")
-        if code == pycurl.E_URL_MALFORMAT:
-            return FormatError(f"{shown_url(self.url)!r} is not a URL")
-        if code == _WEIRD_REPLY or (code == pycurl.E_UNSUPPORTED_PROTOCOL and "HTTP/0.9" in message):
-            return FormatError(f"{host} does not answer in HTTP")
-        if code == pycurl.E_UNSUPPORTED_PROTOCOL:
-            return FormatError(
-                f"{shown_url(self.url)!r} is not an http or https URL, or leads to one that is not"
-            )
-        return NetworkError(f"{host}: {_REASONS.get(code) or message.strip() or 'failed'}")
+        return error_of(self.url, error)
 
     def _refuse(self, what: str) -> int:
-        self._refusal = FormatError(f"{_host_of(self.url)} {what}")
+        self._refusal = FormatError(f"{host_of(self.url)} {what}")
         return -1  # libcurl ends the transfer
-
-
-_REASONS: dict[int, str] = {
-    pycurl.E_COULDNT_CONNECT: "cannot connect",
-    pycurl.E_OPERATION_TIMEDOUT: "no answer in time",
-    pycurl.E_GOT_NOTHING: "closed the connection without an answer",
-    pycurl.E_PARTIAL_FILE: "closed the connection in the middle of its answer",
-    pycurl.E_RECV_ERROR: "connection lost",
-    pycurl.E_SEND_ERROR: "connection lost",
-    pycurl.E_TOO_MANY_REDIRECTS: "redirects too often",
-    pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not trusted",
-    pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
-    pycurl.E_INTERFACE_FAILED: "the address given to --bind is not this machine's",
-}
-
-
-def _host_of(url: str) -> str:
-    """`host:port` as it stands in the URL, without what may be secret."""
-    with contextlib.suppress(ValueError):
-        return urlsplit(url).netloc.rpartition("@")[2] or shown_url(url)
-    return shown_url(url)
-
-
-def _phrase(status: int) -> str:
-    with contextlib.suppress(ValueError):
-        return HTTPStatus(status).phrase
-    return ""

@@ -1,0 +1,140 @@
+"""Downloads for Python programs: `await shoal.get(url)`, or `shoal.get_blocking(url)`. `shoal get URL` is built on it.
+
+Always true: what a function returned from is whole on disk under its final name, and checked if a digest was known;
+what ended early (an error, a cancelled task, a kill) goes on from there with the next call of the same.
+docs/python.md shows how to use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypedDict, Unpack
+
+from shoal.disk.checksum import parse_checksum
+from shoal.errors import FormatError, UsageError
+from shoal.fetch.download import download
+from shoal.fetch.facts import Facts, looks_like
+from shoal.fetch.metalinks import downloads_of
+from shoal.fetch.options import FetchOptions, parse_header
+from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
+from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
+from shoal.formats.metalink import parse_metalink
+from shoal.protocol.tracker.urls import shown_url
+
+FILE, METALINK, TORRENT = "file", "metalink", "torrent"
+
+
+class How(TypedDict, total=False):
+    """What may be said beside the URL. Sizes are bytes, rates bytes a second."""
+
+    folder: str | os.PathLike[str]  # made if need be; without it: the current one
+    name: str  # of the file; without it: as the server or the URL says
+    mirrors: Sequence[str]  # URLs of the same file
+    checksum: str  # "sha256:HEX", or with sha512, sha1, md5
+    connections: int  # at most
+    headers: Mapping[str, str] | Sequence[tuple[str, str]]  # for the URL's host alone, like user and password
+    user: str
+    password: str
+    netrc: str | os.PathLike[str]
+    cookies: str | os.PathLike[str]  # a file in the format of Netscape
+    proxy: str  # without it: what the environment says
+    bind: str  # a local address
+    max_download_rate: int
+    overwrite: bool
+    remote_time: bool
+    raw: bool  # a Metalink, too, is a file like any other
+    on_progress: OnProgress  # a few times a second
+    on_note: OnNote  # what a person should know, a line each
+    on_kind: Callable[
+        [str], None
+    ]  # `FILE`, `METALINK`, `TORRENT`: what it is; may raise, nothing is kept yet
+    on_torrent: Callable[
+        [bytes], None
+    ]  # takes a torrent instead of a file, or raises `FormatError` if it is none
+
+
+async def get(url: str, **how: Unpack[How]) -> Downloaded:
+    """Download the one file behind `url`. Raises a `ShoalError`, which says what to do as `hint`."""
+    got = await get_all(url, **how)
+    if len(got) != 1:
+        raise UsageError(f"{shown_url(url)}: is {len(got)} files", hint="get_all() downloads them")
+    return got[0]
+
+
+def get_blocking(url: str, **how: Unpack[How]) -> Downloaded:
+    """`get` for a program without a running event loop."""
+    return asyncio.run(get(url, **how))
+
+
+async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
+    """Download the files behind `url`: one, or those that a Metalink names, one after the other."""
+    wanted = _wanted(url, how)
+    on_progress, on_note = how.get("on_progress"), how.get("on_note")
+    asked = replace(wanted, is_document=_document_door(url, how))
+    result = await download(asked, on_progress=on_progress, on_note=on_note)
+    if isinstance(result, Document):
+        try:
+            downloads = _follow(result, wanted, how)
+        except FormatError as error:
+            if on_note is not None:
+                on_note(f"{shown_url(url)}: kept as the file that it is: {error.message}")
+            downloads = [wanted]
+    else:
+        return [result]
+    got = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
+    return [one for one in got if isinstance(one, Downloaded)]
+
+
+def _follow(document: Document, wanted: Wanted, how: How) -> list[Wanted]:
+    """What there is still to download. Raises `FormatError` if it is not what it looked like."""
+    on_torrent = how.get("on_torrent")
+    if on_torrent is not None and looks_like(document.facts, wanted.urls[0]) == TORRENT:
+        on_torrent(document.body)
+        return []
+    return downloads_of(parse_metalink(document.body), wanted)
+
+
+def _document_door(url: str, how: How) -> Callable[[Facts, str], bool]:
+    """Tells `on_kind`; whether the body is for us to read instead of the disk."""
+    followed = set() if how.get("raw") else {METALINK} | ({TORRENT} if "on_torrent" in how else set())
+    on_kind = how.get("on_kind")
+
+    def door(facts: Facts, asked: str) -> bool:
+        kind = looks_like(facts, asked)
+        if on_kind is not None:
+            on_kind(kind if kind in followed else FILE)
+        return kind in followed
+
+    return door
+
+
+def _wanted(url: str, how: How) -> Wanted:
+    headers = how.get("headers", ())
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return Wanted(
+        urls=(url, *how.get("mirrors", ())),
+        folder=Path(how.get("folder", ".")),
+        name=how.get("name"),
+        options=FetchOptions(
+            headers=tuple(parse_header(f"{name}: {value}") for name, value in pairs),
+            user=how.get("user"),
+            password=how.get("password", ""),
+            netrc=_path(how.get("netrc")),
+            cookies=_path(how.get("cookies")),
+            proxy=how.get("proxy"),
+            bind=how.get("bind"),
+            max_rate=how.get("max_download_rate"),
+        ),
+        checksums=(parse_checksum(how["checksum"]),) if "checksum" in how else (),
+        most_fetchers=how.get("connections", DEFAULT_MOST_FETCHERS),
+        overwrite=how.get("overwrite", False),
+        keeps_remote_time=how.get("remote_time", False),
+    )
+
+
+def _path(path: str | os.PathLike[str] | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -1,0 +1,154 @@
+"""Show a download from a URL while it runs. What is shown is made by pure functions of one `Sight`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shoal.cli.screen import Screen
+from shoal.cli.text import counted, printable
+from shoal.fetch.progress import Phase, Progress
+from shoal.formats.bitfield import run_mask
+from shoal.units import format_duration, format_rate, format_size
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+BAR_WIDTH = 60  # cells; with the margins it fits into 80 columns
+COLOURS = (
+    "cyan",
+    "magenta",
+    "yellow",
+    "blue",
+    "bright_red",
+    "bright_cyan",
+    "bright_magenta",
+    "bright_yellow",
+)
+HERE, MISSING = 0, -1  # cells of the bar; any other is the number of who fetches it
+
+
+@dataclass(slots=True)
+class Sight:
+    """The download as it was last seen."""
+
+    now: Progress | None = None
+    most_connections: int = 0
+
+    def see(self, now: Progress) -> None:
+        self.now = now
+        self.most_connections = max(self.most_connections, len(now.fetching))
+
+
+def make_screen(*, is_silent: bool) -> Screen[Sight]:
+    return Screen(lines, picture, is_silent=is_silent)
+
+
+def lines(sight: Sight) -> list[str]:
+    return [] if sight.now is None else [status_line(sight.now)]
+
+
+def status_line(now: Progress) -> str:
+    """`"data.iso  37 %  1.10 GiB of 3.00 GiB  90.0 MiB/s  8 connections  21 s left"`."""
+    return "  ".join([printable(now.name) or "asking the server", *_figures(now)])
+
+
+def seconds_left(now: Progress) -> float | None:
+    if now.length is None or now.rate <= 0:
+        return None
+    return (now.length - now.here) / now.rate
+
+
+def progress_record(now: Progress) -> dict[str, Any]:
+    """The same for --json."""
+    return {
+        "event": "progress",
+        "name": now.name,
+        "phase": now.phase.value,
+        "bytes": now.here,
+        "size": now.length,
+        "rate": round(now.rate),
+        "connections": len(now.fetching),
+    }
+
+
+def _figures(now: Progress) -> list[str]:
+    if now.phase is Phase.WAITING:
+        wait = f"waiting {format_duration(now.waits_for)}" if now.waits_for else "waiting"
+        return [f"{wait}: {printable(now.trouble)}" if now.trouble else wait]
+    if now.phase is Phase.OPENING:
+        return ["looking at what is here"]
+    if now.phase is Phase.CHECKING:
+        return ["checking"]
+    if now.phase is Phase.ASKING:
+        return [] if not now.name else ["asking the server"]
+    figures = [format_size(now.here)]
+    if now.length:
+        figures = [
+            f"{100 * now.here // now.length} %",
+            f"{format_size(now.here)} of {format_size(now.length)}",
+        ]
+    figures += [format_rate(now.rate), counted(len(now.fetching), "connection")]
+    left = seconds_left(now)
+    return figures if left is None else [*figures, f"{format_duration(left)} left"]
+
+
+def cells(now: Progress, width: int) -> list[int]:
+    """The file from left to right: what is here, what is missing, and where who is at work."""
+    if not now.length:
+        return []
+    row = [HERE if _is_here(now, cell, width) else MISSING for cell in range(width)]
+    for one in now.fetching:
+        if one.end is None or one.begin < one.end:
+            row[min(width - 1, one.begin * width // now.length)] = one.number
+    return row
+
+
+def _is_here(now: Progress, cell: int, width: int) -> bool:
+    assert now.length is not None
+    begin, end = cell * now.length // width, (cell + 1) * now.length // width
+    if not now.have_bits:
+        return end <= now.here  # one stream, from the front
+    first = begin // now.piece_length
+    last = max(first + 1, -(-end // now.piece_length))
+    mask = run_mask(first, last - first)
+    return now.have_bits & mask == mask
+
+
+def bar(now: Progress, width: int = BAR_WIDTH) -> Text:
+    from rich.text import Text
+
+    text = Text("  ")
+    for cell in cells(now, width):
+        if cell == HERE:
+            text.append("━", style="green")
+        elif cell == MISSING:
+            text.append("━", style="bright_black")
+        else:
+            text.append("╸", style=COLOURS[cell % len(COLOURS)])
+    return text
+
+
+def picture(sight: Sight) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    now = sight.now
+    if now is None:
+        return Text("asking the server")
+    head = Text.assemble((printable(now.name) or "asking the server", "bold"), "  ", "  ".join(_figures(now)))
+    head.no_wrap, head.overflow = True, "ellipsis"
+    sources = dict.fromkeys(one.source for one in now.fetching)
+    if now.phase is not Phase.FETCHING or not now.length:
+        return head
+    rows = [_source_row(now, source) for source in sources] if len(sources) > 1 else []
+    return Group(head, bar(now), *rows)
+
+
+def _source_row(now: Progress, source: str) -> Text:
+    from rich.text import Text
+
+    mine = [one for one in now.fetching if one.source == source]
+    rate = format_rate(sum(one.rate for one in mine))
+    return Text(f"  {rate:>12}  {printable(source)}, {counted(len(mine), 'connection')}", no_wrap=True)

@@ -1,0 +1,184 @@
+"""`shoal get` for files of URLs: downloads them one after the other, shows them, and tells what each came to.
+
+The downloads themselves are `shoal.api`'s; here is what a person sees and hears of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shoal import api
+from shoal.cli.course import MOST_SOURCES_SHOWN, UNVERIFIED, Course, FileCourse
+from shoal.cli.fetch_screen import Sight, make_screen, progress_record
+from shoal.cli.screen import FIRST_AFTER, PLAIN_EVERY
+from shoal.cli.text import counted, printable
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
+from shoal.cli.url_options import UrlOptions
+from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.disk.part_place import part_names
+from shoal.errors import DiskFullError, FileError, ShoalError, UnfinishedError, UsageError
+from shoal.fetch.progress import Downloaded, Progress
+from shoal.formats.metainfo import Metainfo, parse_metainfo
+from shoal.protocol.tracker.urls import shown_url
+from shoal.units import format_duration, format_rate, format_size
+
+if TYPE_CHECKING:
+    from shoal.cli.get import Given
+
+MOST_NAMED = 3  # sources in the result's line; more are counted, and listed below it
+
+
+async def get_urls(
+    urls: Sequence[str],
+    asked: UrlOptions,
+    given: Given,
+    network: NetworkOptions,
+    voice: Voice,
+    stop: asyncio.Event,
+    course: Course,
+) -> list[Metainfo]:
+    """Download them; returns the torrents among them. Where one of several fails, the others go on."""
+    torrents: list[Metainfo] = []
+    for url in urls:
+        errand = _Errand(url, asked, given, network, voice, course)
+        try:
+            torrents += await errand.run(stop)
+        except (DiskFullError, FileError, UnfinishedError, UsageError):
+            raise
+        except ShoalError as error:
+            if len(urls) == 1:
+                raise
+            course.on_failure(error)
+            voice.complain(error)
+    course.on_fetched(is_complete=course.failure is None)
+    return torrents
+
+
+class _Errand:
+    """One URL."""
+
+    def __init__(
+        self, url: str, asked: UrlOptions, given: Given, network: NetworkOptions, voice: Voice, course: Course
+    ) -> None:
+        self._url = url
+        self._asked = asked
+        self._given = given
+        self._network = network
+        self._voice = voice
+        self._course = course
+        self._is_silent = network.quiet or network.as_json
+        self._torrents: list[Metainfo] = []
+        self._sight = Sight()
+        self._next_record_at = time.monotonic() + FIRST_AFTER
+
+    async def run(self, stop: asyncio.Event) -> list[Metainfo]:
+        """The torrent, if it is one."""
+        with make_screen(is_silent=self._is_silent) as screen:
+
+            def on_progress(now: Progress) -> None:
+                self._sight.see(now)
+                screen.draw(self._sight)
+                if self._network.as_json:
+                    self._record(now)
+
+            getting = api.get_all(
+                self._url,
+                **self._asked.how,
+                folder=self._asked.folder,
+                on_progress=on_progress,
+                on_note=lambda text: self._voice.event("note", message=text),
+                on_kind=self._on_kind,
+                on_torrent=self._on_torrent,
+            )
+            try:
+                got = await unless_stopped(getting, stop, "downloading")
+            except UnfinishedError:
+                raise self._stopped() from None
+            except ShoalError:
+                self._keep_partial()
+                raise
+        for one in got:
+            self._tell(one)
+        return self._torrents
+
+    # ---- what it is
+
+    def _on_kind(self, kind: str) -> None:
+        shown = shown_url(self._url)
+        if kind == api.TORRENT:
+            self._given.refuse_for_torrent(shown)
+        else:
+            self._given.refuse_for_file(shown)
+
+    def _on_torrent(self, body: bytes) -> None:
+        torrent = parse_metainfo(body, source=shown_url(self._url), ignore_case=FOLDERS_IGNORE_CASE)
+        self._torrents.append(torrent)
+
+    # ---- what it came to
+
+    def _tell(self, got: Downloaded) -> None:
+        path = self._asked.folder / got.path.name
+        course = FileCourse(path, got.length, got.seconds, got.sources, got.verified)
+        self._course.files.append(course)
+        self._voice.event("got", **course.record())
+        if self._is_silent:
+            return
+        click.echo(result_line(path, got, self._sight.most_connections))
+        if len(got.sources) > 1:
+            for name, count in sorted(got.sources, key=lambda pair: -pair[1])[:MOST_SOURCES_SHOWN]:
+                click.echo(f"  {format_size(count):>10}  {printable(name)}")
+
+    def _record(self, now: Progress) -> None:
+        if time.monotonic() >= self._next_record_at:
+            self._next_record_at = time.monotonic() + PLAIN_EVERY
+            self._voice.json(progress_record(now))
+
+    def _keep_partial(self) -> None:
+        """For the last line of --json."""
+        now = self._sight.now
+        if now is not None and now.name:
+            self._course.files.append(FileCourse(self._asked.folder / now.name, now.here, now.seconds))
+
+    def _stopped(self) -> UnfinishedError:
+        now = self._sight.now
+        shown = shown_url(self._url) if now is None or not now.name else now.name
+        self._keep_partial()
+        if now is None or not now.here:
+            return UnfinishedError(f"{shown}: stopped before anything of it was here")
+        if not is_remembered(self._asked.folder, now.name):
+            return UnfinishedError(
+                f"{shown}: stopped; nothing of it could be kept, and the same command begins anew"
+            )
+        left = format_size((now.length or now.here) - now.here)
+        return UnfinishedError(
+            f"{shown}: stopped with {left} still to come; the same command goes on from here"
+        )
+
+
+def is_remembered(folder: Path, name: str) -> bool:
+    """Whether something of the file is kept for the next time."""
+    _, record = part_names(name)
+    return (folder / record).exists()
+
+
+def result_line(path: Path, got: Downloaded, most_connections: int) -> str:
+    """`"got data.iso: 1.00 GiB in 1.2 s (850 MiB/s) from nginx.example, 8 connections, sha256 right"`."""
+    names = [printable(name) for name, _ in sorted(got.sources, key=lambda pair: -pair[1])]
+    sources = ", ".join(names) if len(names) <= MOST_NAMED else counted(len(names), "source")
+    rate = f" ({format_rate(got.rate)})" if got.received else ""
+    origin = f" from {sources}" if sources else ""
+    parts = [
+        f"got {printable(str(path))}: {format_size(got.length)} in {format_duration(got.seconds)}{rate}{origin}",
+        counted(max(most_connections, 1), "connection"),
+    ]
+    if got.resumed:
+        parts.append(f"{format_size(got.resumed)} were here")
+    is_checked = got.verified != UNVERIFIED
+    parts.append(f"{got.verified} right" if is_checked else "not checked: no digest is known")
+    return ", ".join(parts)

@@ -1,0 +1,76 @@
+"""A claim: the bytes that a fetcher is to bring. And what is known of that fetcher.
+
+`fetch/plan.py` alone makes claims, shares them and ends them; here is what one says of itself.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from shoal.swarm.rate import RateMeter
+from shoal.units import KIB
+
+SHORTEST_STALL = 2.0  # seconds; a server that paces itself sends once a second
+STALL_UNIT = 64 * KIB  # is expected to come within a stall's time ...
+STALL_FACTOR = 4.0  # ... of which so many go by before the run is lost
+LONGEST_STALL = (
+    10.0  # seconds, whatever was expected; also if nobody gets anything: then the line is at fault
+)
+FIRST_BYTE_STALL = 5.0  # seconds; a server may have to fetch the file itself
+
+
+class StopReason(enum.Enum):
+    TAKEN = "others have fetched the rest, or will"
+    STALLED = "nothing came any more"
+    SURPLUS = "it added nothing to the rate"
+
+
+class Claim:
+    """`[done, end)` is on its way; what was before `done` is here."""
+
+    __slots__ = ("done", "end", "fetchers")
+
+    def __init__(self, begin: int, end: int) -> None:
+        self.done = begin
+        self.end = end
+        self.fetchers: list[Fetcher] = []
+
+    @property
+    def left(self) -> int:
+        return self.end - self.done
+
+
+class Fetcher:
+    """What is known of one fetcher. Rates outlive its runs."""
+
+    __slots__ = (
+        "asked_at", "claim", "delivers", "has_delivered", "heard_at", "longest_silence", "meter", "number",
+        "position", "stop",
+    )  # fmt: skip
+
+    def __init__(self, number: int, now: float) -> None:
+        self.number = number
+        self.meter = RateMeter(now)
+        self.claim: Claim | None = None
+        self.position = 0
+        self.asked_at = self.heard_at = now
+        self.longest_silence = 0.0  # that it came back from, in this run
+        self.delivers = False  # in this run ...
+        self.has_delivered = False  # ... or ever
+        self.stop: StopReason | None = None
+
+    def begin(self, claim: Claim, now: float) -> None:
+        self.claim = claim
+        self.position = claim.done
+        self.asked_at = self.heard_at = now
+        self.longest_silence = 0.0
+        self.delivers = False
+        claim.fetchers.append(self)
+
+    def stall_limit(self, latency: float) -> float:
+        """Seconds of silence after which the run is lost, while others get something."""
+        if not self.delivers:
+            return min(max(FIRST_BYTE_STALL, STALL_FACTOR * latency), LONGEST_STALL)
+        rate = self.meter.rate(self.heard_at)
+        expected = max(STALL_UNIT / rate if rate else 0.0, self.longest_silence)
+        return min(max(SHORTEST_STALL, STALL_FACTOR * expected), LONGEST_STALL)

@@ -1,0 +1,53 @@
+"""Download a file: where sources, facts, plan, transfers and the part file meet. It decides nothing.
+
+The first request is the download itself. Its response gives the facts; while the part file is opened, what comes is
+kept in memory. Then it goes on as the first of several connections (`ranged.py`) or as the only one (`stream.py`).
+
+Always true: the final name appears when all is here and, if a digest is known, checked; when a download ends early, for
+whatever reason, what is here is synced and remembered, and the same call goes on from it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from shoal.errors import NetworkError
+from shoal.fetch.options import asked_url
+from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
+from shoal.fetch.ranged import Changed, NoRangesAfterAll
+from shoal.fetch.session import Session
+from shoal.fetch.transfer import Transfers
+from shoal.net.curl_errors import host_of
+
+MOST_CHANGES = 1  # of the file while it is downloaded; then somebody is still writing it
+MOST_MISFITS = 2  # ranges that do not fit: first it may be another file, then the server cannot do it
+
+
+async def download(
+    wanted: Wanted, *, on_progress: OnProgress | None = None, on_note: OnNote | None = None
+) -> Downloaded | Document:
+    """Fetch the file; the same call after an early end goes on where that one stopped.
+
+    Raises `NotFoundError`, `NetworkError`, `DeniedError`, `FormatError` (the origin's faults), `ChecksumError`,
+    `ExistsError`, `DiskFullError` and `FileError`.
+    """
+    asked = [asked_url(url) for url in wanted.urls]
+    started_at = time.monotonic()
+    changes: list[str] = []
+    misfits: list[str] = []
+    async with Transfers(wanted.options, asked[0]) as transfers:
+        while len(changes) <= MOST_CHANGES:
+            in_runs = len(misfits) < MOST_MISFITS
+            session = Session(wanted, asked, transfers, started_at, in_runs, on_progress, on_note)
+            try:
+                return await session.run()
+            except Changed as change:
+                changes.append(str(change))
+                session.note(f"begins anew: the file was replaced on the server: {change}")
+            except NoRangesAfterAll as misfit:
+                misfits.append(str(misfit))
+                session.note(f"begins anew: {misfit}")
+    raise NetworkError(
+        f"{host_of(asked[0].url)}: the file was replaced again while it was downloaded: {changes[-1]}",
+        hint="somebody is still writing it: try again later",
+    )

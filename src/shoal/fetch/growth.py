@@ -1,0 +1,152 @@
+"""Decide how many fetchers are worth having, by trying.
+
+Always true: the target is between 1 and `most`. Told the time and what has come so far; it knows of no fetcher.
+
+It begins small and tries a step up: at first to four times as many, so that a server with a limit for each
+connection is used to the full within two seconds; after the first step that fails, to one more. A step stays if the
+rate grew by at least half of what as many average fetchers bring; else what brought nothing goes again. A gain is
+believed as soon as it shows, its absence only after two seconds, because many servers send in bursts. Now and then a
+step down is tried, by the same measure: connections that begin slowly look like a gain at first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+WORTH = 0.5  # of what as many average fetchers bring; less is mostly taken from the others, or noise
+FIRST_STEPS = 4  # times as many: 1, 4, 16; then one at a time
+FIRST_WINDOW = 0.25  # seconds; enough to see three times as much or not, and sixteen run within 1.5 s
+FULL_WINDOW = 2.0  # seconds; evens out bursts, and is what it takes to say that a step brought nothing
+SHORTEST_SETTLING = 0.1  # seconds; what lay in buffers, or was sent in a burst, says nothing of the rate
+ROUND_TRIPS = 4  # waits for a first byte that a window takes: a new connection begins slowly
+PAYS_AFTER = 4.0  # windows; a step must be able to bring in more than it takes to find out
+FIRST_PAUSE = 4.0  # seconds until a step that brought nothing is tried again ...
+LONGEST_PAUSE = 60.0  # ... which doubles up to this
+LONG = 30.0  # seconds left; to take a fetcher away saves no time, so only a long download finds out
+REFUSED_PAUSE = 30.0  # seconds; who said that it is enough is not asked again at once
+
+
+class Pace(NamedTuple):
+    """A measurement: so many fetchers brought so many bytes a second."""
+
+    fetchers: int
+    rate: float
+
+
+class Growth:
+    """The number of fetchers to have. Call `look` a few times a second."""
+
+    def __init__(self, most: int, first: int = 1) -> None:
+        if not 1 <= first <= most:
+            raise ValueError(f"{first} fetchers to begin with, of at most {most}")
+        self.most = most
+        self.target = first
+        self._before: Pace | None = None  # the pace before the step that is being tried
+        self._fruitless: Pace | None = None  # the pace of the last step that was taken back
+        self._is_fixed = first == most  # as many as there may be from the start: nothing is tried
+        self._is_starting = True
+        self._goes_down = True  # the next step, once it is no longer starting
+        self._pause = FIRST_PAUSE
+        self._try_at = 0.0
+        self._settled_at: float | None = None  # when this measurement begins
+        self._mark: tuple[float, int] | None = None  # its beginning: the time, and the bytes until then
+
+    def look(
+        self, now: float, *, delivering: int, received: int, latency: float, seconds_left: float
+    ) -> None:
+        """`delivering` fetchers brought something, `received` bytes in all; `latency`: the wait for a first byte."""
+        window = (
+            min(max(FIRST_WINDOW, ROUND_TRIPS * latency), FULL_WINDOW) if self._is_starting else FULL_WINDOW
+        )
+        if delivering < self.target or self._is_fixed:
+            self._settled_at = self._mark = None
+            return
+        if self._settled_at is None:
+            self._settled_at = now + max(SHORTEST_SETTLING, latency)
+        if self._mark is None:
+            if now >= self._settled_at:
+                self._mark = (now, received)
+            return
+        elapsed = now - self._mark[0]
+        if elapsed < window:
+            return
+        pace = Pace(self.target, (received - self._mark[1]) / elapsed)
+        if self._before is None:
+            self._consider(pace, now, seconds_left)
+        elif self._before.fetchers > pace.fetchers:
+            self._judge_down(self._before, pace, now)
+        else:
+            self._judge_up(self._before, pace, now, elapsed)
+        if self.target > pace.fetchers and seconds_left < PAYS_AFTER * window:
+            self._change(pace.fetchers)
+
+    def on_refused(self, running: int, now: float) -> None:
+        """The server would not have another one; so many were left."""
+        self._fruitless = None
+        self._rest(now, max(self._pause, REFUSED_PAUSE))
+        self._change(max(1, min(self.target, running)))
+
+    def _consider(self, pace: Pace, now: float, seconds_left: float) -> None:
+        """Without a step under way: is it time for one?"""
+        fruitless, self._fruitless = self._fruitless, None
+        if fruitless is not None and fruitless.fetchers > pace.fetchers and is_worth(pace, fruitless):
+            self._try_at, self._goes_down = now, False  # slower without: what was before was a burst
+        if now < self._try_at or pace.rate == 0:
+            self._mark = None  # measure anew, from here
+        elif not self._is_starting and self._goes_down and self.target > 1 and seconds_left > LONG:
+            self._step(pace, self.target - 1)
+        elif self.target < self.most:
+            self._step_up(pace)
+        else:
+            self._rest(now, self._pause)
+
+    def _judge_up(self, before: Pace, after: Pace, now: float, elapsed: float) -> None:
+        if is_worth(before, after):
+            self._pause = FIRST_PAUSE
+            if self.target < self.most:
+                self._step_up(after)
+            else:
+                self._rest(now, self._pause)
+                self._change(self.target)
+        elif elapsed >= FULL_WINDOW:
+            self._fruitless = after
+            self._rest(now, self._pause)
+            own = before.rate / before.fetchers
+            useful = round((after.rate - before.rate) / own) if own else 0
+            self._change(before.fetchers + max(0, useful))
+
+    def _judge_down(self, before: Pace, after: Pace, now: float) -> None:
+        if is_worth(after, before):
+            self._rest(now, self._pause)
+            self._change(before.fetchers)
+        else:
+            self._try_at, self._goes_down = now, True  # and perhaps one fewer still
+            self._change(self.target)
+
+    def _step_up(self, pace: Pace) -> None:
+        target = self.target * FIRST_STEPS if self._is_starting else self.target + 1
+        self._step(pace, min(target, self.most))
+
+    def _step(self, pace: Pace, target: int) -> None:
+        self._change(target)
+        self._before = pace
+
+    def _rest(self, now: float, pause: float) -> None:
+        """No step for a while, and then one the other way."""
+        if not self._is_starting:
+            self._goes_down = not self._goes_down
+        self._is_starting = False
+        self._try_at = now + pause
+        self._pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _change(self, target: int) -> None:
+        """The step is over, and the next measurement begins when everybody is there."""
+        self.target = target
+        self._before = None
+        self._settled_at = self._mark = None
+
+
+def is_worth(fewer: Pace, more: Pace) -> bool:
+    """Whether the fetchers that `more` has above `fewer` bring their share."""
+    added = more.fetchers - fewer.fetchers
+    return more.rate > 0 and more.rate - fewer.rate >= WORTH * fewer.rate * added / fewer.fetchers

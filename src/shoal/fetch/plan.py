@@ -1,0 +1,337 @@
+"""Decide which bytes of a file are fetched by whom.
+
+Always true: each byte is here, in a gap, or in one claim; a claim has one fetcher, or two at its very end. A fetcher
+has at most one claim, and never more of them run than `most_fetchers`. Pure: told the time, it sends nothing.
+
+The first fetcher claims all there is to its right. One that comes later, or is done with its run, takes the lowest
+gap; without a gap the back of the claim that would end last, as much as lets both end together. So there are few
+requests, each long, and the last byte comes when all fetchers are about to end, whatever their rates. What is left of
+a claim at the very end is fetched by a second one too, and whoever is first ends the other: at most `DOUBLED_MOST`
+bytes of a claim come twice. A run begins and ends at the border of a piece where there is one near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from shoal.fetch.claims import LONGEST_STALL, SHORTEST_STALL, Claim, Fetcher, StopReason
+from shoal.fetch.gaps import gaps_between
+from shoal.fetch.growth import Growth
+from shoal.units import KIB
+
+MOST_PIECES = 100_000  # sets of more make every step of the bookkeeping slow (docs/decisions/0001)
+SHORTEST_PIECE = 256 * KIB  # what a connection loses when the power fails; 4,096 of them are a GiB
+DEFAULT_MOST_FETCHERS = 16  # what servers stand, and other downloaders use
+BLOCK = 16 * KIB  # the shortest run, and where a claim is cut when no piece ends near
+SHORTEST_TAIL = 0.2  # seconds; what ends sooner is left to whoever fetches it ...
+WAITS_A_TAIL = 4.0  # ... and what ends within so many waits for a first byte: a request has to pay
+DOUBLED_MOST = 256 * KIB  # of one claim's end, fetched by two
+NEAR = 8  # a claim is cut at the border of a piece if one is within 1/8 of what is cut
+USUAL_LATENCY = 0.1  # seconds until a first byte, before one was seen
+
+
+class Run(NamedTuple):
+    """The bytes to ask for."""
+
+    begin: int
+    end: int
+
+
+class Stop(NamedTuple):
+    fetcher: int
+    reason: StopReason
+
+
+def piece_length_for(length: int) -> int:
+    """The length of the pieces of any file of `length` bytes, for everybody: a power of two, at most 100,000 pieces."""
+    piece_length = SHORTEST_PIECE
+    while -(-length // piece_length) > MOST_PIECES:
+        piece_length *= 2
+    return piece_length
+
+
+class Plan:
+    """The download of one file of `length` bytes, of which the pieces `have_bits` are here."""
+
+    def __init__(
+        self,
+        length: int,
+        have_bits: int = 0,
+        *,
+        most_fetchers: int = DEFAULT_MOST_FETCHERS,
+        first_fetchers: int = 1,
+    ) -> None:
+        self.length = length
+        self.piece_length = piece_length_for(length)
+        self.piece_count = -(-length // self.piece_length)
+        if have_bits >> self.piece_count:
+            raise ValueError(f"pieces beyond the {self.piece_count} of the file")
+        self.have_bits = have_bits
+        self.received = 0  # bytes that fetchers brought, those that came twice counted twice
+        self._gaps = gaps_between(have_bits, self.piece_length, length)
+        self.bytes_left = sum(end - begin for begin, end in self._gaps)
+        self._claims: list[Claim] = []
+        self._fetchers: dict[int, Fetcher] = {}
+        self._growth = Growth(most_fetchers, first_fetchers)
+        self._latency = USUAL_LATENCY
+        self._has_latency = False
+
+    # -- what there is -------------------------------------------------------------------------------
+
+    @property
+    def is_complete(self) -> bool:
+        return self.bytes_left == 0
+
+    @property
+    def running(self) -> int:
+        """How many fetchers have a run, or have not yet said that theirs is over."""
+        return sum(
+            fetcher.claim is not None or fetcher.stop is not None for fetcher in self._fetchers.values()
+        )
+
+    @property
+    def target(self) -> int:
+        """How many fetchers are worth having, as far as is known."""
+        return self._growth.target
+
+    def rate(self, now: float) -> float:
+        """Bytes a second of all fetchers."""
+        return sum(fetcher.meter.rate(now) for fetcher in self._running())
+
+    def rate_of(self, number: int, now: float) -> float:
+        fetcher = self._fetchers.get(number)
+        return fetcher.meter.rate(now) if fetcher else 0.0
+
+    def position_of(self, number: int) -> int:
+        """Where the next byte of this fetcher belongs."""
+        return self._fetchers[number].position
+
+    def end_of(self, number: int) -> int:
+        """Where its run ends now; its position if it is over. It only ever shrinks."""
+        fetcher = self._fetchers[number]
+        return fetcher.claim.end if fetcher.claim is not None else fetcher.position
+
+    def claimed(self) -> Iterator[tuple[int, Run]]:
+        """Who fetches what just now, for a picture of it."""
+        for fetcher in self._running():
+            assert fetcher.claim is not None
+            yield fetcher.number, Run(fetcher.position, fetcher.claim.end)
+
+    # -- what to do ----------------------------------------------------------------------------------
+
+    def wants_another_fetcher(self, now: float) -> bool:
+        """Whether a fetcher more would find something to do, and is worth trying. Ask until it is not."""
+        if self.running >= self._growth.target or self.is_complete:
+            return False
+        return bool(self._gaps) or self._tail(now, self._average(now)) is not None
+
+    def next_run(self, number: int, now: float) -> Run | None:
+        """What this fetcher asks for next; None if it can go. `now` is when its request is sent.
+
+        Its last run must have been ended. A number that is not known is a fetcher more.
+        """
+        fetcher = self._fetchers.get(number) or Fetcher(number, now)
+        if fetcher.claim is not None or fetcher.stop is not None:
+            raise ValueError(f"fetcher {number} has a run")
+        claim = self._next_claim(fetcher, now) if self.running < self._growth.target else None
+        if claim is None:
+            self._fetchers.pop(number, None)
+            return None
+        self._fetchers[number] = fetcher
+        fetcher.begin(claim, now)
+        return Run(claim.done, claim.end)
+
+    def tick(self, now: float) -> list[Stop]:
+        """Look at the rates, some times a second. -> The fetchers to stop, until `on_ended` is told of them."""
+        self._void_stalled(now)
+        rate = self.rate(now)
+        self._growth.look(
+            now,
+            delivering=sum(fetcher.has_delivered for fetcher in self._running()),
+            received=self.received,
+            latency=self._latency,
+            seconds_left=self.bytes_left / rate if rate else 0.0,
+        )
+        fastest_first = sorted(self._running(), key=lambda fetcher: -fetcher.meter.rate(now))
+        for fetcher in fastest_first[self._growth.target :]:
+            self._end(fetcher, StopReason.SURPLUS)
+        return [Stop(f.number, f.stop) for f in self._fetchers.values() if f.stop is not None]
+
+    # -- what happened -------------------------------------------------------------------------------
+
+    def on_bytes(self, number: int, count: int, now: float) -> list[int]:
+        """So many bytes came at its position, none beyond its end. -> The pieces that became whole by it."""
+        fetcher = self._fetchers[number]
+        claim = fetcher.claim
+        if claim is None or fetcher.position + count > claim.end:
+            raise ValueError(
+                f"{count} bytes at {fetcher.position}, where the run ends at {self.end_of(number)}"
+            )
+        if not fetcher.delivers:
+            self._on_first_byte(fetcher, now)
+        elif now - fetcher.heard_at > fetcher.longest_silence:
+            fetcher.longest_silence = now - fetcher.heard_at
+        fetcher.heard_at = now
+        fetcher.meter.add(count, now)
+        fetcher.position += count
+        self.received += count
+        if fetcher.position <= claim.done:
+            return []
+        done, claim.done = claim.done, fetcher.position
+        self.bytes_left -= claim.done - done
+        if len(claim.fetchers) == 2:
+            first, second = claim.fetchers
+            if fetcher is second:
+                self._end(first, StopReason.TAKEN)  # it was overtaken
+            elif not claim.left:
+                self._end(second, StopReason.TAKEN)
+        if not claim.left:
+            self._claims.remove(claim)
+            fetcher.claim = None
+        return self._whole_pieces(done, claim)
+
+    def on_ended(self, number: int, now: float, ok: bool) -> None:
+        """Its transfer is over; `ok`: it did not fail, and can have another run. What is in hand is kept."""
+        fetcher = self._fetchers[number]
+        if fetcher.claim is not None:
+            self._end(fetcher, None)
+        fetcher.stop = None
+        if not ok:
+            del self._fetchers[number]
+
+    def on_refused(self, now: float) -> None:
+        """The server would not have another fetcher; the one it refused has ended."""
+        self._growth.on_refused(self.running, now)
+
+    def on_piece(self, piece: int) -> None:
+        """This piece came some other way; nobody has to fetch it."""
+        begin, end = piece * self.piece_length, min((piece + 1) * self.piece_length, self.length)
+        for claim in [claim for claim in self._claims if claim.done < end and begin < claim.end]:
+            self._gaps.add(end, claim.end)
+            claim.end = max(begin, claim.done)
+            if claim.done == claim.end:
+                for fetcher in list(claim.fetchers):
+                    self._end(fetcher, StopReason.TAKEN)
+        self._gaps.remove(begin, end)
+        self.have_bits |= 1 << piece
+        self._count_left()
+
+    def lose(self, begin: int, end: int) -> None:
+        """These bytes came and are wrong: they are fetched again."""
+        self._gaps.add(begin, end)
+        for claim in self._claims:
+            self._gaps.remove(claim.done, claim.end)
+        for piece in range(begin // self.piece_length, -(-end // self.piece_length)):
+            self.have_bits &= ~(1 << piece)
+        self._count_left()
+
+    # -- sharing out ---------------------------------------------------------------------------------
+
+    def _next_claim(self, fetcher: Fetcher, now: float) -> Claim | None:
+        if self._gaps:
+            claim = Claim(*self._gaps.take_first())
+            self._claims.append(claim)
+            return claim
+        rate = fetcher.meter.rate(now) or self._average(now)
+        found = self._tail(now, rate)
+        if found is None:
+            return None
+        last, cut = found
+        if cut == last.done:
+            return last
+        claim = Claim(cut, last.end)
+        last.end = cut
+        self._claims.append(claim)
+        return claim
+
+    def _tail(self, now: float, rate: float) -> tuple[Claim, int] | None:
+        """The claim that ends last of those with something for a fetcher of `rate`, and where that begins."""
+        ends = [(self._seconds_left(claim, now), claim) for claim in self._claims if len(claim.fetchers) == 1]
+        for seconds, claim in sorted(ends, key=lambda end: -end[0]):
+            cut = self._cut(claim, seconds, rate)
+            if cut is not None:
+                return claim, cut
+        return None
+
+    def _cut(self, claim: Claim, seconds: float, rate: float) -> int | None:
+        """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
+        ours = rate or 1.0  # nothing is known of anybody: halves
+        theirs = claim.left / seconds if seconds else ours
+        if claim.left >= 2 * BLOCK and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
+            share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
+            if share >= BLOCK:
+                return self._near_border(claim.done, claim.end - min(share, claim.left - BLOCK), claim.end)
+        if claim.left <= DOUBLED_MOST and self._latency + claim.left / ours < seconds / 2:
+            return claim.done
+        return None
+
+    def _near_border(self, low: int, cut: int, high: int) -> int:
+        """`cut`, moved to the border of a piece if one is near, else of a block; always within `(low, high)`."""
+        for unit, reach in ((self.piece_length, (high - low) // NEAR), (BLOCK, BLOCK)):
+            border = (cut + unit // 2) // unit * unit
+            if low < border < high and abs(border - cut) <= reach:
+                return border
+        return cut
+
+    def _seconds_left(self, claim: Claim, now: float) -> float:
+        """Until the claim is done, by its fetcher's rate; who is silent is thought to stay so as long again."""
+        fetcher = claim.fetchers[0]
+        rate = fetcher.meter.rate(now) if fetcher.has_delivered else self._average(now)
+        silent_for = now - fetcher.heard_at
+        if not fetcher.delivers:
+            silent_for = abs(silent_for - self._latency)  # the wait that is left, or what it is overdue
+        return claim.left / (rate or 1.0) + silent_for
+
+    def _average(self, now: float) -> float:
+        """Bytes a second of a fetcher that has delivered; 0 as long as none has."""
+        rates = [fetcher.meter.rate(now) for fetcher in self._running() if fetcher.has_delivered]
+        return sum(rates) / len(rates) if rates else 0.0
+
+    # -- bookkeeping ---------------------------------------------------------------------------------
+
+    def _running(self) -> Iterator[Fetcher]:
+        return (fetcher for fetcher in self._fetchers.values() if fetcher.claim is not None)
+
+    def _on_first_byte(self, fetcher: Fetcher, now: float) -> None:
+        waited = now - fetcher.asked_at
+        self._latency += (waited - self._latency) * (0.25 if self._has_latency else 1.0)
+        self._has_latency = True
+        fetcher.delivers = fetcher.has_delivered = True
+
+    def _void_stalled(self, now: float) -> None:
+        """Who is silent for too long loses its run; if all are, it is the line, which gets more time."""
+        heard_at = max((fetcher.heard_at for fetcher in self._running() if fetcher.delivers), default=0.0)
+        for fetcher in list(self._running()):
+            limit = LONGEST_STALL
+            if heard_at - fetcher.heard_at > SHORTEST_STALL / 2:  # others got something meanwhile
+                limit = fetcher.stall_limit(self._latency)
+            if now - fetcher.heard_at > limit:
+                self._end(fetcher, StopReason.STALLED)
+
+    def _end(self, fetcher: Fetcher, reason: StopReason | None) -> None:
+        """Its run is over; what nobody else fetches of it is a gap again."""
+        claim = fetcher.claim
+        assert claim is not None
+        claim.fetchers.remove(fetcher)
+        fetcher.claim = None
+        fetcher.stop = reason
+        if not claim.fetchers and claim in self._claims:
+            self._claims.remove(claim)
+            self._gaps.add(claim.done, claim.end)
+
+    def _whole_pieces(self, done: int, claim: Claim) -> list[int]:
+        """The pieces that became whole when the claim went on from `done`."""
+        pieces = []
+        for piece in range(done // self.piece_length, -(-claim.done // self.piece_length)):
+            begin, end = piece * self.piece_length, min((piece + 1) * self.piece_length, self.length)
+            if claim.done < end and claim.left:
+                continue
+            if self._gaps.overlap(begin, end) or any(c.done < end and begin < c.end for c in self._claims):
+                continue
+            self.have_bits |= 1 << piece
+            pieces.append(piece)
+        return pieces
+
+    def _count_left(self) -> None:
+        self.bytes_left = sum(end - begin for begin, end in self._gaps) + sum(c.left for c in self._claims)

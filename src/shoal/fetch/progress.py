@@ -1,0 +1,96 @@
+"""What a download is told, and what it says of itself: while it runs, for a display, and at its end."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shoal.disk.checksum import Checksum
+from shoal.fetch.facts import Facts
+from shoal.fetch.options import FetchOptions
+from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to download, and to where. The first URL is the one that headers and password are for."""
+
+    urls: tuple[str, ...]
+    folder: Path
+    name: str | None = None  # None: as the server or the URL says
+    options: FetchOptions = field(default_factory=FetchOptions)
+    checksums: tuple[Checksum, ...] = ()
+    most_fetchers: int = DEFAULT_MOST_FETCHERS
+    first_fetchers: int = 1  # before it is known whether more are worth it
+    overwrite: bool = False
+    keeps_remote_time: bool = False
+    is_document: Callable[[Facts, str], bool] | None = None  # (facts, URL): wanted in memory instead?
+
+
+class Phase(enum.Enum):
+    ASKING = "asking"  # nothing has come yet
+    OPENING = "opening"  # looking at what is here from the last time
+    FETCHING = "fetching"
+    WAITING = "waiting"  # every source has failed, and is asked again later
+    CHECKING = "checking"  # all is here; its digest is computed
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """One connection at work: the bytes `[begin, end)` are still to come over it."""
+
+    number: int
+    source: str
+    begin: int
+    end: int | None
+    rate: float  # bytes a second
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A few times a second. `have_bits`: the pieces that are here, 0 with only one stream."""
+
+    phase: Phase
+    name: str
+    length: int | None  # bytes, if it is known
+    here: int  # bytes of the file
+    rate: float  # bytes a second
+    fetching: tuple[Fetching, ...] = ()
+    have_bits: int = 0
+    piece_length: int = 0
+    seconds: float = 0.0  # since the beginning
+    waits_for: float = 0.0  # seconds until a source is asked again
+    trouble: str = ""  # the last failure, if it is waiting
+
+
+OnProgress = Callable[[Progress], None]
+OnNote = Callable[[str], None]  # something a person should know, said once
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """A file that is whole, under its final name."""
+
+    path: Path
+    length: int
+    seconds: float
+    received: int  # bytes that came now; without those of an earlier try, with those that came twice
+    resumed: int  # bytes that were here
+    sources: tuple[tuple[str, int], ...]  # who gave how many bytes
+    verified: str  # "sha256", ...: by digest; "none": nothing was known to compare it with
+    facts: Facts
+
+    @property
+    def rate(self) -> float:
+        return self.received / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file that was wanted in memory instead: one that says where others are."""
+
+    body: bytes
+    facts: Facts
+    name: str

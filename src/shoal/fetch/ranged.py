@@ -1,0 +1,249 @@
+"""A file fetched in runs, by several connections: the plan decides, transfers carry out, the part file keeps.
+
+Always true: what a response brings is written only where `judge` said that it belongs, and only as far as the plan
+still wants it from this fetcher. A version that changed ends all of it (`Changed`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+
+from shoal.errors import NetworkError, ShoalError
+from shoal.fetch.claims import StopReason
+from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry, WriteAt
+from shoal.fetch.opening import BEAT
+from shoal.fetch.origins import Origins
+from shoal.fetch.plan import Plan, Run
+from shoal.fetch.progress import Fetching
+from shoal.fetch.receiver import Receiver, trimmed
+from shoal.fetch.sources import Source
+from shoal.fetch.transfer import Flow
+from shoal.fetch.writing import Writing
+
+
+class Changed(Exception):
+    """The file was replaced on the server; the reason is the message."""
+
+
+class NoRangesAfterAll(Exception):
+    """The last source serves no ranges that fit, though it said so; the reason is the message."""
+
+
+class Ranged:
+    def __init__(
+        self, origins: Origins, plan: Plan, writing: Writing, name: bytes, on_beat: Callable[[], None]
+    ) -> None:
+        self.plan = plan
+        self._origins = origins
+        self._sources = origins.sources
+        self._writing = writing
+        self._name = name
+        self._on_beat = on_beat
+        self._receivers: dict[int, Receiver] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._names: dict[int, str] = {}  # whom each fetcher asks
+        self._last_number = 0
+        self._failure: Exception | None = None
+        self._event = asyncio.Event()
+        self.trouble = ""
+
+    # ---- from outside
+
+    async def run(self, group: asyncio.TaskGroup, first: Receiver | None, source: Source) -> None:
+        """Until all is here. `first` is a transfer that runs already, from `source`, as fetcher 1, from byte 0 on."""
+        self._last_number = 1
+        if first is not None:
+            self._adopt(group, first, source)
+        else:
+            self._sources.leave(1)
+        while not self.plan.is_complete and self._failure is None:
+            self._beat(group)
+            try:
+                async with asyncio.timeout(BEAT):
+                    await self._event.wait()
+            except TimeoutError:
+                pass
+            self._event.clear()
+        for task in self._tasks.values():
+            task.cancel()
+        if self._failure is not None:
+            raise self._failure
+
+    def fail(self, error: Exception) -> None:
+        """End it with this, unless something else was first."""
+        self._failure = self._failure or error
+        self._event.set()
+
+    def fetching(self, now: float) -> tuple[Fetching, ...]:
+        found = []
+        for number, run in self.plan.claimed():
+            rate = self.plan.rate_of(number, now)
+            found.append(Fetching(number, self._names[number], run.begin, run.end, rate))
+        return tuple(found)
+
+    @property
+    def is_waiting(self) -> bool:
+        return not self._receivers
+
+    # ---- fetchers
+
+    def _beat(self, group: asyncio.TaskGroup) -> None:
+        now = time.monotonic()
+        for receiver in list(self._receivers.values()):
+            receiver.flush()
+        for stop in self.plan.tick(now):
+            task = self._tasks[stop.fetcher]
+            if task.cancelling():
+                continue
+            if stop.reason is StopReason.STALLED:
+                self._sources.on_failure(stop.fetcher, now, NetworkError("nothing came any more"))
+            task.cancel()
+        while self.plan.wants_another_fetcher(now) and self._start(group, now):
+            pass
+        if not self._tasks and not self.plan.is_complete and self._sources.are_given_up:
+            self.fail(self._sources.error())
+        self._on_beat()
+
+    def _start(self, group: asyncio.TaskGroup, now: float) -> bool:
+        number = self._last_number + 1
+        begun = self._begin(number, now)
+        if begun is None:
+            return False
+        self._last_number = number
+        self._follow(number, group.create_task(self._fetch(number, *begun)))
+        return True
+
+    def _begin(self, number: int, now: float) -> tuple[Source, Receiver, Run] | None:
+        """The next run of this fetcher, and of whom to ask for it."""
+        source = self._sources.source_for(number, now)
+        run = None if source is None else self.plan.next_run(number, now)
+        if source is None or run is None:
+            self._sources.leave(number)
+            return None
+        asked = Asked(source.url, run.begin, run.end, self._name)
+        receiver = self._origins.receiver(source, asked, partial(self._keep, number))
+        self._receivers[number] = receiver
+        self._names[number] = source.name
+        return source, receiver, run
+
+    async def _fetch(self, number: int, source: Source, receiver: Receiver, run: Run) -> None:
+        while True:
+            await self._origins.transfer(source, receiver, run.begin, run.end)
+            if not self._is_to_go_on(number, source, receiver):
+                return
+            begun = self._begin(number, time.monotonic())
+            if begun is None:
+                return
+            source, receiver, run = begun
+
+    def _adopt(self, group: asyncio.TaskGroup, first: Receiver, source: Source) -> None:
+        run = self.plan.next_run(1, time.monotonic())
+        assert run is not None and run.begin == 0, "what is adopted begins at byte 0, and nothing is here"
+        self._receivers[1] = first
+        self._names[1] = source.name
+
+        async def go_on() -> None:
+            first.hand_to(partial(self._keep, 1))
+            await self._origins.wait_for(first)
+            if self._is_to_go_on(1, source, first) and (begun := self._begin(1, time.monotonic())):
+                await self._fetch(1, *begun)
+
+        self._follow(1, group.create_task(go_on()))
+
+    def _follow(self, number: int, task: asyncio.Task[None]) -> None:
+        self._tasks[number] = task
+        task.add_done_callback(lambda _: self._on_task_over(number))
+
+    def _on_task_over(self, number: int) -> None:
+        del self._tasks[number]
+        receiver = self._receivers.pop(number, None)
+        if receiver is not None:  # it was cancelled
+            self._origins.end(receiver)
+            self.plan.on_ended(number, time.monotonic(), ok=False)
+        self._sources.leave(number)
+        self._event.set()
+
+    # ---- bytes
+
+    def _keep(self, number: int, receiver: Receiver) -> Flow:
+        now = time.monotonic()
+        chunks, count = receiver.take()
+        position, end = self.plan.position_of(number), self.plan.end_of(number)
+        if count > end - position:
+            count = end - position
+            chunks = trimmed(chunks, count)
+        if count > 0:
+            pieces = self.plan.on_bytes(number, count, now)
+            self._sources.on_bytes(number, count, now)
+            self._writing.put(position, chunks, pieces)
+            if self.plan.is_complete:
+                self._event.set()
+        position += count
+        if position >= self.plan.end_of(number):
+            is_its_end = isinstance(receiver.verdict, WriteAt) and receiver.verdict.end == position
+            return Flow.MORE if is_its_end else Flow.END
+        if self._writing.is_full:
+            self._writing.when_room(receiver.go_on)
+            return Flow.HOLD
+        return Flow.MORE
+
+    # ---- endings
+
+    def _is_to_go_on(self, number: int, source: Source, receiver: Receiver) -> bool:
+        """What the end of a transfer comes to; whether its fetcher asks for more."""
+        del self._receivers[number]
+        if receiver.is_accepted:
+            receiver.flush()
+        now = time.monotonic()
+        is_done = self.plan.position_of(number) >= self.plan.end_of(number)
+        is_good = receiver.error is None and receiver.is_accepted and (is_done or receiver.received > 0)
+        is_limited = False
+        if not is_good and not is_done:
+            is_limited = self._on_trouble(number, source, receiver, now)
+        self.plan.on_ended(number, now, ok=is_good)
+        if is_limited:
+            self.plan.on_refused(now)
+        return is_good
+
+    def _on_trouble(self, number: int, source: Source, receiver: Receiver, now: float) -> bool:
+        """-> Whether the source has just enough fetchers without this one."""
+        match receiver.verdict:
+            case Replaced(reason):
+                if self._origins.is_stranger(source):
+                    self._sources.give_up(number, NetworkError(f"{source.name} has another file: {reason}"))
+                else:
+                    self.fail(Changed(reason))
+            case NoRanges(reason):
+                error = NetworkError(f"{source.name}: {reason}")
+                if len(source.fetchers) > 1:
+                    return self._sources.on_refused(number, now, error)
+                self._sources.give_up(number, error)
+                if self._sources.are_given_up:
+                    self.fail(NoRangesAfterAll(reason))
+            case Retry(after, error):
+                self.trouble = str(error)
+                return self._sources.on_refused(number, now, error, retry_after=after)
+            case Refused(error):
+                if not self._origins.forget_place(source):
+                    self._sources.give_up(number, error)
+                self.trouble = str(error)
+            case _:
+                lost = receiver.error or NetworkError(f"{source.name}: closed the connection early")
+                return self._on_lost(number, source, receiver, lost, now)
+        return False
+
+    def _on_lost(
+        self, number: int, source: Source, receiver: Receiver, error: ShoalError, now: float
+    ) -> bool:
+        self.trouble = str(error)
+        self._origins.forget_place(source)
+        if self._origins.is_final(source, error):
+            self._sources.give_up(number, error)
+        elif receiver.verdict is None:  # it was closed without a word
+            return self._sources.on_refused(number, now, error)
+        else:
+            self._sources.on_failure(number, now, error)
+        return False

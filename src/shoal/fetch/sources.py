@@ -1,0 +1,196 @@
+"""Hand fetchers to the sources of a file: the URL asked for and its mirrors.
+
+Always true: a fetcher has one source at a time; no source has more fetchers than it stood; one that was given up
+gets none. Pure: time and chance are arguments. What a source says of the file is not looked at here.
+
+A source that was never tried goes first, in the order of preference, while less than `TRIED_AT_ONCE` are in use; then
+a fetcher goes where the average fetcher gets most. Between two runs it changes its source if another is twice as good.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from shoal.errors import NetworkError, NotFoundError, ShoalError
+from shoal.fetch.patience import DEFAULT_MOST_TRIES, Patience
+from shoal.swarm.rate import RateMeter
+
+TRIED_AT_ONCE = 5  # a list of mirrors may be long; these show whether a near one is among them
+BETTER = 2.0  # times; a new connection costs something, and rates differ from second to second
+LIMIT_LASTS = 60.0  # seconds; a server that was busy is tried with one fetcher more after this
+SHOWN_AT_MOST = 5  # sources that a message names
+
+
+class Source:
+    """One place the file can be had from."""
+
+    __slots__ = (
+        "_limit_until",
+        "_most_fetchers",
+        "_recent",
+        "fetchers",
+        "meter",
+        "name",
+        "patience",
+        "received_before",
+        "url",
+    )
+
+    def __init__(self, url: str, name: str, patience: Patience, now: float) -> None:
+        self.url = url  # may hold a secret: never shown
+        self.name = name  # what people are told
+        self.patience = patience
+        self.fetchers: dict[int, float] = {}  # number -> when its request was sent
+        self.meter = RateMeter(now)
+        self.received_before = 0  # bytes until its last failure
+        self._recent = 0.0  # bytes a second of its average fetcher, when it last had any
+        self._most_fetchers: int | None = None
+        self._limit_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
+
+    @property
+    def was_tried(self) -> bool:
+        return bool(self.fetchers) or self.meter.total > 0 or self.patience.failures > 0
+
+    def has_room(self, now: float) -> bool:
+        """Whether it would have one fetcher more, as far as is known."""
+        if self._most_fetchers is not None and now >= self._limit_until:
+            self._most_fetchers += 1
+            self._limit_until = now + LIMIT_LASTS
+        return self._most_fetchers is None or len(self.fetchers) < self._most_fetchers
+
+    def rate_each(self, now: float) -> float:
+        """Bytes a second of its average fetcher, or of what that was."""
+        if self.fetchers:
+            self._recent = self.meter.rate(now) / len(self.fetchers)
+        return self._recent
+
+    def limit(self, count: int, now: float) -> None:
+        self._most_fetchers = count
+        self._limit_until = now + LIMIT_LASTS
+
+
+class Sources:
+    """The sources of one file, the preferred first. `named` has (URL, what people are told of it)."""
+
+    def __init__(
+        self,
+        named: Sequence[tuple[str, str]],
+        now: float,
+        rng: random.Random,
+        *,
+        most_tries: int = DEFAULT_MOST_TRIES,
+    ) -> None:
+        self._rng = rng
+        self._most_tries = most_tries
+        self._all: list[Source] = []
+        self._of: dict[int, Source] = {}
+        for url, name in named:
+            self.add(url, name, now)
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._all)
+
+    def add(self, url: str, name: str, now: float) -> None:
+        """One more, found on the way; one that is known already is not added."""
+        if all(source.url != url for source in self._all):
+            patience = Patience(self._rng, most_tries=self._most_tries)
+            self._all.append(Source(url, name, patience, now))
+
+    # -- what to do ----------------------------------------------------------------------------------
+
+    def source_for(self, number: int, now: float) -> Source | None:
+        """Where this fetcher, between two runs, sends a request now; None if nowhere just now."""
+        present = self._of.get(number)
+        rates = {source: source.rate_each(now) for source in self._all}  # while this fetcher still counts
+        self.leave(number)
+        source = self._best(present, rates, now)
+        if source is not None:
+            self._of[number] = source
+            source.fetchers[number] = now
+        return source
+
+    def leave(self, number: int) -> None:
+        """The fetcher is gone."""
+        source = self._of.pop(number, None)
+        if source is not None:
+            source.fetchers.pop(number)
+
+    def next_deadline(self) -> float | None:
+        """When the next source can be asked again; None if none will be."""
+        return min((s.patience.ready_at for s in self._all if s.patience.gave_up is None), default=None)
+
+    @property
+    def are_given_up(self) -> bool:
+        return all(source.patience.gave_up is not None for source in self._all)
+
+    def error(self) -> ShoalError:
+        """What a person is told when all are given up."""
+        reasons = [(source.name, source.patience.gave_up) for source in self._all]
+        given = [(name, reason) for name, reason in reasons if reason is not None]
+        if len(given) == 1:
+            name, reason = given[0]
+            return type(reason)(_named(name, reason), hint=reason.hint)
+        told = "; ".join(_named(name, reason) for name, reason in given[:SHOWN_AT_MOST])
+        more = f"; and {len(given) - SHOWN_AT_MOST} more" if len(given) > SHOWN_AT_MOST else ""
+        is_nowhere = all(isinstance(reason, NotFoundError) for _, reason in given)
+        kind = NotFoundError if is_nowhere else NetworkError
+        hints = Counter(reason.hint for _, reason in given if reason.hint)
+        hint = hints.most_common(1)[0][0] if hints else ""
+        return kind(f"none of {len(given)} sources could give the file: {told}{more}", hint=hint)
+
+    # -- what happened -------------------------------------------------------------------------------
+
+    def on_bytes(self, number: int, count: int, now: float) -> None:
+        self._of[number].meter.add(count, now)
+
+    def on_failure(
+        self, number: int, now: float, error: ShoalError, *, retry_after: float | None = None
+    ) -> None:
+        """Its transfer failed, in a way that another try may mend."""
+        source = self._of[number]
+        received, source.received_before = source.meter.total - source.received_before, source.meter.total
+        source.patience.on_failure(
+            now, error, asked_at=source.fetchers[number], received=received, retry_after=retry_after
+        )
+
+    def on_refused(
+        self, number: int, now: float, error: ShoalError, *, retry_after: float | None = None
+    ) -> bool:
+        """It would not have this fetcher (429, 503, a closed connection). -> Whether it has others, and so enough."""
+        source = self._of[number]
+        others = len(source.fetchers) - 1
+        if not others or source.meter.rate(now) == 0:
+            self.on_failure(number, now, error, retry_after=retry_after)
+            return False
+        source.limit(others, now)
+        source.patience.wait(now, retry_after)
+        return True
+
+    def give_up(self, number: int, error: ShoalError) -> None:
+        """What its source said cannot be mended: not there, not allowed, another file."""
+        self._of[number].patience.give_up(error)
+
+    # -- choosing ------------------------------------------------------------------------------------
+
+    def _best(self, present: Source | None, rates: dict[Source, float], now: float) -> Source | None:
+        """The source for one fetcher more; `present` is where it comes from."""
+        usable = [source for source in self._all if source.patience.is_ready(now) and source.has_room(now)]
+        in_use = sum(bool(source.fetchers) for source in self._all)
+        untried = next((source for source in usable if not source.was_tried), None)
+        if present is None and untried is not None and in_use < TRIED_AT_ONCE:
+            return untried
+        best = max((source for source in usable if source.was_tried), key=rates.__getitem__, default=untried)
+        if best is not None and present in usable and rates[best] <= BETTER * rates[present]:
+            return present
+        return best
+
+
+def _named(name: str, reason: ShoalError) -> str:
+    """Most reasons name their host."""
+    is_named = f"{name}:" in reason.message or f"{name}/" in reason.message
+    return reason.message if is_named else f"{name}: {reason.message}"

@@ -1,0 +1,91 @@
+"""Bytes on their way from transfers to the part file, by one thread, in the order they came.
+
+Always true: a piece is said to be here only after all of its bytes are written; no more than `MOST_QUEUED` bytes and
+what the connections' buffers hold wait for the disk: above that, whoever brings more is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from shoal.disk.part_file import PartFile
+from shoal.disk.workers import Workers
+from shoal.errors import ShoalError
+from shoal.units import MIB
+
+MOST_QUEUED: Final = 32 * MIB  # bytes; a disk that pauses for a tenth of a second holds nobody
+
+
+class Writing:
+    """`on_trouble` is called once, with what the disk refused; nothing is written after that."""
+
+    def __init__(self, part: PartFile, on_trouble: Callable[[ShoalError], None]) -> None:
+        self.part = part
+        self.written = 0  # bytes
+        self._loop = asyncio.get_running_loop()
+        self._workers = Workers(self._loop.call_soon_threadsafe, 1)
+        self._on_trouble = on_trouble
+        self._queued = 0
+        self._error: ShoalError | None = None  # set by the worker's thread, and only once
+        self._was_told = False
+        self._held: list[Callable[[], None]] = []
+        self._drained: list[asyncio.Future[None]] = []
+
+    @property
+    def error(self) -> ShoalError | None:
+        """What the disk refused, if it did; after `drain` that is final."""
+        return self._error
+
+    @property
+    def is_full(self) -> bool:
+        return self._queued > MOST_QUEUED
+
+    def put(self, offset: int, chunks: Sequence[bytes], pieces: Sequence[int] = ()) -> None:
+        """The bytes from `offset` on; with them `pieces` are whole."""
+        count = sum(map(len, chunks))
+        self._queued += count
+
+        def write() -> int:
+            if self._error is None:
+                try:
+                    self.part.write_all(offset, chunks)
+                    for piece in pieces:
+                        self.part.on_piece(piece)
+                except ShoalError as error:
+                    self._error = error
+            return count
+
+        self._workers.submit(write, self._on_written)
+
+    def when_room(self, go_on: Callable[[], None]) -> None:
+        """Call it when there is room again."""
+        self._held.append(go_on)
+
+    async def drain(self) -> None:
+        """Wait until all is written, or the disk has refused."""
+        if self._queued:
+            drained = self._loop.create_future()
+            self._drained.append(drained)
+            await drained
+
+    def close(self) -> None:
+        """Write what is queued, and end the thread. For that moment the loop stands still."""
+        self._workers.close()
+
+    def _on_written(self, count: int) -> None:
+        self._queued -= count
+        self.written += count
+        if self._error is not None and not self._was_told:
+            self._was_told = True
+            self._on_trouble(self._error)
+        if not self.is_full:
+            held, self._held = self._held, []
+            for go_on in held:
+                go_on()
+        if not self._queued:
+            drained, self._drained = self._drained, []
+            for future in drained:
+                if not future.done():
+                    future.set_result(None)

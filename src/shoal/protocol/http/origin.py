@@ -1,0 +1,93 @@
+"""Which server a URL names, where a redirect leads, and who is meant by `user:password@`.
+
+Pure. Always true: two URLs have the same origin only if scheme, host and port are the same, whatever their
+spelling; what `redirect_target` returns is http or https.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+
+from shoal.errors import FormatError
+from shoal.protocol.tracker.urls import shown_url
+
+SCHEMES = {"http": 80, "https": 443, "ftp": 21, "ftps": 990}  # what a file is fetched by, and their ports
+REDIRECT_SCHEMES = frozenset({"http", "https"})
+_KEPT_IN_URLS = "".join(set(string.punctuation) - set('"<>\\^`{|}'))
+
+
+class Origin(NamedTuple):
+    """A server by name. Secrets given for one are never sent to another."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+class NamedUser(NamedTuple):
+    user: str
+    password: str
+
+
+def origin_of(url: str) -> Origin:
+    """Raises `FormatError` for what is no URL of a file: no host, a wrong port, another scheme."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise FormatError(f"{shown_url(url)!r} is not a URL: {error}") from None
+    if parts.scheme not in SCHEMES:
+        raise FormatError(
+            f"{shown_url(url)!r} is not an http, https or ftp URL",
+            hint="write it like https://host.example/path/file",
+        )
+    if not host:
+        raise FormatError(f"{shown_url(url)!r} names no host")
+    return Origin(parts.scheme, host.rstrip("."), port or SCHEMES[parts.scheme])
+
+
+def split_user(url: str) -> tuple[str, NamedUser | None]:
+    """`https://me:pw@host/x` -> `https://host/x` and who is meant; the fragment goes too. Raises `FormatError`.
+
+    Blanks and letters that no URL may have are quoted, and hosts spelled out (`bücher.example`), as browsers do.
+    """
+    host = origin_of(url).host
+    parts = urlsplit(url)
+    named, at, address = parts.netloc.rpartition("@")
+    if not host.isascii():
+        address = address.lower().replace(host, _plain_host(host))
+    bare = urlunsplit((parts.scheme, address, *(_quoted(part) for part in (parts.path, parts.query)), ""))
+    if not at:
+        return bare, None
+    user, _, password = named.partition(":")
+    return bare, NamedUser(unquote(user), unquote(password))
+
+
+def redirect_target(url: str, location: str) -> str:
+    """Where a response from `url` leads to that says `Location: location` (header bytes as Latin-1).
+
+    Bytes that no URL may have are quoted, as browsers do. Raises `FormatError`.
+    """
+    wanted = _quoted(location.strip().encode("latin-1"))
+    try:
+        target = urljoin(url, wanted)
+    except ValueError as error:
+        raise FormatError(f"{shown_url(url)} leads to what is not a URL: {error}") from None
+    if origin_of(target).scheme not in REDIRECT_SCHEMES:
+        raise FormatError(
+            f"{shown_url(url)} leads to {shown_url(target)!r}, which is not an http or https URL"
+        )
+    return urlunsplit(urlsplit(target)._replace(fragment=""))
+
+
+def _quoted(part: str | bytes) -> str:
+    return quote(part, safe=_KEPT_IN_URLS)
+
+
+def _plain_host(host: str) -> str:
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        raise FormatError(f"{host!r} is not the name of a host") from None

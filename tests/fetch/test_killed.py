@@ -1,0 +1,102 @@
+"""A download that is killed, or runs out of disk, goes on: nothing wrong is believed, and little is fetched again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shoal.disk.part_file import PartFile
+from shoal.errors import DiskFullError
+from shoal.fetch.download import download
+from shoal.fetch.progress import Downloaded, Wanted
+from shoal.testing.hostile_origin import HostileOrigin, Page
+from shoal.units import MIB
+
+ROOT = Path(__file__).resolve().parents[2]
+BODY = random.Random(3).randbytes(6 * MIB + 1)
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+import shoal.fetch.session as session
+from shoal.fetch.download import download
+from shoal.fetch.progress import Wanted
+session.REMEMBERED_EVERY = 0.05
+asyncio.run(download(Wanted((sys.argv[1],), Path(sys.argv[2]))))
+"""
+
+
+def fetch(url: str, folder: Path) -> Downloaded:
+    async def story() -> Downloaded:
+        async with asyncio.timeout(60):
+            done = await download(Wanted((url,), folder))
+        assert isinstance(done, Downloaded)
+        return done
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_kill_9_it_goes_on_from_what_was_remembered(seed: int, tmp_path: Path) -> None:
+    killed_after = random.Random(seed).randrange(2 * MIB, 5 * MIB)
+    with HostileOrigin() as origin:
+        origin.pages["/file.bin"] = Page(BODY, rate=4 * MIB)
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", SCRIPT, origin.url("/file.bin"), tmp_path],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+        deadline = time.monotonic() + 60
+        while origin.sent < killed_after and time.monotonic() < deadline:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        done = fetch(origin.url("/file.bin"), tmp_path)
+        assert done.path.read_bytes() == BODY
+        assert 0 < done.resumed < killed_after + 2 * MIB
+        assert done.received < len(BODY) - done.resumed + 1 * MIB
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
+
+
+def test_a_full_disk_ends_it_and_leaves_what_is_here_for_the_next_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = PartFile.write_all
+
+    def write_all(part: PartFile, offset: int, chunks: list[bytes]) -> None:
+        if offset >= 4 * MIB:
+            raise DiskFullError("disk full: no room here")
+        whole(part, offset, chunks)  # type: ignore[arg-type]
+
+    with HostileOrigin() as origin:
+        origin.pages["/file.bin"] = Page(BODY, rate=16 * MIB)
+        with monkeypatch.context() as full:
+            full.setattr(PartFile, "write_all", write_all)
+            with pytest.raises(DiskFullError):
+                fetch(origin.url("/file.bin"), tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["file.bin.part", "file.bin.part.shoal"]
+        done = fetch(origin.url("/file.bin"), tmp_path)
+        assert done.path.read_bytes() == BODY
+        assert done.resumed > 1 * MIB
+
+
+def test_a_second_download_of_the_same_file_is_refused(tmp_path: Path) -> None:
+    async def story(url: str) -> None:
+        one = asyncio.ensure_future(download(Wanted((url,), tmp_path)))
+        async with asyncio.timeout(30):
+            while not (tmp_path / "file.bin.part").exists():  # noqa: ASYNC110 - another thread's doing
+                await asyncio.sleep(0.001)
+        with pytest.raises(Exception, match="another"):
+            await download(Wanted((url,), tmp_path))
+        done = await one
+        assert isinstance(done, Downloaded) and done.path.read_bytes() == BODY
+
+    with HostileOrigin() as origin:
+        origin.pages["/file.bin"] = Page(BODY, rate=8 * MIB)
+        asyncio.run(story(origin.url("/file.bin")))
