@@ -2,8 +2,8 @@
 
 It serves plain `asyncio.Protocol`s in the place of `loop.create_server`. The system hands over a connection with its
 first bytes (`TCP_DEFER_ACCEPT`, Linux), so a request that is answered at once and closed costs four system calls and
-is never entered into the event loop: half the price of the loop's own transports, measured by `./dev bench tracker`
-(docs/decisions/0009-eager-server.md). What the callbacks may expect is what asyncio says of them.
+is never entered into the event loop. What that brings, and what it costs: docs/decisions/0009-eager-server.md. What
+the callbacks may expect is what asyncio says of them.
 """
 
 from __future__ import annotations
