@@ -8,7 +8,7 @@ import pytest
 
 from shoal.fetch.facts import facts_of, file_name
 from shoal.fetch.judging import Answer, Asked, NoRanges, Refused, Retry, Whole, WriteAt, judge
-from shoal.protocol.http.headers import add_header_line
+from shoal.protocol.http.head import HeadReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +233,11 @@ CASES = {
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 def test_what_is_made_of_a_servers_first_response(case: Case) -> None:
-    headers: dict[str, str] = {}
-    status_line, *lines = [line.strip().encode() for line in case.head.splitlines()]
-    for line in (status_line, *lines):
-        add_header_line(headers, line)
-    status = int(status_line.split()[1])
+    reader = HeadReader()
+    heads = [reader.on_line(line.strip().encode()) for line in (*case.head.splitlines(), "")]
+    head = heads[-1]
+    assert head is not None
+    status, headers = head.status, head.headers
     asked = Asked("https://origin.example/pub/disk.iso", 0)
     assert isinstance(judge(None, asked, Answer(status, headers, case.url), 0.0), case.verdict)
     if case.verdict is Retry:

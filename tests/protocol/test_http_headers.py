@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal.protocol.http.head import HeadReader
 from shoal.protocol.http.headers import (
     MAX_LENGTH,
     ContentRange,
-    add_header_line,
     content_codings,
     content_length,
     media_type,
@@ -28,10 +28,12 @@ values = st.text(
 
 
 def headers_of(*lines: bytes) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for line in lines:
-        add_header_line(headers, line)
-    return headers
+    """Those of the last head among the lines."""
+    reader, head = HeadReader(), None
+    for line in (b"HTTP/1.1 200 OK", *lines, b""):
+        head = reader.on_line(line) or head
+    assert head is not None
+    return head.headers
 
 
 # ---- lines

@@ -1,11 +1,13 @@
 """The head of a response, line by line: a status and its headers. An FTP server's replies are made one, too.
 
 Pure. Always true: a head is told once, when its empty line has come; interim responses (1xx) and trailers are
-none. Names are in lower case, and equal ones are joined by commas, as RFC 9110 has it (5.3).
+none. What has no proper name is passed over; names are in lower case, and equal ones are joined by commas, as
+RFC 9110 has it (5.3).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, formatdate
@@ -15,6 +17,7 @@ from shoal.errors import FormatError
 from shoal.units import KIB
 
 MOST_HEAD_BYTES = 128 * KIB  # thousands of Link headers fit; a head without end does not
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SIZE_OR_TIME = "213"  # what FTP answers to SIZE and to MDTM
 _TIME_FORMAT = "%Y%m%d%H%M%S"
 
@@ -53,7 +56,7 @@ class HeadReader:
     def _add(self, text: str) -> None:
         name, colon, value = text.partition(":")
         name, value = name.strip().lower(), value.strip()
-        if colon:
+        if colon and _TOKEN.fullmatch(name):
             known = self._headers.get(name)
             self._headers[name] = value if known is None else f"{known}, {value}"
 

@@ -21,7 +21,6 @@ CODINGS = frozenset(
 """Content codings that change bytes (IANA's registry). Other values (`utf-8`, `binary`, `aws-chunked`) are mistakes
 that are common, and name nothing that anybody has done to the file."""
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MEDIA_TYPE = re.compile(
     r"\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+/[!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*(?:[;,].*)?", re.DOTALL
 )
@@ -51,18 +50,6 @@ class ContentRange:
     begin: int
     end_exclusive: int
     total: int | None
-
-
-def add_header_line(headers: dict[str, str], line: bytes) -> None:
-    """One line as libcurl hands it over. A status line begins anew: the response before it was not the last."""
-    text = line.decode("latin-1").strip()
-    if text.startswith("HTTP/"):
-        headers.clear()
-        return
-    name, colon, value = text.partition(":")
-    name, value = name.rstrip().lower(), value.strip()
-    if colon and _TOKEN.fullmatch(name):
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
 
 
 def parse_content_range(text: str) -> ContentRange | None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import formatdate
 
 from shoal.protocol.http.headers import Headers, parse_http_date
 
@@ -30,11 +29,6 @@ class Validator:
 
     etag: str | None = None
     modified_at: int | None = None
-
-    @property
-    def if_range(self) -> str:
-        """The value of If-Range by which a server gives a part only if it is still a part of the same file."""
-        return self.etag or formatdate(self.modified_at, usegmt=True)
 
     @property
     def text(self) -> str:
