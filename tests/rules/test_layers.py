@@ -45,6 +45,8 @@ ONLY_THERE = {
     "httptools": {"tracker"},
     "pycurl": {"net", "fetch"},
     "redis": {"tracker"},
+    "cryptography": {"fetch"},
+    "ssl": {"net", "fetch"},
 }
 
 # Addresses as text and as bytes: no socket is made, whatever module they live in.
