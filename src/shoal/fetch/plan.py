@@ -84,6 +84,7 @@ class Plan:
         self.received = 0  # bytes that fetchers brought, those that came twice counted twice
         self._gaps = gaps_between(have_bits, self.piece_length, length)
         self._withheld = Gaps()
+        self._borders: list[int] = []  # where what was offered ends: no run goes on from one offer into the next
         self.bytes_left = self._gaps.total()
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
@@ -258,6 +259,7 @@ class Plan:
                 if claim.end == low:
                     claim.end = low = min(high, claim.asked)
             self._gaps.add(low, high)
+            self._borders.append(high)
 
     def limit(self, most_fetchers: int) -> None:
         """From now on so many may run."""
@@ -277,7 +279,11 @@ class Plan:
 
     def _next_claim(self, fetcher: Fetcher, now: float) -> Claim | None:
         if self._gaps:
-            claim = Claim(*self._gaps.take_first())
+            begin, end = self._gaps.take_first()
+            border = min((border for border in self._borders if begin < border < end), default=end)
+            self._gaps.add(border, end)
+            self._borders = [other for other in self._borders if other != border]
+            claim = Claim(begin, border)
             self._claims.append(claim)
             return claim
         rate = fetcher.meter.rate(now) or self._average(now)

@@ -333,7 +333,8 @@ class SimulatedPool:
 
     @property
     def origin_bytes(self) -> int:
-        return sum(member.plan.received for member in self.members)
+        """With what was under way when a transfer was ended."""
+        return sum(member.plan.received + int(member.books.cut_off) for member in self.members)
 
     @property
     def requests(self) -> int:

@@ -237,7 +237,7 @@ class Board:
         known = [rate for rate in (*rates, self._rate) if rate]
         usual = sum(known) / len(known) if known else 1.0
         everybody = sum(rate or usual for rate in (*rates, self._rate))
-        share = (self._rate or usual) / everybody / 2 / fetchers
+        share = (self._rate or usual) / everybody / fetchers
         return max(1, min(self._run_length(1 / fetchers), int(free.bit_count() * share)))
 
     def _next_run(self, free: int, count: int) -> PieceRun:
