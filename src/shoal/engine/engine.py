@@ -146,7 +146,8 @@ class Engine:
         torrent = Torrent(self, metainfo, opened, Saving(self, opened), report=report)
         self.torrents[torrent.info_hash] = torrent
         torrent.dialling.learn(peers, Source.HAND)
-        torrent.dialling.begin_announcing(metainfo.trackers if trackers is None else trackers)
+        tiers = metainfo.trackers if trackers is None else trackers
+        torrent.dialling.begin_announcing(tiers, by_torrent=trackers is None)
         return torrent
 
     def torrent_of(self, info_hash: bytes) -> Torrent | None:
