@@ -84,7 +84,9 @@ class Plan:
         self.received = 0  # bytes that fetchers brought, those that came twice counted twice
         self._gaps = gaps_between(have_bits, self.piece_length, length)
         self._withheld = Gaps()
-        self._borders: list[int] = []  # where what was offered ends: no run goes on from one offer into the next
+        self._borders: list[
+            int
+        ] = []  # where what was offered ends: no run goes on from one offer into the next
         self.bytes_left = self._gaps.total()
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
