@@ -1,0 +1,1 @@
+"""Several machines that fetch one URL together (docs/pooling.md)."""
