@@ -38,5 +38,5 @@ def forged(piece: int, author: bytes, said: bytes) -> PieceRecord:
     return PieceRecord(piece, author, said, bytes(64))
 
 
-def verify(info_hash: bytes, record: PieceRecord) -> bool:
-    return record.signature == signature(info_hash, record.piece, record.author, record.digest)
+def verify(info_hash: bytes, piece: int, author: bytes, said: bytes, shown: bytes) -> bool:
+    return shown == signature(info_hash, piece, author, said)

@@ -28,7 +28,7 @@ MAX_RECORDS = (
 MAX_AUTHORS = 1_024  # of one pool, those that are out included; each needs a key, and a key costs nothing
 MAX_INTRODUCED = 64  # authors we know by one member's word; a relay in a large group has heard of dozens
 
-Verify = Callable[[bytes, PieceRecord], bool]
+Verify = Callable[[bytes, int, bytes, bytes, bytes], bool]
 
 
 class News(enum.Enum):
@@ -44,7 +44,11 @@ class News(enum.Enum):
 
 
 class Authors:
-    """The records of one pool. `verify(info_hash, record)` says whether the signature is right."""
+    """The records of one pool.
+
+    `verify(info_hash, piece, author, digest, signature)` says whether the signature is right. It is the one slow
+    thing here (0.1 ms), so it is asked only about what would change something.
+    """
 
     def __init__(self, info_hash: bytes, me: bytes, piece_count: int, verify: Verify) -> None:
         self.disputed = 0  # pieces, as bits
@@ -103,7 +107,7 @@ class Authors:
             return News.KNOWN
         if not self._has_room(record, held, told_by):
             return News.FULL
-        if not self._verify(self._info_hash, record):
+        if not self._verify(self._info_hash, record.piece, record.author, record.digest, record.signature):
             return News.FORGED
         if is_settled:
             return News.KNOWN if record.author == self._me else News.LIE
