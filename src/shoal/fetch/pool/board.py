@@ -72,6 +72,7 @@ class Board:
         self._alone_since: float | None = now
         self._has_all = False  # all that was unclaimed was taken, for nobody else is there
         self._heard_at = now
+        self._declined_at: float | None = None  # what is unclaimed was left to faster members
         self._idle_since: float | None = None  # there is nothing unclaimed
         self._lag = RateMeter(now)  # of pieces that come from neighbours ...
         self._lags_since: float | None = None  # ... while they have some that we want
@@ -100,10 +101,10 @@ class Board:
         other = self._members[member]
         pieces = checked_runs(tuple(PieceRun(*run) for run in runs), self._piece_count)
         crossing = other.on_claims(pieces, rate, self._piece_length, now) & self._mine
+        is_first = self._places.rank(member) > self._places.rank(self._me)
         for taken_at, bits in self._taken:
-            for run in runs_of(crossing & bits):
-                if now - max(taken_at, other.joined_at) > CROSSING or self._is_theirs(member, run.first):
-                    self._lost_to |= run_mask(*run)
+            if is_first or now - max(taken_at, other.joined_at) > CROSSING:
+                self._lost_to |= crossing & bits
 
     def on_owing(self, member: bytes, is_owing: bool, now: float) -> None:
         """Whether we wait for blocks of it."""
@@ -170,9 +171,6 @@ class Board:
             waiting = without(waiting, member.has)
         return waiting.bit_count() * self._piece_length <= max(LEAST_AHEAD, MOST_AHEAD * self._rate)
 
-    def _is_theirs(self, member: bytes, piece: int) -> bool:
-        return self._places.rank(member, piece) > self._places.rank(self._me, piece)
-
     def _drop(self, demand: Demand, now: float) -> None:
         """What others have, or have the better right to, or what is too much for our rate now."""
         begun = demand.begun_bits
@@ -215,6 +213,8 @@ class Board:
         count = self._run_count(demand, free)
         wanted = demand.idle * count * self._piece_length - demand.waiting
         runs = []
+        if self._is_too_slow(demand, free, now):
+            wanted = 0
         while wanted > 0 and free and self._has_room(count):
             is_first_of_two = wanted > count * self._piece_length
             run = self._next_run(free, max(1, count // 2) if is_first_of_two else count)
@@ -231,6 +231,20 @@ class Board:
         elif now - self._idle_since >= STAGGER * self._faster_idle_members():
             runs += self._double(demand, now)
         return runs
+
+    def _is_too_slow(self, demand: Demand, free: int, now: float) -> bool:
+        """Whether others would bring all the rest before we a single piece; if they do not begin, we do."""
+        left = free
+        rates = self._rate
+        for member in self._members.values():
+            left |= member.live
+            rates += member.rate(now)
+        a_piece = demand.latency + demand.fetchers * self._piece_length / self._rate if self._rate else 0.0
+        if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + LEAST_TAIL:
+            self._declined_at = None
+            return False
+        self._declined_at = self._declined_at or now
+        return now - self._declined_at < a_piece
 
     def _has_room(self, count: int) -> bool:
         """Whether a run more can be told."""
@@ -280,12 +294,15 @@ class Board:
 
     def _double(self, demand: Demand, now: float) -> list[PieceRun]:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
+        once, twice = 0, self.have | self._mine
+        for member in self._members.values():
+            twice |= once & member.live
+            once |= member.live
         left = [
-            (member.seconds_left(self._piece_length, now), without(member.live, self._mine | self._forced))
+            (member.seconds_left(self._piece_length, now), without(member.live, twice))
             for member in self._members.values()
         ]
-        seconds, bits = max(left, default=(0.0, 0))
-        bits = without(bits, self.have)
+        seconds, bits = max((one for one in left if one[1]), default=(0.0, 0))
         count = bits.bit_count()
         if not count or not self._rate or seconds < LEAST_TAIL:
             return []
