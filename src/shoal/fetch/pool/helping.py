@@ -171,3 +171,23 @@ class HelperServer:
 
     def _note(self, text: str) -> None:
         self._report("note", message=text)
+
+
+async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report) -> None:
+    """Help the groups of `options`, of which this machine has the keys, until `stop` is set.
+
+    Raises `NotFoundError` for a group without a key, `NetworkError` for a port that is taken, `FileError`.
+    """
+    groups = [load_group(name) for name in options.groups]
+    contacts = {
+        name: Contacts(options.trackers.get(name, ()), options.peers.get(name, ())) for name in options.groups
+    }
+    state = state_dir() / "helper"
+    folder = options.cache or state / "files"
+    cache = Cache(folder, options.cache_size if options.cache is not None else 0)
+    server = HelperServer(options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report)
+
+    def on_ready(port: int) -> None:
+        report("ready", port=port, groups=list(options.groups))
+
+    await server.run(stop, on_ready)
