@@ -329,7 +329,7 @@ class Session:
             name=self._name,
             length=facts.length,
             here=here,
-            rate=sum(one.rate for one in fetching),
+            rate=sum(one.rate for one in fetching) + (self._pooled.rate if self._pooled is not None else 0.0),
             fetching=fetching,
             have_bits=have_bits,
             piece_length=piece_length_for(facts.length or 0),

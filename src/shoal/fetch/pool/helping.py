@@ -11,7 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from shoal.disk.state import state_dir
 from shoal.errors import FormatError, ShoalError
+from shoal.fetch.group.keyring import load_group
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.guard import MOST_REDIRECTS, Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
@@ -185,7 +187,9 @@ async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report
     state = state_dir() / "helper"
     folder = options.cache or state / "files"
     cache = Cache(folder, options.cache_size if options.cache is not None else 0)
-    server = HelperServer(options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report)
+    server = HelperServer(
+        options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report
+    )
 
     def on_ready(port: int) -> None:
         report("ready", port=port, groups=list(options.groups))
