@@ -54,9 +54,7 @@ class HelperServer:
         self._works: dict[bytes, Work] = {}
         self._begun: set[bytes] = set()
         self._askers: dict[bytes, set[Attendant]] = {}
-        self._guard = Guard.of_helper(
-            allow_hosts=options.allow_hosts, allow_private=options.allow_private
-        )
+        self._guard = Guard(options.allow_hosts, options.allow_private)
         events = Events(
             on_change=lambda key, attendant: None,
             on_message=self._on_message,
