@@ -7,6 +7,7 @@ another version, a quota) ends nothing else.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from shoal.disk.state import state_dir
 from shoal.errors import FormatError, ShoalError
 from shoal.fetch.group.keyring import load_group
 from shoal.fetch.group.membership import JoinedGroup
-from shoal.fetch.guard import MOST_REDIRECTS, Guard
+from shoal.fetch.guard import Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
@@ -77,7 +78,7 @@ class HelperServer:
         """Until `stop` is set."""
         await asyncio.to_thread(self._cache.make_room)
         options = FetchOptions(
-            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=MOST_REDIRECTS
+            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=Guard.MOST_HOPS
         )
         nobody = AskedUrl(
             "https://nobody.invalid/"
@@ -164,7 +165,14 @@ class HelperServer:
             self._begun.discard(info_hash)
             self._askers.pop(info_hash, None)
             del self._works[info_hash]
-        self._report("helped", url=shown_url(work.ask.url), bytes=work.fetched)
+        self._report(
+            "helped",
+            url=shown_url(work.ask.url),
+            fetched=work.fetched,
+            sent=work.sent,
+            members=work.member_count,
+            seconds=round(time.monotonic() - work.began_at, 3),
+        )
 
     def _on_begun(self, info_hash: bytes) -> None:
         self._begun.add(info_hash)
