@@ -94,7 +94,6 @@ class _Errand:
             getting = api.get_all(
                 self._url,
                 **self._asked.how,
-                **self._group(),
                 folder=self._asked.folder,
                 on_progress=on_progress,
                 on_note=lambda text: self._voice.event("note", message=text),
@@ -111,20 +110,6 @@ class _Errand:
         for one in got:
             self._tell(one)
         return self._torrents
-
-    def _group(self) -> api.How:
-        """With whom it is downloaded."""
-        pooling = self._asked.pooling
-        if pooling is None:
-            return {}
-        how: api.How = {
-            "group": pooling.group, "trackers": pooling.trackers, "peers": pooling.peers,
-        }  # fmt: skip
-        if self._network.port is not None:
-            how["port"] = self._network.port
-        if self._network.max_upload_rate is not None:
-            how["max_upload_rate"] = self._network.max_upload_rate
-        return how
 
     # ---- what it is
 
