@@ -25,7 +25,7 @@ def command(values: Values, as_json: bool, quiet: bool) -> int:
     """
     asked = helper_options(values)
     network = NetworkOptions(name=values["name"] or "", log_path=values["log"], quiet=quiet, as_json=as_json)
-    from shoal.fetch.pool.helping import run_helper  # type: ignore[import-not-found, attr-defined, unused-ignore]
+    from shoal.fetch.pool.helping import run_helper
 
     with Voice(network) as voice:
         run_until_stopped(lambda stop: run_helper(asked, stop, voice.event))
