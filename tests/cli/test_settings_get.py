@@ -11,7 +11,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shoal.cli import get
+from shoal import api
+from shoal.cli import get, url_options
 from shoal.cli.get import Given, pooling_of
 from shoal.cli.settings import page
 from shoal.cli.settings.every import COMMANDS, EVERY
@@ -123,6 +124,34 @@ def test_what_is_wrong_with_a_group_is_told_with_its_line() -> None:
 
 def test_trackers_are_in_no_repr() -> None:
     assert ONE not in repr(pooling_of(values(GROUP_FILE, group="lab"), ()))
+
+
+def how_of(words: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """With which keywords `shoal get URL` would download."""
+    seen: list[dict[str, Any]] = []
+    checked = url_options.checked
+
+    def look(*arguments: Any) -> None:
+        seen.append(dict(checked(*arguments).how))
+        raise UsageError("that is all")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(url_options, "checked", look)
+        CliRunner().invoke(get.command, ["http://host/x", *words.split()])
+    return seen[0]
+
+
+def test_the_group_reaches_the_download_and_what_is_for_its_members_only_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = f"--port 1 --max-upload-rate 1MB/s --peer host:1 --group lab --tracker {ONE}"
+    expected = {
+        "group": "lab", "trackers": (ONE,), "peers": (("host", 1),), "port": 1, "max_upload_rate": 1_000_000,
+    }  # fmt: skip
+    pooled = how_of(words, monkeypatch)
+    assert {name: pooled[name] for name in expected} == expected
+    assert expected.keys() & how_of("--port 1 --peer host:1", monkeypatch).keys() == set()
+    assert pooled.keys() <= api.How.__annotations__.keys()
 
 
 # What refuses what
