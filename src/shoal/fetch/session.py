@@ -16,9 +16,9 @@ from shoal.disk.checksum import Checker, Checksum
 from shoal.disk.part_file import PartFile
 from shoal.errors import ChecksumError, ShoalError
 from shoal.fetch.facts import Facts, facts_of, file_name
+from shoal.fetch.judging import WriteAt
 from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
-from shoal.fetch.judging import WriteAt
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
@@ -217,7 +217,7 @@ class Session:
             return None
         self._pooled = self._requesting.pooled(
             source.url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
-            on_lost=self._begin_checking,
+            has_digest=bool(self._checksums()), on_lost=self._begin_checking,
         )  # fmt: skip
         return self._pooled
 
@@ -232,9 +232,7 @@ class Session:
         await self._writing.drain()
         if self._checker is None or self._pooled is None or not self._pooled.pool.has_doubtful:
             return True
-        finish = partial(
-            self._checker.finish, self._work.plan.length, should_stop=lambda: self._is_stopped
-        )
+        finish = partial(self._checker.finish, self._work.plan.length, should_stop=lambda: self._is_stopped)
         try:
             await asyncio.to_thread(finish)
         except ChecksumError:
@@ -331,7 +329,7 @@ class Session:
             name=self._name,
             length=facts.length,
             here=here,
-            rate=sum(one.rate for one in fetching),
+            rate=sum(one.rate for one in fetching) + (self._pooled.rate if self._pooled is not None else 0.0),
             fetching=fetching,
             have_bits=have_bits,
             piece_length=piece_length_for(facts.length or 0),

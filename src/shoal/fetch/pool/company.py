@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from shoal.engine.neighbour import Neighbour
 
 OURSELVES = "this machine"
+NOTHING = Claims()
 
 
 @dataclass(slots=True)
 class _Known:
     name: str
     is_helper: bool
-    claims: Claims = Claims()
+    claims: Claims = NOTHING
     bits: int = 0  # the pieces here that it brought
 
 

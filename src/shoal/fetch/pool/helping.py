@@ -7,14 +7,15 @@ another version, a quota) ends nothing else.
 from __future__ import annotations
 
 import asyncio
-import fnmatch
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from shoal.disk.state import state_dir
 from shoal.errors import FormatError, ShoalError
-from shoal.fetch.group.key import GroupKey
-from shoal.fetch.guard import Guard
+from shoal.fetch.group.keyring import load_group
+from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.guard import MOST_REDIRECTS, Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
@@ -25,6 +26,7 @@ from shoal.fetch.pool.question import belongs
 from shoal.fetch.pool.quota import Quota
 from shoal.fetch.pool.work import Work
 from shoal.fetch.transfer import Transfers
+from shoal.net.environment_proxies import proxy_of_environment
 from shoal.net.sockets import format_address
 from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
 from shoal.protocol.http.origin import origin_of, split_user
@@ -41,7 +43,7 @@ class HelperServer:
     def __init__(
         self,
         options: HelperOptions,
-        keys: list[GroupKey],
+        groups: list[JoinedGroup],
         contacts: dict[str, Contacts],
         cache: Cache,
         quota: Quota,
@@ -62,7 +64,7 @@ class HelperServer:
             note=lambda text: report("note", message=text),
         )
         self.meetings = Meetings(
-            keys,
+            groups,
             contacts,
             events,
             is_helper=True,
@@ -75,9 +77,11 @@ class HelperServer:
         """Until `stop` is set."""
         await asyncio.to_thread(self._cache.make_room)
         options = FetchOptions(
-            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=Guard.MOST_HOPS
+            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=MOST_REDIRECTS
         )
-        nobody = AskedUrl("https://nobody.invalid/")  # no secret is ever told, so whose they are does not matter
+        nobody = AskedUrl(
+            "https://nobody.invalid/"
+        )  # no secret is ever told, so whose they are does not matter
         async with self.meetings, Transfers(options, nobody, self._guard) as transfers:
             self._transfers = transfers
             on_ready(self.meetings.engine.port)
@@ -90,20 +94,20 @@ class HelperServer:
 
     # ---- what members say
 
-    def _on_message(self, key: GroupKey, attendant: Attendant, message: Any) -> None:
+    def _on_message(self, group: JoinedGroup, attendant: Attendant, message: Any) -> None:
         match message:
             case AskHelp():
-                self._on_asked(key, attendant, message)
+                self._on_asked(group, attendant, message)
             case Pause(tag, seconds):
                 for work in self._works.values():
                     work.on_others_pause(tag, float(seconds))
 
-    def _on_gone(self, key: GroupKey, attendant: Attendant) -> None:
+    def _on_gone(self, group: JoinedGroup, attendant: Attendant) -> None:
         for askers in self._askers.values():
             askers.discard(attendant)
 
-    def _on_asked(self, key: GroupKey, attendant: Attendant, ask: AskHelp) -> None:
-        reason = self._reason_to_refuse(key, ask)
+    def _on_asked(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
+        reason = self._reason_to_refuse(group, ask)
         if reason:
             self._refuse(attendant, ask, reason)
             return
@@ -111,7 +115,7 @@ class HelperServer:
         if ask.info_hash in self._begun:
             attendant.say(Helping(ask.info_hash))
         elif ask.info_hash not in self._works:
-            work = Work(key, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
+            work = Work(group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
             self._works[ask.info_hash] = work
             task = self._group.create_task(self._work(work))
             self._tasks.add(task)
@@ -123,26 +127,23 @@ class HelperServer:
             "refused", url=shown_url(ask.url), member=format_address(attendant.address), reason=reason
         )
 
-    def _reason_to_refuse(self, key: GroupKey, ask: AskHelp) -> str:
+    def _reason_to_refuse(self, group: JoinedGroup, ask: AskHelp) -> str:
         """Empty: it is helped. What only a connection shows is refused when it is made."""
         try:
             url, user = split_user(ask.url)
             host = origin_of(url).host
             if url != ask.url or user is not None:
                 return "the URL is not plain"
-            if not belongs(key, ask):
+            if not belongs(group.key, ask):
                 return "the URL, length and version do not belong to that pool"
         except FormatError as error:
             return error.message
         secret = reason_not_to_pool(AskedUrl(url), FetchOptions())
         if secret:
             return secret
-        hosts = self._options.allow_hosts
-        if hosts and not any(fnmatch.fnmatchcase(host, glob.lower()) for glob in hosts):
-            return f"its owner does not allow {host}"
-        refusal = self._guard.refusal(url, hop=0)
-        if refusal:
-            return refusal
+        refusal = self._guard.refusal(url, hop=0, is_proxied=bool(proxy_of_environment(url)))
+        if refusal is not None:
+            return f"{host} {refusal}"
         if self._quota.is_used_up:
             return "what it may fetch in a day is used up"
         if len(self._works) >= MOST_WORKS and ask.info_hash not in self._works:
@@ -172,3 +173,25 @@ class HelperServer:
 
     def _note(self, text: str) -> None:
         self._report("note", message=text)
+
+
+async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report) -> None:
+    """Help the groups of `options`, of which this machine has the keys, until `stop` is set.
+
+    Raises `NotFoundError` for a group without a key, `NetworkError` for a port that is taken, `FileError`.
+    """
+    groups = [load_group(name) for name in options.groups]
+    contacts = {
+        name: Contacts(options.trackers.get(name, ()), options.peers.get(name, ())) for name in options.groups
+    }
+    state = state_dir() / "helper"
+    folder = options.cache or state / "files"
+    cache = Cache(folder, options.cache_size if options.cache is not None else 0)
+    server = HelperServer(
+        options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report
+    )
+
+    def on_ready(port: int) -> None:
+        report("ready", port=port, groups=list(options.groups))
+
+    await server.run(stop, on_ready)
