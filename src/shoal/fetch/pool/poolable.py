@@ -44,8 +44,8 @@ SIGNING_WORDS: Final = frozenset(
         "access", "apikey", "assertion", "auth", "authorization", "bearer", "code", "cookie", "credential",
         "credentials", "csrf", "exp", "expires", "expiry", "hash", "hdnea", "hdntl", "hdnts", "hmac", "jwt", "key",
         "login", "md5", "nonce", "otp", "pass", "passkey", "passwd", "password", "policy", "pw", "pwd", "sas", "secret",
-        "sess", "session", "sessid", "sid", "sig", "sign", "signature", "signed", "ticket", "tkn", "tok", "token", "uid",
-        "user", "username", "verify",
+        "sess", "session", "sessid", "sid", "sig", "sign", "signature", "signed", "ticket", "tkn", "tok", "token",
+        "uid", "user", "username", "verify",
     )
 )  # fmt: skip
 SIGNING_FAMILIES: Final = ("x-amz-", "x-goog-", "x-oss-", "x-ms-", "x-cos-", "q-sign", "q-ak", "q-key")
