@@ -313,7 +313,11 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
-        if not self._withheld and claim.left >= 2 * BLOCK and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
+        if (
+            not self._withheld
+            and claim.left >= 2 * BLOCK
+            and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
+        ):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
                 return self._near_border(claim.done, claim.end - min(share, claim.left - BLOCK), claim.end)

@@ -39,7 +39,9 @@ RECORD_LENGTH: Final = RECORD_HEADER_LENGTH + MAX_RECORD_LENGTH  # at most
 PLAIN_LENGTH: Final = 16 * KIB  # that a record carries at most
 READ_LENGTH: Final = 256 * KIB  # bytes off the socket at a time; still in the cache when they are decrypted
 WRITE_LENGTH: Final = 128 * KIB  # bytes encrypted at a time, which then cannot be thought of again
-MOST_ANSWERS: Final = 64 * KIB  # bytes of TLS's own that wait for our next word: a peer that makes more floods us
+MOST_ANSWERS: Final = (
+    64 * KIB
+)  # bytes of TLS's own that wait for our next word: a peer that makes more floods us
 
 Choose = Callable[[str], ssl.SSLContext | None]  # a server name -> the context of its group, if there is one
 

@@ -15,7 +15,7 @@ from shoal.protocol.group.meeting import encode_meeting, parse_meeting
 from .values import any_changes, mangled, meeting_messages
 
 HASH = bytes(range(20))
-TAG = b"origin tag"
+TAG = b"an origin's tag."
 PRESENCE = {"kind": "presence", "is_helper": 1, "pools": [HASH], "origins": {TAG: 3}}
 ASK = {
     "kind": "ask_help",
@@ -83,7 +83,7 @@ def test_a_field_nobody_knows_yet_is_passed_over() -> None:
         ({**PRESENCE, "origins": {TAG: -1}}, "meeting.origins: connections that are not"),
         ({**PRESENCE, "origins": {TAG: b"3"}}, "meeting.origins: connections that are not"),
         (
-            {**PRESENCE, "origins": {b"%08d" % number: 1 for number in range(257)}},
+            {**PRESENCE, "origins": {b"%016d" % number: 1 for number in range(257)}},
             "meeting.origins: 257 of them, more than 256",
         ),
         ({**ASK, "url": ""}, "meeting.url: 0 bytes"),
@@ -120,7 +120,7 @@ def test_a_message_that_is_too_long_is_refused_before_it_is_read() -> None:
 
 def test_the_fullest_presence_and_the_longest_question_fit() -> None:
     pools = tuple(number.to_bytes(20, "big") for number in range(m.MAX_POOLS))
-    origins = {number.to_bytes(m.LONGEST_TAG, "big"): 65_535 for number in range(m.MAX_ORIGINS)}
+    origins = {number.to_bytes(m.TAG_LENGTH, "big"): 65_535 for number in range(m.MAX_ORIGINS)}
     ask = m.AskHelp(HASH, "x" * m.MAX_URL_LENGTH, m.MAX_BYTES, "v" * 600, m.ValidatorKind.DIGEST)
     for message in (m.Presence(True, pools, origins), ask):
         assert parse_meeting(encode_meeting(message)) == message

@@ -10,7 +10,7 @@ from shoal.protocol.group import messages as m
 
 hashes = st.binary(min_size=m.HASH_LENGTH, max_size=m.HASH_LENGTH)
 keys = st.binary(min_size=m.KEY_LENGTH, max_size=m.KEY_LENGTH)
-tags = st.binary(min_size=m.SHORTEST_TAG, max_size=m.LONGEST_TAG)
+tags = st.binary(min_size=m.TAG_LENGTH, max_size=m.TAG_LENGTH)
 pieces = st.integers(0, m.MAX_PIECE)
 texts = st.text(min_size=1, max_size=60).filter(str.isprintable)
 runs = pieces.flatmap(lambda first: st.tuples(st.just(first), st.integers(1, m.MAX_PIECE + 1 - first)))

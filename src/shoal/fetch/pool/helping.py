@@ -7,13 +7,16 @@ another version, a quota) ends nothing else.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from shoal.disk.state import state_dir
 from shoal.errors import FormatError, ShoalError
+from shoal.fetch.group.keyring import load_group
 from shoal.fetch.group.membership import JoinedGroup
-from shoal.fetch.guard import MOST_REDIRECTS, Guard
+from shoal.fetch.guard import Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
@@ -75,7 +78,7 @@ class HelperServer:
         """Until `stop` is set."""
         await asyncio.to_thread(self._cache.make_room)
         options = FetchOptions(
-            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=MOST_REDIRECTS
+            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=Guard.MOST_HOPS
         )
         nobody = AskedUrl(
             "https://nobody.invalid/"
@@ -162,7 +165,14 @@ class HelperServer:
             self._begun.discard(info_hash)
             self._askers.pop(info_hash, None)
             del self._works[info_hash]
-        self._report("helped", url=shown_url(work.ask.url), bytes=work.fetched)
+        self._report(
+            "helped",
+            url=shown_url(work.ask.url),
+            fetched=work.fetched,
+            sent=work.sent,
+            members=work.member_count,
+            seconds=round(time.monotonic() - work.began_at, 3),
+        )
 
     def _on_begun(self, info_hash: bytes) -> None:
         self._begun.add(info_hash)
@@ -185,7 +195,9 @@ async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report
     state = state_dir() / "helper"
     folder = options.cache or state / "files"
     cache = Cache(folder, options.cache_size if options.cache is not None else 0)
-    server = HelperServer(options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report)
+    server = HelperServer(
+        options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report
+    )
 
     def on_ready(port: int) -> None:
         report("ready", port=port, groups=list(options.groups))

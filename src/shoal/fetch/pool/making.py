@@ -48,4 +48,3 @@ def make_pool(
         is_helper=lambda peer_id: meetings.is_helper(group.name, peer_id),
         clock=time.monotonic,
     )
-

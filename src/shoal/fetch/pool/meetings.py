@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from shoal.engine.engine import Engine
+from shoal.engine.resolving import resolve
 from shoal.engine.torrent import Torrent
 from shoal.fetch.group.membership import JoinedGroup, Membership
 from shoal.fetch.pool.content import MeetingContent, NoStore
@@ -34,7 +35,7 @@ class Contacts:
     """How members of one group are found, beside the LAN."""
 
     trackers: tuple[str, ...] = ()
-    peers: tuple[Address, ...] = ()
+    peers: tuple[tuple[str, int], ...] = ()  # hosts, by address or by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class Meetings:
     async def _attend(self, attended: _Attended) -> None:
         group = attended.group
         contacts = self._contacts.get(group.name, Contacts())
+        found = [await resolve(host, port, self.engine.bind) for host, port in contacts.peers]
         attended.torrent = await self.engine.run(
             MeetingContent(f"group {group.name}", group.key.meeting_hash),
             NoStore(),
@@ -114,7 +116,7 @@ class Meetings:
             is_secured=True,
             tactics=IN_MEETINGS,
             trackers=tuple((url,) for url in contacts.trackers),
-            peers=contacts.peers,
+            peers=[(address[0], address[1]) for addresses in found for address in addresses],
         )
 
     # ---- members
