@@ -41,8 +41,22 @@ def render() -> str:
     """The whole page of commands."""
     context = shoal.make_context("shoal", [], resilient_parsing=True)
     commands = [(verb, shoal.get_command(context, verb)) for verb in shoal.list_commands(context)]
-    sections = [render_command(context, verb, command) for verb, command in commands if command is not None]
+    sections = [
+        section
+        for verb, command in commands
+        if command is not None
+        for section in render_all(context, verb, command)
+    ]
     return "\n".join([INTRODUCTION, *sections, render_exit_codes()])
+
+
+def render_all(parent: click.Context, verb: str, command: click.Command) -> list[str]:
+    """A command, and below it those that it has itself."""
+    sections = [render_command(parent, verb, command)]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(parent):
+            sections += render_all(parent, f"{verb} {name}", command.commands[name])
+    return sections
 
 
 def render_command(parent: click.Context, verb: str, command: click.Command) -> str:

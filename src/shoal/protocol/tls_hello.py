@@ -34,7 +34,9 @@ def server_name(record: bytes) -> str:
 
     A hello that goes on in a second record is refused: none of ours is as long as that.
     """
-    if record[:1] != bytes([_HANDSHAKE_RECORD]) or len(record) - RECORD_HEADER_LENGTH != record_length(record):
+    if record[:1] != bytes([_HANDSHAKE_RECORD]) or len(record) - RECORD_HEADER_LENGTH != record_length(
+        record
+    ):
         raise FormatError("this is not a ClientHello")
     message = _Reader(record[RECORD_HEADER_LENGTH:])
     if message.number(1) != _CLIENT_HELLO:
