@@ -1,1 +1,1 @@
-"""Several machines that fetch one URL together (docs/pooling.md)."""
+"""A group of machines that fetch one URL together; docs/pooling.md is the map."""
