@@ -12,6 +12,7 @@ import pytest
 
 from shoal.engine import neighbour as neighbour_module
 from shoal.engine.engine import Engine
+from shoal.engine.neighbour import MOST_UNREAD, Neighbour
 from shoal.errors import ExistsError
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.layout import Layout
@@ -20,7 +21,7 @@ from shoal.swarm.blame import digest_blocks
 from shoal.swarm.known_peers import Source
 from shoal.swarm.tactics import Tactics
 from shoal.testing import raw_wire
-from shoal.units import MIB
+from shoal.units import KIB, MIB
 
 from .pooling import ALL, DATA, INFO_HASH, LAYOUT, Member, Memory, Telling, Told, piece_data, take_part
 from .scene import HOST, LOOPS, Record, Scene, finish, play, until
@@ -339,7 +340,7 @@ def test_the_bitfield_comes_after_what_extensions_say_and_not_before_the_hello()
         async with AsyncExitStack() as stack:
             member = await Stage(stack).member(have=ALL)
             sock = connect_raw(member.address)
-            kinds: list[int] = []
+            kinds: list[object] = []
 
             def talk() -> None:
                 with sock, sock.makefile("rb") as stream:
@@ -377,6 +378,26 @@ def test_who_says_no_hello_is_closed_in_time(monkeypatch: pytest.MonkeyPatch) ->
             partings = watch_partings(member)
             await asyncio.to_thread(read_to_end, connect_raw(member.address))
             assert partings == ["no handshake"]
+
+    play(story())
+
+
+def test_a_newcomer_may_be_told_more_than_a_peer_may_make_us_say() -> None:
+    async def story() -> None:
+        async with AsyncExitStack() as stack:
+            stage = Stage(stack)
+            talkative, other = Telling(), await stage.member()
+            on_joining = talkative.on_joining
+
+            def tell_all(neighbour: Neighbour) -> None:
+                on_joining(neighbour)
+                for _ in range(2 * MOST_UNREAD // (720 * KIB)):
+                    neighbour.say("test_tell", bytes(720 * KIB))
+
+            talkative.on_joining = tell_all  # type: ignore[method-assign]
+            await stage.member(other.address, telling=talkative)
+            await until(lambda: len(other.telling.of("message")) == 1 + 2 * MOST_UNREAD // (720 * KIB))
+            assert other.telling.of("parted") == []
 
     play(story())
 
