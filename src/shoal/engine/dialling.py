@@ -33,11 +33,12 @@ class Dialling:
         self._announcer: Announcer | None = None
         self._announcing: asyncio.Task[None] | None = None
 
-    def begin_announcing(self, tiers: Sequence[Sequence[str]]) -> None:
-        """Ask these trackers for peers from now on, and tell them of us."""
+    def begin_announcing(self, tiers: Sequence[Sequence[str]], *, by_torrent: bool) -> None:
+        """Ask these trackers for peers, and tell them of us; `by_torrent`: they may be a stranger's choice."""
         if not tiers:
             return
-        from shoal.engine.announcer import Announcer, Totals  # it loads libcurl, which many never need
+        from shoal.engine.announcer import Announcer, Totals  # they load libcurl, which many never need
+        from shoal.net.guarding import TorrentGuard
 
         torrent = self._torrent
         self._announcer = Announcer(
@@ -50,6 +51,7 @@ class Dialling:
             on_message=lambda text: torrent.report("tracker", message=text),
             bind=self._engine.bind,
             connections=self._engine.tracker_connections,
+            guard=TorrentGuard() if by_torrent else None,
             clock=self._engine.now,
             rng=self._engine.rng,
         )

@@ -154,7 +154,8 @@ class Engine:
             too_long=opened.too_long,
             report=report,
         )
-        return self._begin(torrent, peers, metainfo.trackers if trackers is None else trackers)
+        tiers = metainfo.trackers if trackers is None else trackers
+        return self._begin(torrent, peers, tiers, by_torrent=trackers is None)
 
     async def run(
         self,
@@ -195,14 +196,19 @@ class Engine:
             tactics=tactics,
             report=report,
         )
-        return self._begin(torrent, peers, trackers)
+        return self._begin(torrent, peers, trackers, by_torrent=False)
 
     def _begin(
-        self, torrent: Torrent, peers: Iterable[Address], trackers: Sequence[Sequence[str]]
+        self,
+        torrent: Torrent,
+        peers: Iterable[Address],
+        tiers: Sequence[Sequence[str]],
+        *,
+        by_torrent: bool,
     ) -> Torrent:
         self.torrents[torrent.info_hash] = torrent
         torrent.dialling.learn(peers, Source.HAND)
-        torrent.dialling.begin_announcing(trackers)
+        torrent.dialling.begin_announcing(tiers, by_torrent=by_torrent)
         return torrent
 
     async def remove(self, torrent: Torrent) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from shoal.formats.bitfield import iter_bits
+from shoal.formats.bitfield import iter_bits, without
 from shoal.formats.layout import Layout
 from shoal.protocol.peer import messages as m
 from shoal.swarm import uploads
@@ -278,6 +278,12 @@ class Swarm:
         """As `UploadQueue.take_run`: these are being answered."""
         self.steering.on_handing(peer, piece)
         return peer.uploads.take_run(piece, start, stop, limit)
+
+    def forget_has(self, bits: int) -> None:
+        """What anybody told of these pieces does not count any more; who has them tells again."""
+        for peer in self.peers.values():
+            self.availability.remove(peer.has & bits)
+            peer.has = without(peer.has, bits)
 
     # Time
 
