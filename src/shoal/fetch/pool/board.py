@@ -23,16 +23,15 @@ from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
-RUN_SECONDS = (
-    2.0  # of our own rate: long enough that requests are few, short enough to lose when we fall silent
-)
+RUN_SECONDS = 4.0  # of our own rate, over all connections: few requests, little to lose with us
 SHORTEST_RUN = 1 * MIB
 FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
 CROSSING = 1.0  # seconds; whoever claims what we told it of so long ago knows what it does
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
-LEAST_TAIL = 0.3  # seconds; what ends sooner is left to whoever fetches it
+LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it
+SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
 MOST_AHEAD = 4.0  # seconds' worth that a helper has and no requester took
 LEAST_AHEAD = 4 * MIB
@@ -240,7 +239,7 @@ class Board:
             left |= member.live
             rates += member.rate(now)
         a_piece = demand.latency + demand.fetchers * self._piece_length / self._rate if self._rate else 0.0
-        if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + LEAST_TAIL:
+        if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + SLACK:
             self._declined_at = None
             return False
         self._declined_at = self._declined_at or now

@@ -111,9 +111,9 @@ class Member:
         return self.told_rate
 
     def seconds_left(self, piece_length: int, now: float) -> float:
-        """Until it has brought all that it is believed to be fetching; who is silent is thought to stay so."""
+        """Until it has brought all that it is believed to be fetching; who is silent is thought to stay so as long."""
         rate = self.rate(now) or piece_length / LONGEST_LATE
-        return self.live.bit_count() * piece_length / rate
+        return max(self.live.bit_count() * piece_length / rate, now - self._waits_since)
 
     def _check(self, runs: tuple[PieceRun, ...], piece_length: int, now: float) -> None:
         self._talk = min(TALK_BURST, self._talk + (now - self._talked_at) * TALK_RATE) - 1
