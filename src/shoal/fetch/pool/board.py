@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.plan import Demand
-from shoal.fetch.pool.member import MOST_CLAIMED, MOST_RUNS, Member, checked_runs
+from shoal.fetch.pool.member import CROSSING, MOST_CLAIMED, MOST_RUNS, Member, checked_runs
 from shoal.fetch.pool.runs import PieceRun as PieceRun
 from shoal.fetch.pool.runs import Places, run_from, runs_of
 from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
@@ -29,7 +29,6 @@ SHORTEST_RUN = 1 * MIB
 FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
-CROSSING = 0.3  # seconds; whoever claims what we told it of so long ago knows what it does
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
 LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
@@ -183,7 +182,9 @@ class Board:
         for member in self._members.values():
             if not member.is_silent(now, self._heard_at):
                 theirs |= member.has
-        young = sum(bits for taken_at, bits in self._taken if now - taken_at <= CROSSING)
+        young = 0
+        for taken_at, bits in self._taken:
+            young |= bits if now - taken_at <= CROSSING else 0
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
         self._mine = without(self._mine, without(theirs, begun | self._forced))
         self._lost_to = 0
@@ -304,7 +305,7 @@ class Board:
             twice |= once & member.live | (0 if member.is_silent(now, self._heard_at) else member.has)
             once |= member.live
         left = [
-            (member.seconds_left(self._piece_length, now), without(member.live, twice))
+            (member.seconds_left(self._piece_length, now), without(member.settled(now), twice))
             for member in self._members.values()
         ]
         seconds, bits = max((one for one in left if one[1]), default=(0.0, 0))
