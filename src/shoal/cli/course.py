@@ -21,7 +21,7 @@ SourceRecord = dict[str, Any]
 
 
 def result_path(torrent: Torrent, folder: Path) -> Path:
-    return folder / torrent.metainfo.name
+    return folder / torrent.content.name
 
 
 def source_records(torrents: Sequence[Torrent]) -> list[SourceRecord]:

@@ -236,12 +236,7 @@ class Swarm:
             verdict = self.blame.on_good_piece(piece, digests)
             self.desk.finish(piece)
             self.pieces.complete(piece)
-            if self.tactics.tells_at_once:
-                self._tell(1 << piece)
-            else:
-                self._untold |= 1 << piece
-            if self.pieces.is_complete:
-                self._on_complete(now)
+            self._on_here(piece, now)
         else:
             verdict = self.blame.on_bad_piece(piece, self.pieces.in_flight[piece].senders, digests)
             self.desk.give_up(piece)
@@ -251,6 +246,37 @@ class Swarm:
                 self.peers[key].close_reason = f"sent a corrupt block of piece {piece}"
         self._refill_idle(now)
         return verdict
+
+    def on_piece_elsewhere(self, piece: int, now: float) -> None:
+        """It is here, right, and not by us: whatever its state was. It must not be here already."""
+        was_complete = self.pieces.is_complete
+        self.desk.take_in(piece)
+        self._on_here(piece, now, was_complete=was_complete)
+        self._refill_idle(now)
+
+    def _on_here(self, piece: int, now: float, *, was_complete: bool = False) -> None:
+        if self.tactics.tells_at_once:
+            self._tell(1 << piece)
+        else:
+            self._untold |= 1 << piece
+        if self.pieces.is_complete and not was_complete:
+            self._on_complete(now)
+
+    def suspend(self, bits: int, now: float) -> None:
+        """Peers are asked for none of these until `resume`; `desk.given_up` names what was given up for it."""
+        self.desk.suspend(bits)
+        self._refill_idle(now)
+
+    def resume(self, bits: int, now: float) -> None:
+        self.pieces.resume(bits)
+        self._refill_idle(now)
+
+    def lose(self, bits: int) -> None:
+        """These are not here after all, though others were told so: who asks for them is refused."""
+        lost = self.pieces.have & bits
+        self.pieces.lose(lost)
+        for peer in self.peers.values():
+            uploads.refuse_pieces(peer, lost)
 
     def _tell(self, bits: int) -> None:
         for piece in iter_bits(bits):
@@ -336,6 +362,8 @@ class Swarm:
         self._part_if_pointless(peer)
 
     def _part_if_pointless(self, peer: Peer) -> None:
+        if not self.tactics.parts_when_pointless:
+            return
         if self.pieces.is_complete and (peer.has == self.pieces.all or peer.is_upload_only):
             peer.close_reason = "neither side wants anything"
 
