@@ -60,7 +60,9 @@ async def download(
 
 
 @contextlib.asynccontextmanager
-async def company(wanted: Wanted, first: AskedUrl, on_note: OnNote | None) -> AsyncIterator[Requesting | None]:
+async def company(
+    wanted: Wanted, first: AskedUrl, on_note: OnNote | None
+) -> AsyncIterator[Requesting | None]:
     """The group that downloads with us, if one was named and this URL may be told to others."""
     if wanted.group is None:
         yield None

@@ -84,7 +84,9 @@ class Plan:
         self.received = 0  # bytes that fetchers brought, those that came twice counted twice
         self._gaps = gaps_between(have_bits, self.piece_length, length)
         self._withheld = Gaps()
-        self._borders: list[int] = []  # where what was offered ends: no run goes on from one offer into the next
+        self._borders: list[
+            int
+        ] = []  # where what was offered ends: no run goes on from one offer into the next
         self.bytes_left = self._gaps.total()
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
@@ -311,7 +313,11 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
-        if claim.left >= 2 * BLOCK and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
+        if (
+            not self._withheld
+            and claim.left >= 2 * BLOCK
+            and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
+        ):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
                 return self._near_border(claim.done, claim.end - min(share, claim.left - BLOCK), claim.end)

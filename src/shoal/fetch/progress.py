@@ -104,7 +104,9 @@ class Downloaded:
 
     @property
     def rate(self) -> float:
-        return self.received / max(self.seconds, 1e-9)
+        """Bytes a second, from wherever they came."""
+        count = self.length - self.resumed if self.members else self.received
+        return count / max(self.seconds, 1e-9)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,6 @@ from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
 from shoal.fetch.writing import Writing
 
-
 WAKE_WITHIN = 0.02  # seconds; what comes together is looked at together
 
 
@@ -153,9 +152,9 @@ class Ranged:
             task.cancel()
         while self.plan.wants_another_fetcher(now) and self._start(group, now):
             pass
-        if not self._tasks and not self.plan.is_complete and self._sources.are_given_up:
-            if self._company is None or not self._company.has_others:
-                self.fail(self._sources.error())
+        has_others = self._company is not None and self._company.has_others
+        if not (self._tasks or self.plan.is_complete or has_others) and self._sources.are_given_up:
+            self.fail(self._sources.error())
         self._on_beat()
 
     def _start(self, group: asyncio.TaskGroup, now: float) -> bool:

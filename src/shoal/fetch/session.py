@@ -16,11 +16,12 @@ from shoal.disk.checksum import Checker, Checksum
 from shoal.disk.part_file import PartFile
 from shoal.errors import ChecksumError, ShoalError
 from shoal.fetch.facts import Facts, facts_of, file_name
+from shoal.fetch.judging import WriteAt
 from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
-from shoal.fetch.judging import WriteAt
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
 from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
 from shoal.fetch.receiver import Receiver
@@ -213,11 +214,15 @@ class Session:
 
     def _join_pool(self, plan: Plan, origins: Origins, name: bytes, source: Source) -> Pooled | None:
         assert self._part is not None
-        if self._requesting is None or self._facts.validator is None:
+        if self._requesting is None:
+            return None
+        reason = reason_not_to_pool_file(self._facts)
+        if reason is not None:
+            self.note(f"downloads without the group: {reason}")
             return None
         self._pooled = self._requesting.pooled(
             source.url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
-            on_lost=self._begin_checking,
+            has_digest=bool(self._checksums()), on_lost=self._begin_checking,
         )  # fmt: skip
         return self._pooled
 
@@ -232,9 +237,7 @@ class Session:
         await self._writing.drain()
         if self._checker is None or self._pooled is None or not self._pooled.pool.has_doubtful:
             return True
-        finish = partial(
-            self._checker.finish, self._work.plan.length, should_stop=lambda: self._is_stopped
-        )
+        finish = partial(self._checker.finish, self._work.plan.length, should_stop=lambda: self._is_stopped)
         try:
             await asyncio.to_thread(finish)
         except ChecksumError:
@@ -331,7 +334,7 @@ class Session:
             name=self._name,
             length=facts.length,
             here=here,
-            rate=sum(one.rate for one in fetching),
+            rate=sum(one.rate for one in fetching) + (self._pooled.rate if self._pooled is not None else 0.0),
             fetching=fetching,
             have_bits=have_bits,
             piece_length=piece_length_for(facts.length or 0),

@@ -27,6 +27,7 @@ RUN_SECONDS = (
     2.0  # of our own rate: long enough that requests are few, short enough to lose when we fall silent
 )
 SHORTEST_RUN = 1 * MIB
+FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
 CROSSING = 1.0  # seconds; whoever claims what we told it of so long ago knows what it does
@@ -71,6 +72,7 @@ class Board:
         self._alone_since: float | None = now
         self._has_all = False  # all that was unclaimed was taken, for nobody else is there
         self._heard_at = now
+        self._declined_at: float | None = None  # what is unclaimed was left to faster members
         self._idle_since: float | None = None  # there is nothing unclaimed
         self._lag = RateMeter(now)  # of pieces that come from neighbours ...
         self._lags_since: float | None = None  # ... while they have some that we want
@@ -99,10 +101,10 @@ class Board:
         other = self._members[member]
         pieces = checked_runs(tuple(PieceRun(*run) for run in runs), self._piece_count)
         crossing = other.on_claims(pieces, rate, self._piece_length, now) & self._mine
+        is_first = self._places.rank(member) > self._places.rank(self._me)
         for taken_at, bits in self._taken:
-            for run in runs_of(crossing & bits):
-                if now - max(taken_at, other.joined_at) > CROSSING or self._is_theirs(member, run.first):
-                    self._lost_to |= run_mask(*run)
+            if is_first or now - max(taken_at, other.joined_at) > CROSSING:
+                self._lost_to |= crossing & bits
 
     def on_owing(self, member: bytes, is_owing: bool, now: float) -> None:
         """Whether we wait for blocks of it."""
@@ -135,10 +137,11 @@ class Board:
         self._rate = demand.rate or self._rate
         for member in self._members.values():
             member.void_if_late(self._piece_length, now)
-        self._drop(demand.begun_bits, now)
+        self._drop(demand, now)
+        runs = list(runs_of(without(self._forced, self._mine)))
         self._mine |= self._forced
         if self._is_wanted():
-            self._take(demand, now)
+            runs += self._take(demand, now)
         take, drop = without(self._mine, before), without(before, self._mine)
         if take:
             self._taken.append((now, take))
@@ -146,7 +149,7 @@ class Board:
             self._taken = [(at, bits & self._mine) for at, bits in self._taken if bits & self._mine]
         if take or drop or not self._mine:
             self.my_runs = self._runs_to_tell()
-        return Decision(tuple(runs_of(take)), tuple(runs_of(drop)))
+        return Decision(tuple(runs), tuple(runs_of(drop)))
 
     def unclaimed(self, now: float) -> int:
         """The pieces that nobody has who passes them on, nor is believed to be fetching."""
@@ -168,11 +171,9 @@ class Board:
             waiting = without(waiting, member.has)
         return waiting.bit_count() * self._piece_length <= max(LEAST_AHEAD, MOST_AHEAD * self._rate)
 
-    def _is_theirs(self, member: bytes, piece: int) -> bool:
-        return self._places.rank(member, piece) > self._places.rank(self._me, piece)
-
-    def _drop(self, begun: int, now: float) -> None:
-        """What others have, or have the better right to, or what is more than we can have among others."""
+    def _drop(self, demand: Demand, now: float) -> None:
+        """What others have, or have the better right to, or what is too much for our rate now."""
+        begun = demand.begun_bits
         theirs = 0
         for member in self._members.values():
             if not member.is_silent(now, self._heard_at):
@@ -183,14 +184,19 @@ class Board:
         self._lost_to = 0
         if self._is_helper and all(member.is_helper for member in self._members.values()):
             self._mine = 0
-        elif self._members and self._has_all:
+        elif self._members and (self._has_all or self._is_too_much(demand.rate)):
             self._has_all = False
-            self._mine &= self._close_to(begun)
+            self._mine &= self._close_to(begun, 1 / max(1, demand.fetchers)) | self._forced
 
-    def _close_to(self, begun: int) -> int:
+    def _is_too_much(self, rate: float) -> bool:
+        """Whether our rate has fallen so far that what we claimed is in better hands with others."""
+        size = self._mine.bit_count() * self._piece_length
+        return 0 < rate < size / FALLEN_SECONDS and size > 2 * SHORTEST_RUN
+
+    def _close_to(self, begun: int, share: float) -> int:
         """A run of ours from each piece that is being fetched."""
         kept = 0
-        count = self._run_length(1.0)
+        count = self._run_length(share)
         for first, _ in list(runs_of(begun & self._mine))[:MOST_RUNS]:
             kept |= run_mask(first, min(count, run_from(self._mine, first)))
         self._next = kept.bit_length()
@@ -198,16 +204,21 @@ class Board:
 
     # -- taking --------------------------------------------------------------------------------------
 
-    def _take(self, demand: Demand, now: float) -> None:
+    def _take(self, demand: Demand, now: float) -> list[PieceRun]:
         free = self.unclaimed(now)
         if not self._members and (self._alone_since is None or now - self._alone_since >= ALONE_AFTER):
             self._mine |= free
             self._has_all = True
-            return
+            return list(runs_of(free))
         count = self._run_count(demand, free)
         wanted = demand.idle * count * self._piece_length - demand.waiting
+        runs = []
+        if self._is_too_slow(demand, free, now):
+            wanted = 0
         while wanted > 0 and free and self._has_room(count):
-            run = self._next_run(free, count)
+            is_first_of_two = wanted > count * self._piece_length
+            run = self._next_run(free, max(1, count // 2) if is_first_of_two else count)
+            runs.append(run)
             self._mine |= run_mask(*run)
             free = without(free, run_mask(*run))
             self._next = run.first + run.count
@@ -218,7 +229,22 @@ class Board:
         elif self._idle_since is None:
             self._idle_since = now
         elif now - self._idle_since >= STAGGER * self._faster_idle_members():
-            self._double(demand, now)
+            runs += self._double(demand, now)
+        return runs
+
+    def _is_too_slow(self, demand: Demand, free: int, now: float) -> bool:
+        """Whether others would bring all the rest before we a single piece; if they do not begin, we do."""
+        left = free
+        rates = self._rate
+        for member in self._members.values():
+            left |= member.live
+            rates += member.rate(now)
+        a_piece = demand.latency + demand.fetchers * self._piece_length / self._rate if self._rate else 0.0
+        if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + LEAST_TAIL:
+            self._declined_at = None
+            return False
+        self._declined_at = self._declined_at or now
+        return now - self._declined_at < a_piece
 
     def _has_room(self, count: int) -> bool:
         """Whether a run more can be told."""
@@ -266,26 +292,32 @@ class Board:
             not member.claims and (member.told_rate, member.name) > mine for member in self._members.values()
         )
 
-    def _double(self, demand: Demand, now: float) -> None:
+    def _double(self, demand: Demand, now: float) -> list[PieceRun]:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
+        once, twice = 0, self.have | self._mine
+        for member in self._members.values():
+            twice |= once & member.live
+            once |= member.live
         left = [
-            (member.seconds_left(self._piece_length, now), without(member.live, self._mine | self._forced))
+            (member.seconds_left(self._piece_length, now), without(member.live, twice))
             for member in self._members.values()
         ]
-        seconds, bits = max(left, default=(0.0, 0))
-        bits = without(bits, self.have)
+        seconds, bits = max((one for one in left if one[1]), default=(0.0, 0))
         count = bits.bit_count()
         if not count or not self._rate or seconds < LEAST_TAIL:
-            return
+            return []
         a_piece = self._piece_length / self._rate
         share = int((seconds - demand.latency) / (a_piece + seconds / count))
         if not share and (demand.latency + a_piece) * GAIN < seconds:
             share = 1
-        if share:
-            run = max(runs_of(bits), key=lambda run: run.count)
-            share = min(share, max(1, run.count - 1), self._run_length(1.0))
-            self._mine |= run_mask(run.first + run.count - share, share)
-            self._idle_since = now
+        if share <= 0:
+            return []
+        run = max(runs_of(bits), key=lambda run: run.count)
+        share = min(share, max(1, run.count - 1), self._run_length(1.0))
+        doubled = PieceRun(run.first + run.count - share, share)
+        self._mine |= run_mask(*doubled)
+        self._idle_since = now
+        return [doubled]
 
     def _runs_to_tell(self) -> tuple[PieceRun, ...]:
         """As many as a message may hold; the rest is said later."""

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from shoal.engine.neighbour import Neighbour
 
 OURSELVES = "this machine"
+NOTHING = Claims()
 
 
 @dataclass(slots=True)
 class _Known:
     name: str
     is_helper: bool
-    claims: Claims = Claims()
+    claims: Claims = NOTHING
     bits: int = 0  # the pieces here that it brought
 
 
@@ -33,6 +34,11 @@ class Company:
         self._layout = layout
         self._me = me
         self._known = {me: _Known(OURSELVES, False)}
+
+    @property
+    def other_count(self) -> int:
+        """Members that are or were here, without us."""
+        return len(self._known) - 1
 
     def name_of(self, member: bytes) -> str:
         known = self._known.get(member)

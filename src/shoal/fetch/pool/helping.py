@@ -7,13 +7,15 @@ another version, a quota) ends nothing else.
 from __future__ import annotations
 
 import asyncio
-import fnmatch
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from shoal.disk.state import state_dir
 from shoal.errors import FormatError, ShoalError
-from shoal.fetch.group.key import GroupKey
+from shoal.fetch.group.keyring import load_group
+from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.guard import Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
 from shoal.fetch.pool.cache import Cache
@@ -25,6 +27,7 @@ from shoal.fetch.pool.question import belongs
 from shoal.fetch.pool.quota import Quota
 from shoal.fetch.pool.work import Work
 from shoal.fetch.transfer import Transfers
+from shoal.net.environment_proxies import proxy_of_environment
 from shoal.net.sockets import format_address
 from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
 from shoal.protocol.http.origin import origin_of, split_user
@@ -41,7 +44,7 @@ class HelperServer:
     def __init__(
         self,
         options: HelperOptions,
-        keys: list[GroupKey],
+        groups: list[JoinedGroup],
         contacts: dict[str, Contacts],
         cache: Cache,
         quota: Quota,
@@ -54,9 +57,7 @@ class HelperServer:
         self._works: dict[bytes, Work] = {}
         self._begun: set[bytes] = set()
         self._askers: dict[bytes, set[Attendant]] = {}
-        self._guard = Guard.of_helper(
-            allow_hosts=options.allow_hosts, allow_private=options.allow_private
-        )
+        self._guard = Guard(options.allow_hosts, options.allow_private)
         events = Events(
             on_change=lambda key, attendant: None,
             on_message=self._on_message,
@@ -64,7 +65,7 @@ class HelperServer:
             note=lambda text: report("note", message=text),
         )
         self.meetings = Meetings(
-            keys,
+            groups,
             contacts,
             events,
             is_helper=True,
@@ -79,7 +80,9 @@ class HelperServer:
         options = FetchOptions(
             bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=Guard.MOST_HOPS
         )
-        nobody = AskedUrl("https://nobody.invalid/")  # no secret is ever told, so whose they are does not matter
+        nobody = AskedUrl(
+            "https://nobody.invalid/"
+        )  # no secret is ever told, so whose they are does not matter
         async with self.meetings, Transfers(options, nobody, self._guard) as transfers:
             self._transfers = transfers
             on_ready(self.meetings.engine.port)
@@ -92,20 +95,20 @@ class HelperServer:
 
     # ---- what members say
 
-    def _on_message(self, key: GroupKey, attendant: Attendant, message: Any) -> None:
+    def _on_message(self, group: JoinedGroup, attendant: Attendant, message: Any) -> None:
         match message:
             case AskHelp():
-                self._on_asked(key, attendant, message)
+                self._on_asked(group, attendant, message)
             case Pause(tag, seconds):
                 for work in self._works.values():
                     work.on_others_pause(tag, float(seconds))
 
-    def _on_gone(self, key: GroupKey, attendant: Attendant) -> None:
+    def _on_gone(self, group: JoinedGroup, attendant: Attendant) -> None:
         for askers in self._askers.values():
             askers.discard(attendant)
 
-    def _on_asked(self, key: GroupKey, attendant: Attendant, ask: AskHelp) -> None:
-        reason = self._reason_to_refuse(key, ask)
+    def _on_asked(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
+        reason = self._reason_to_refuse(group, ask)
         if reason:
             self._refuse(attendant, ask, reason)
             return
@@ -113,7 +116,7 @@ class HelperServer:
         if ask.info_hash in self._begun:
             attendant.say(Helping(ask.info_hash))
         elif ask.info_hash not in self._works:
-            work = Work(key, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
+            work = Work(group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
             self._works[ask.info_hash] = work
             task = self._group.create_task(self._work(work))
             self._tasks.add(task)
@@ -125,26 +128,23 @@ class HelperServer:
             "refused", url=shown_url(ask.url), member=format_address(attendant.address), reason=reason
         )
 
-    def _reason_to_refuse(self, key: GroupKey, ask: AskHelp) -> str:
+    def _reason_to_refuse(self, group: JoinedGroup, ask: AskHelp) -> str:
         """Empty: it is helped. What only a connection shows is refused when it is made."""
         try:
             url, user = split_user(ask.url)
             host = origin_of(url).host
             if url != ask.url or user is not None:
                 return "the URL is not plain"
-            if not belongs(key, ask):
+            if not belongs(group.key, ask):
                 return "the URL, length and version do not belong to that pool"
         except FormatError as error:
             return error.message
         secret = reason_not_to_pool(AskedUrl(url), FetchOptions())
         if secret:
             return secret
-        hosts = self._options.allow_hosts
-        if hosts and not any(fnmatch.fnmatchcase(host, glob.lower()) for glob in hosts):
-            return f"its owner does not allow {host}"
-        refusal = self._guard.refusal(url, hop=0)
-        if refusal:
-            return refusal
+        refusal = self._guard.refusal(url, hop=0, is_proxied=bool(proxy_of_environment(url)))
+        if refusal is not None:
+            return f"{host} {refusal}"
         if self._quota.is_used_up:
             return "what it may fetch in a day is used up"
         if len(self._works) >= MOST_WORKS and ask.info_hash not in self._works:
@@ -165,7 +165,14 @@ class HelperServer:
             self._begun.discard(info_hash)
             self._askers.pop(info_hash, None)
             del self._works[info_hash]
-        self._report("helped", url=shown_url(work.ask.url), bytes=work.fetched)
+        self._report(
+            "helped",
+            url=shown_url(work.ask.url),
+            fetched=work.fetched,
+            sent=work.sent,
+            members=work.member_count,
+            seconds=round(time.monotonic() - work.began_at, 3),
+        )
 
     def _on_begun(self, info_hash: bytes) -> None:
         self._begun.add(info_hash)
@@ -174,3 +181,25 @@ class HelperServer:
 
     def _note(self, text: str) -> None:
         self._report("note", message=text)
+
+
+async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report) -> None:
+    """Help the groups of `options`, of which this machine has the keys, until `stop` is set.
+
+    Raises `NotFoundError` for a group without a key, `NetworkError` for a port that is taken, `FileError`.
+    """
+    groups = [load_group(name) for name in options.groups]
+    contacts = {
+        name: Contacts(options.trackers.get(name, ()), options.peers.get(name, ())) for name in options.groups
+    }
+    state = state_dir() / "helper"
+    folder = options.cache or state / "files"
+    cache = Cache(folder, options.cache_size if options.cache is not None else 0)
+    server = HelperServer(
+        options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report
+    )
+
+    def on_ready(port: int) -> None:
+        report("ready", port=port, groups=list(options.groups))
+
+    await server.run(stop, on_ready)

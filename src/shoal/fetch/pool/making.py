@@ -13,7 +13,6 @@ from shoal.fetch.pool.audits import Audits
 from shoal.fetch.pool.authors import Authors
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.pool import Pool
-from shoal.protocol.group.messages import PieceRecord
 
 if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
@@ -42,14 +41,10 @@ def make_pool(
         part,
         plan,
         board,
-        Authors(info_hash, me.public, plan.piece_count, verify_record),
+        Authors(info_hash, me.public, plan.piece_count, verify),
         Audits(plan.length, plan.piece_length, random.Random(), share=audit_share),
         me,
         wanted_bits=wanted_bits,
         is_helper=lambda peer_id: meetings.is_helper(group.name, peer_id),
         clock=time.monotonic,
     )
-
-
-def verify_record(info_hash: bytes, record: PieceRecord) -> bool:
-    return verify(info_hash, record.piece, record.author, record.digest, record.signature)

@@ -7,7 +7,6 @@ Always true: what is said of us (pools, origins) is said in the meeting of the g
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -15,11 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from shoal.engine.engine import Engine
+from shoal.engine.resolving import resolve
 from shoal.engine.torrent import Torrent
-from shoal.fetch.group.key import GroupKey
-from shoal.fetch.group.membership import Membership
+from shoal.fetch.group.membership import JoinedGroup, Membership
 from shoal.fetch.pool.content import MeetingContent, NoStore
-from shoal.fetch.pool.meeting import Attendant, Meeting, OnMessage
+from shoal.fetch.pool.meeting import Attendant, Meeting
 from shoal.fetch.pool.pool import Pool
 from shoal.net.local_discovery import LocalDiscovery
 from shoal.net.sockets import Address
@@ -36,22 +35,22 @@ class Contacts:
     """How members of one group are found, beside the LAN."""
 
     trackers: tuple[str, ...] = ()
-    peers: tuple[Address, ...] = ()
+    peers: tuple[tuple[str, int], ...] = ()  # hosts, by address or by name
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
     """What its owner is told."""
 
-    on_change: Callable[[GroupKey, Attendant], None]  # a member came, or its presence changed
-    on_message: Callable[[GroupKey, Attendant, Any], None]
-    on_gone: Callable[[GroupKey, Attendant], None]
+    on_change: Callable[[JoinedGroup, Attendant], None]  # a member came, or its presence changed
+    on_message: Callable[[JoinedGroup, Attendant, Any], None]
+    on_gone: Callable[[JoinedGroup, Attendant], None]
     note: Callable[[str], None]
 
 
 @dataclass(slots=True)
 class _Attended:
-    key: GroupKey
+    group: JoinedGroup
     meeting: Meeting
     torrent: Torrent | None = None
     pools: set[bytes] = field(default_factory=set)
@@ -63,7 +62,7 @@ class Meetings:
 
     def __init__(
         self,
-        groups: Sequence[GroupKey],
+        groups: Sequence[JoinedGroup],
         contacts: Mapping[str, Contacts],
         events: Events,
         *,
@@ -79,24 +78,24 @@ class Meetings:
         self._events = events
         self._is_helper = is_helper
         self._stack = AsyncExitStack()
-        self._groups = {key.name: _Attended(key, self._meeting(key)) for key in groups}
+        self._groups = {group.name: _Attended(group, self._meeting(group)) for group in groups}
 
-    def _meeting(self, key: GroupKey) -> Meeting:
+    def _meeting(self, group: JoinedGroup) -> Meeting:
         return Meeting(
             Presence(is_helper=self._is_helper),
-            on_change=lambda attendant: self._on_change(key, attendant),
-            on_message=lambda attendant, message: self._events.on_message(key, attendant, message),
-            on_gone=lambda attendant: self._events.on_gone(key, attendant),
+            on_change=lambda attendant: self._on_change(group, attendant),
+            on_message=lambda attendant, message: self._events.on_message(group, attendant, message),
+            on_gone=lambda attendant: self._events.on_gone(group, attendant),
         )
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.engine)
-            discovery = LocalDiscovery(self.engine.bind, self.engine.port, self._on_found)
+            discovery = LocalDiscovery(self.engine.bind, self.engine.port, self._on_found, self._events.note)
             await stack.enter_async_context(discovery)
             for attended in self._groups.values():
                 await self._attend(attended)
-                discovery.join(attended.key.meeting_hash)
+                discovery.join(attended.group.key.meeting_hash)
             self._stack = stack.pop_all()
         return self
 
@@ -106,21 +105,28 @@ class Meetings:
         await self._stack.__aexit__(kind, error, trace)
 
     async def _attend(self, attended: _Attended) -> None:
-        key = attended.key
-        contacts = self._contacts.get(key.name, Contacts())
-        self.membership.admit(key.meeting_hash, key.name)
+        group = attended.group
+        contacts = self._contacts.get(group.name, Contacts())
+        found = [await resolve(host, port, self.engine.bind) for host, port in contacts.peers]
         attended.torrent = await self.engine.run(
-            MeetingContent(f"group {key.name}", key.meeting_hash),
+            MeetingContent(f"group {group.name}", group.key.meeting_hash),
             NoStore(),
             wanted=0,
             extensions=(attended.meeting,),
             is_secured=True,
             tactics=IN_MEETINGS,
             trackers=tuple((url,) for url in contacts.trackers),
-            peers=contacts.peers,
+            peers=[(address[0], address[1]) for addresses in found for address in addresses],
         )
 
     # ---- members
+
+    def is_helper(self, group: str, peer_id: bytes) -> bool:
+        """Whether the program of that id is one, as far as it told."""
+        for attendant in self.attendants(group):
+            if attendant.neighbour.peer_id == peer_id:
+                return attendant.presence.is_helper
+        return False
 
     def attendants(self, group: str) -> list[Attendant]:
         return self._groups[group].meeting.attendants
@@ -131,11 +137,11 @@ class Meetings:
         if torrent is not None:
             torrent.dialling.learn([address], Source.TRACKER)
 
-    def _on_change(self, key: GroupKey, attendant: Attendant) -> None:
+    def _on_change(self, group: JoinedGroup, attendant: Attendant) -> None:
         """Whoever is in a pool of ours is dialled for it."""
-        for info_hash in self._groups[key.name].pools.intersection(attendant.presence.pools):
+        for info_hash in self._groups[group.name].pools.intersection(attendant.presence.pools):
             self.introduce(info_hash, attendant)
-        self._events.on_change(key, attendant)
+        self._events.on_change(group, attendant)
 
     def introduce(self, info_hash: bytes, attendant: Attendant) -> None:
         """This member is in that pool of ours."""
@@ -148,7 +154,7 @@ class Meetings:
     async def open_pool(self, group: str, pool: Pool, wanted: int) -> Torrent:
         """Its torrent runs, and the group is told of it."""
         attended = self._groups[group]
-        self.membership.admit(pool.info_hash, group)
+        self.membership.admit(pool.info_hash, attended.group)
         torrent = await self.engine.run(
             pool.content,
             pool.store,

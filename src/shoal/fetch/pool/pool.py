@@ -97,7 +97,10 @@ class Pool:
         self._is_helper = is_helper
         self._clock = clock
         self._owner: Owner | None = None
+        self._neighbours: set[Neighbour] = set()
         self._told_claims = Claims()
+        self._settled = 0  # pieces that we fetched ourselves
+        self._backed = 0  # pieces of which it is known what they must hash to
         self._unbacked = 0  # pieces that somebody has and nobody's record covers: not to be asked for
 
     @property
@@ -148,10 +151,11 @@ class Pool:
                 self.ban(author, f"signed a false piece {piece}")
             signature = self._me.sign(self.info_hash, piece, digest)
             self.authors.on_record(PieceRecord(piece, self._me.public, digest, signature), self._me.public)
+            self._settled |= 1 << piece
+            self._back(piece)
             self._on_here(piece)
             if self.torrent is not None:
                 self.torrent.on_piece_elsewhere(piece)
-                self.torrent.resume(1 << piece)
 
     def take_up(self, record: PieceRecord) -> bool:
         """A piece that is here since another time, and who answered for it then."""
@@ -159,6 +163,7 @@ class Pool:
             return False
         if self.authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
             return False
+        self._backed |= 1 << record.piece
         self.told_bits |= 1 << record.piece
         self.board.on_piece(record.piece, self._clock())
         return True
@@ -173,11 +178,11 @@ class Pool:
     @property
     def has_doubtful(self) -> bool:
         """Whether others brought any of it that was not compared with the origin entirely."""
-        return bool(self.told_bits & ~self.authors.settled_bits)
+        return bool(self.told_bits & ~self._settled)
 
     def doubt(self) -> None:
         """The file is wrong: what others brought is fetched again, which shows who lied."""
-        self._forget(self.told_bits & ~self.authors.settled_bits, must_fetch=True)
+        self._forget(self.told_bits & ~self._settled, must_fetch=True)
 
     # ---- what is to be done
 
@@ -239,10 +244,8 @@ class Pool:
         if piece >= self._layout.piece_count:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
         match self.authors.on_record(record, neighbour.member):
-            case News.NEW if self._unbacked >> piece & 1:
-                self._unbacked ^= 1 << piece
-                if self.torrent is not None:
-                    self.torrent.resume(1 << piece)
+            case News.NEW:
+                self._back(piece)
             case News.CONFLICT:
                 self._dispute(piece)
             case News.LIE:
@@ -250,19 +253,32 @@ class Pool:
             case News.FORGED:
                 raise PeerError(f"a record of piece {piece} with a wrong signature")
 
+    def _back(self, piece: int) -> None:
+        """Somebody answers for it: it may be asked for."""
+        bit = 1 << piece
+        self._backed |= bit
+        if self._unbacked & bit:
+            self._unbacked ^= bit
+            if self.torrent is not None:
+                self.torrent.resume(bit)
+
+    def _unback(self, bits: int) -> None:
+        """Nobody answers for these: they are not asked for."""
+        self._backed &= ~bits
+        self._unbacked |= bits
+        if self.torrent is not None:
+            self.torrent.suspend(bits)
+
     def _dispute(self, piece: int) -> None:
         """Two members say different things of it: the origin decides, asked by ourselves."""
-        if self.torrent is not None:
-            self.torrent.suspend(1 << piece)
+        self._unback(1 << piece)
         self._forget(1 << piece, must_fetch=True)
         self.owner.wake()
 
     def on_has(self, neighbour: Neighbour, bits: int) -> None:
-        unbacked = bits & ~self.authors.known_bits
+        unbacked = bits & ~self._backed
         if unbacked:
-            self._unbacked |= unbacked
-            if self.torrent is not None:
-                self.torrent.suspend(unbacked)
+            self._unback(unbacked)
         self.board.on_have(neighbour.peer_id, bits & ~unbacked, self._clock())
         self.owner.wake()
 
@@ -344,8 +360,11 @@ class Pool:
         if self.torrent is not None:
             self.torrent.ban_member(author, reason)
             self.torrent.forget_has(lost)
-        self._unbacked |= lost & ~self.authors.known_bits
+        self._unback(lost)
         self._forget(lost)
+        for piece in iter_bits(lost):
+            if self.authors.digest_of(piece) is not None:
+                self._back(piece)
 
     def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""

@@ -90,6 +90,12 @@ class Pooled:
 
     # ---- for people
 
+    @property
+    def rate(self) -> float:
+        """Bytes a second that come from members."""
+        torrent = self.pool.torrent
+        return 0.0 if torrent is None else torrent.rates()[0]
+
     def members(self, now: float) -> tuple[MemberProgress, ...]:
         """Ourselves first; none if nobody else is or was here."""
         return self.pool.progress(self._ranged.plan.rate(now))

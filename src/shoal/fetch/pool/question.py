@@ -41,5 +41,3 @@ def _validator(ask: AskHelp) -> Validator | None:
         case ValidatorKind.MODIFIED if ask.validator.isascii() and ask.validator.isdecimal():
             return Validator(modified_at=int(ask.validator))
     return None
-
-

@@ -6,7 +6,6 @@ A day is one of UTC, so that a change of the clock's zone is no new day.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -49,7 +48,7 @@ class Quota:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps({"day": self._day, "bytes": self._used}))
-            os.replace(beside, self._path)
+            beside.replace(self._path)
         except OSError as error:
             raise file_fault(error, self._path, "writing") from error
         self._saved = self._used

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from shoal.errors import ShoalError
-from shoal.fetch.group.key import GroupKey
+from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.pool.audits import SHARE, SHARE_WITH_DIGEST
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meeting import Attendant
 from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
     from shoal.fetch.pool.pool import Pool
 
-PROBE_END = 64 * KIB  # what the first request asks for: enough to learn the facts, and then each begins elsewhere
+PROBE_END = (
+    64 * KIB
+)  # what the first request asks for: enough to learn the facts, and then each begins elsewhere
 LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
 LINGER_WITHOUT = 2.0  # ... and without anybody taking any
 LOOK_EVERY = 0.1  # seconds
@@ -45,8 +48,8 @@ LOOK_EVERY = 0.1  # seconds
 class GroupWish:
     """With whom to download."""
 
-    key: GroupKey
-    contacts: Contacts = Contacts()
+    group: JoinedGroup
+    contacts: Contacts = field(default_factory=Contacts)
     bind: str | None = None
     port: int | None = None
     max_upload_rate: int | None = None
@@ -58,10 +61,10 @@ class Requesting:
     def __init__(self, wish: GroupWish, note: Callable[[str], None]) -> None:
         self._wish = wish
         self._note = note
-        self._group = wish.key.name
+        self._group = wish.group.name
         events = Events(self._on_change, self._on_message, self._on_gone, note)
         self.meetings = Meetings(
-            [wish.key],
+            [wish.group],
             {self._group: wish.contacts},
             events,
             bind=wish.bind,
@@ -114,17 +117,19 @@ class Requesting:
         *,
         name: bytes,
         most: int,
+        has_digest: bool,
         on_lost: Callable[[], None],
     ) -> Pooled:
         """The pool of this file; nobody knows of it before `begin`."""
-        key = self._wish.key
-        question = self._question = question_of(key, url, facts)
+        group = self._wish.group
+        question = self._question = question_of(group.key, url, facts)
         missing = all_bits(plan.piece_count) & ~plan.have_bits
         plan.withhold(PROBE_END if not plan.have_bits else 0, plan.length)
         pool = make_pool(
-            key, question.info_hash, part, plan, self.meetings, is_helper=False, wanted_bits=missing
-        )
-        at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(key, url))
+            group, question.info_hash, part, plan, self.meetings,
+            is_helper=False, wanted_bits=missing, audit_share=SHARE_WITH_DIGEST if has_digest else SHARE,
+        )  # fmt: skip
+        at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
         return Pooled(
             pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost
         )
@@ -183,10 +188,10 @@ class Requesting:
         self._asked.add(attendant)
         attendant.say(self._question)
 
-    def _on_change(self, key: GroupKey, attendant: Attendant) -> None:
+    def _on_change(self, group: JoinedGroup, attendant: Attendant) -> None:
         self._ask(attendant)
 
-    def _on_message(self, key: GroupKey, attendant: Attendant, message: Any) -> None:
+    def _on_message(self, group: JoinedGroup, attendant: Attendant, message: Any) -> None:
         match message:
             case Helping(info_hash) if attendant in self._asked:
                 self.meetings.introduce(info_hash, attendant)
@@ -196,6 +201,5 @@ class Requesting:
             case Pause(tag, seconds) if self._pooled is not None:
                 self._pooled.on_others_pause(tag, float(seconds))
 
-    def _on_gone(self, key: GroupKey, attendant: Attendant) -> None:
+    def _on_gone(self, group: JoinedGroup, attendant: Attendant) -> None:
         self._asked.discard(attendant)
-

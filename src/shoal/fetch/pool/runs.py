@@ -55,10 +55,10 @@ class Places:
         self._salt = salt
         self._length = max(1, -(-piece_count // MOST_PLACES))
 
-    def rank(self, member: bytes, piece: int) -> bytes:
-        """Of those who want this piece, it is the member's that ranks highest."""
-        place = (piece // self._length).to_bytes(4, "big")
-        return hashlib.blake2b(member + place, digest_size=8, key=self._salt[:64]).digest()
+    def rank(self, member: bytes, place: int = -1) -> bytes:
+        """The member's rank at a place; without one, among those who claimed the same pieces at once."""
+        what = member + place.to_bytes(8, "big", signed=True)
+        return hashlib.blake2b(what, digest_size=8, key=self._salt[:64]).digest()
 
     def in_order_of(self, member: bytes) -> list[int]:
         """Where the member begins, its highest rank first."""

@@ -34,7 +34,7 @@ from shoal.net.curl_errors import host_of
 from shoal.protocol.group.messages import AskHelp
 
 if TYPE_CHECKING:
-    from shoal.fetch.group.key import GroupKey
+    from shoal.fetch.group.membership import JoinedGroup
     from shoal.fetch.pool.quota import Quota
 
 LEAVES_AFTER = 20.0  # seconds without anybody in the pool; who is late is let in again at once
@@ -47,7 +47,7 @@ class Work:
 
     def __init__(
         self,
-        key: GroupKey,
+        group: JoinedGroup,
         ask: AskHelp,
         meetings: Meetings,
         transfers: Transfers,
@@ -57,7 +57,10 @@ class Work:
     ) -> None:
         self.ask = ask
         self.fetched = 0  # bytes from the origin
-        self._key = key
+        self.sent = 0  # bytes to members
+        self.member_count = 0  # that were in the pool
+        self.began_at = time.monotonic()
+        self._group = group
         self._meetings = meetings
         self._transfers = transfers
         self._cache = cache
@@ -83,7 +86,14 @@ class Work:
         plan.withhold(0, length)
         wanted = all_bits(plan.piece_count) & ~part.have_bits if self._cache.keeps else 0
         pool = self._pool = make_pool(
-            self._key, self.ask.info_hash, part, plan, self._meetings, is_helper=True, wanted_bits=wanted
+            self._group,
+            self.ask.info_hash,
+            part,
+            plan,
+            self._meetings,
+            is_helper=True,
+            wanted_bits=wanted,
+            audit_share=0.0,
         )
         self._part = part
         self._take_up(part, plan)
@@ -99,7 +109,9 @@ class Work:
             await writing.drain()
         finally:
             writing.close()
-            await self._meetings.close_pool(self._key.name, pool)
+            await self._meetings.close_pool(self._group.name, pool)
+            self.sent = pool.sent_bytes
+            self.member_count = pool.company.other_count
             await asyncio.to_thread(self._save)
             pool.store.close()
         if isinstance(failure, Changed | NoRangesAfterAll):
@@ -114,13 +126,19 @@ class Work:
         sources = Sources([(url, host_of(url))], time.monotonic(), random.Random())
         origins = self._origins = Origins(group, self._transfers, sources, {url: self._url})
         origins.know(url, facts_asked(self.ask))
-        tag = AtOrigin(self._meetings, self._key.name, origin_tag_of(self._key, url))
+        tag = AtOrigin(self._meetings, self._group.name, origin_tag_of(self._group.key, url))
         pooled = self._pooled = Pooled(
-            self._pool, tag, origins, most_fetchers=MOST_CONNECTIONS, name=b"", note=self._note, on_lost=_nothing
+            self._pool,
+            tag,
+            origins,
+            most_fetchers=MOST_CONNECTIONS,
+            name=b"",
+            note=self._note,
+            on_lost=_nothing,
         )
         ranged = self._ranged = Ranged(origins, plan, writing, b"", partial(self._beat, group), pooled)
         pooled.attach(ranged, group)
-        await self._meetings.open_pool(self._key.name, self._pool, self._pool.wanted_bits)
+        await self._meetings.open_pool(self._group.name, self._pool, self._pool.wanted_bits)
         on_begun()
         try:
             await ranged.run(group, None, next(iter(sources)))
