@@ -36,7 +36,7 @@ VERBS = {
     "tracker": "Run a tracker, where peers find each other.",
     "accounts": "Show what the members of a private tracker moved.",
     "config": "Show settings, say where their file is, and check it.",
-    "demo": "Watch a whole swarm at work on this machine.",
+    "demo": "Watch a whole swarm at work on this machine, or a group that gets a URL.",
 }
 
 WELCOME = f"""\
