@@ -38,7 +38,7 @@ VERBS = {
     "helper": "Help the members of a group to get URLs, with this machine's line.",
     "accounts": "Show what the members of a private tracker moved.",
     "config": "Show settings, say where their file is, and check it.",
-    "demo": "Watch a whole swarm at work on this machine.",
+    "demo": "Watch a whole swarm at work on this machine, or a group that gets a URL.",
 }
 
 WELCOME = f"""\
