@@ -116,6 +116,8 @@ class Member:
             plan.piece_count, plan.piece_length, pool.length, self.name,
             have=plan.have_bits, is_helper=self.kind.is_helper, now=pool.now, salt=pool.salt,
         )  # fmt: skip
+        if plan.is_complete:
+            self.books.complete_at = pool.now
 
     def meet(self, other: Member) -> None:
         if not self.acts or self.board is None:
@@ -128,7 +130,8 @@ class Member:
         self.look()
 
     def part(self, other: Member) -> None:
-        if self.board is not None and self.known.pop(other.name, None):
+        if self.board is not None and other.name in self.known:
+            del self.known[other.name]
             self.board.leave(other.name, self.pool.now)
             for piece in [piece for piece, pull in self.pulls.items() if pull.holder is other]:
                 del self.pulls[piece]
