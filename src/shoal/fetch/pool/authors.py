@@ -6,8 +6,8 @@ nothing but a signature that is wrong. So nobody can be blamed for the lies of o
 
 Two records that differ put their piece in dispute: it has no digest until the origin has settled it, or one side is
 out. What is kept is bounded, however many authors are made up: `MAX_RECORDS` a piece, `MAX_AUTHORS` in all, and
-`MAX_INTRODUCED` whom one member alone told of. A record that contradicts the others is taken though, so that no number
-of liars can keep a true one away.
+`MAX_INTRODUCED` whom one member alone told of. The first record that contradicts the others is taken though, whoever's
+it is, so that no number of liars can keep a true one away, nor have its bytes taken for corrupt ones.
 
 Pure. `is_good` may be called in any thread, everything else in one.
 """
@@ -144,15 +144,15 @@ class Authors:
     # ---- records
 
     def _has_room(self, record: PieceRecord, held: list[PieceRecord], told_by: bytes) -> bool:
+        known = self._digests.get(record.piece)
+        if known is not None and known != record.digest and not self.disputed >> record.piece & 1:
+            return True
         if record.author not in self._pieces_of:
             if len(self._pieces_of) + len(self._banned) >= MAX_AUTHORS:
                 return False
             if told_by != record.author and self._introduced[told_by] >= MAX_INTRODUCED:
                 return False
-        is_first_contradiction = (
-            not self.disputed >> record.piece & 1 and self._digests.get(record.piece) != record.digest
-        )
-        return len(held) < MAX_RECORDS or is_first_contradiction
+        return len(held) < MAX_RECORDS
 
     def _take_own(self, record: PieceRecord) -> News:
         if _is_among(record, self._records.get(record.piece, [])):

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
-from shoal.fetch.pool.member import CROSSING, MOST_CLAIMED, MOST_RUNS, Member, checked_runs
+from shoal.fetch.pool.member import CROSSING, MOST_CLAIMED, MOST_RUNS, MOST_VAIN, Member, checked_runs
 from shoal.fetch.pool.runs import PieceRun as PieceRun
 from shoal.fetch.pool.runs import Places, run_from, runs_of
 from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
@@ -66,6 +66,7 @@ class Board:
         self._places = Places(piece_count, salt)
         self._my_places = self._places.in_order_of(me)
         self._members: dict[bytes, Member] = {}
+        self._vain = 0.0  # seconds that members were waited for that left without having brought anything
         self._mine = 0  # ours to fetch, and not here
         self._taken: list[tuple[float, int]] = []  # when we took which of them
         self._lost_to: int = 0  # of ours: to be dropped, for they are somebody else's
@@ -89,12 +90,13 @@ class Board:
     # -- what happened -------------------------------------------------------------------------------
 
     def join(self, member: bytes, now: float, *, is_helper: bool, has: int = 0) -> None:
-        self._members[member] = Member(member, now, is_helper, has)
+        self._members[member] = Member(member, now, is_helper, has, is_doubted=self._vain > MOST_VAIN)
         self._alone_since = None
         self._heard_at = now
 
     def leave(self, member: bytes, now: float) -> None:
-        self._members.pop(member, None)
+        gone = self._members.pop(member, None)
+        self._vain += gone.vain(now) if gone is not None else 0.0
 
     def on_heard(self, member: bytes, now: float) -> None:
         """Anything came from it."""
@@ -141,6 +143,16 @@ class Board:
         self._brought = without(self._brought, bits)
         if must_fetch:
             self._forced |= bits
+
+    def forget_has(self, bits: int) -> None:
+        """What members told of these pieces does not count any more; who has them tells again."""
+        for member in self._members.values():
+            member.has = without(member.has, bits)
+
+    @property
+    def has_forced(self) -> bool:
+        """Whether there is something that nobody else can bring."""
+        return bool(self._forced)
 
     # -- what to do ----------------------------------------------------------------------------------
 

@@ -18,10 +18,11 @@ from shoal.engine.resolving import resolve
 from shoal.engine.torrent import Torrent
 from shoal.fetch.group.membership import JoinedGroup, Membership
 from shoal.fetch.pool.content import MeetingContent, NoStore
+from shoal.fetch.pool.hearing import program_of
 from shoal.fetch.pool.meeting import Attendant, Meeting
 from shoal.fetch.pool.pool import Pool
 from shoal.net.local_discovery import LocalDiscovery
-from shoal.net.sockets import Address
+from shoal.net.sockets import Address, format_address
 from shoal.protocol.group.messages import Pause, Presence
 from shoal.swarm.known_peers import Source
 from shoal.swarm.tactics import Tactics
@@ -86,6 +87,8 @@ class Meetings:
             on_change=lambda attendant: self._on_change(group, attendant),
             on_message=lambda attendant, message: self._events.on_message(group, attendant, message),
             on_gone=lambda attendant: self._events.on_gone(group, attendant),
+            on_fault=lambda attendant, reason: self._on_fault(group, attendant, reason),
+            clock=self.engine.now,
         )
 
     async def __aenter__(self) -> Self:
@@ -121,10 +124,10 @@ class Meetings:
 
     # ---- members
 
-    def is_helper(self, group: str, peer_id: bytes) -> bool:
-        """Whether the program of that id is one, as far as it told."""
+    def is_helper(self, group: str, program: bytes) -> bool:
+        """Whether that program of a member is one, as far as it told."""
         for attendant in self.attendants(group):
-            if attendant.neighbour.peer_id == peer_id:
+            if program_of(attendant.neighbour) == program:
                 return attendant.presence.is_helper
         return False
 
@@ -142,6 +145,13 @@ class Meetings:
         for info_hash in self._groups[group.name].pools.intersection(attendant.presence.pools):
             self.introduce(info_hash, attendant)
         self._events.on_change(group, attendant)
+
+    def _on_fault(self, group: JoinedGroup, attendant: Attendant, reason: str) -> None:
+        """It talks nonsense, or without end: it is out, until this program ends."""
+        torrent = self._groups[group.name].torrent
+        if torrent is not None and attendant.member != group.member.public:
+            self._events.note(f"{format_address(attendant.address)} is out of group {group.name}: {reason}")
+            torrent.ban_member(attendant.member, reason)
 
     def introduce(self, info_hash: bytes, attendant: Attendant) -> None:
         """This member is in that pool of ours."""
@@ -163,6 +173,7 @@ class Meetings:
             extensions=(pool,),
             is_secured=True,
             tactics=IN_POOLS,
+            report=pool.on_report,
         )
         pool.attach(torrent)
         attended.pools.add(pool.info_hash)

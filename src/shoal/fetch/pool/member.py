@@ -25,12 +25,16 @@ SETTLED_AFTER = 2 * CROSSING  # whoever claims it now does so on purpose, and is
 MOST_IDLE_TALK = 64  # messages of claims since it last brought a piece of one
 TALK_RATE = 40.0  # messages a second; twice as many as there are looks
 TALK_BURST = 100.0  # messages
+MOST_VAIN = 16.0  # seconds that all who left without having brought anything may have been waited for
 
 
 class Member:
     """One other member. `has`: the pieces it told of; `claims`: those that it fetches."""
 
-    def __init__(self, name: bytes, now: float, is_helper: bool, has: int) -> None:
+    def __init__(
+        self, name: bytes, now: float, is_helper: bool, has: int, *, is_doubted: bool = False
+    ) -> None:
+        """`is_doubted`: it is to bring a piece first."""
         self.name = name
         self.is_helper = is_helper
         self.joined_at = self.heard_at = self.idle_since = now
@@ -41,9 +45,11 @@ class Member:
         self._owing_since = now
         self._void = 0
         self._young, self._young_at = 0, now  # what it claimed last
-        self._is_doubted = False
+        self._is_doubted = is_doubted
         self._run_count = 1
-        self._waits_since = now  # for the next piece of its claims
+        self._waits_since = now  # for the next piece of its claims ...
+        self._waited = 0.0  # ... and before, for claims it took back
+        self._has_brought = False
         self._seen_since = now  # claims have been there without a break
         self._meter = RateMeter(now)
         self._idle_talk = 0
@@ -54,6 +60,10 @@ class Member:
     def live(self) -> int:
         """The pieces that it is believed to be fetching."""
         return 0 if self._is_doubted else without(without(self.claims, self.has), self._void)
+
+    def vain(self, now: float) -> float:
+        """Seconds that it was waited for, if it never brought anything."""
+        return 0.0 if self._has_brought else self._waited + (now - self._waits_since if self.live else 0.0)
 
     def settled(self, now: float) -> int:
         """What it is believed to be fetching, and claimed so long ago that everybody knows."""
@@ -75,6 +85,7 @@ class Member:
         if self.live and not before:
             self._waits_since = self._seen_since = now
         elif before and not self.live:
+            self._waited += now - self._waits_since
             self.idle_since = now
         return fresh
 
@@ -84,7 +95,9 @@ class Member:
         if brought:
             self._meter.add(brought.bit_count() * piece_length, now)
             self._waits_since = now
+            self._waited = 0.0
             self._is_doubted = False
+            self._has_brought = True
             self._idle_talk = 0
             if not self.live:
                 self.idle_since = now
@@ -102,8 +115,10 @@ class Member:
         rate = self.rate(now, seen=False)
         expected = self._run_count * piece_length / rate if rate else USUAL_WAIT
         allowed = min(expected + max(LEAST_LATE, LATE_FACTOR * expected), LONGEST_LATE)
-        if now - self._waits_since <= allowed:
+        waited = self._waited + now - self._waits_since
+        if waited <= allowed:
             return False
+        self._waited = waited
         self._void |= live
         self._is_doubted = True
         self.idle_since = now

@@ -12,15 +12,18 @@ Always true:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from shoal.disk.part_file import PartFile
-from shoal.errors import PeerError, ShoalError
+from shoal.errors import FormatError, PeerError, ShoalError
 from shoal.fetch.pool.audits import Audit, Audits
 from shoal.fetch.pool.authors import Authors, News
+from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
+from shoal.fetch.pool.hearing import Talk, program_of
+from shoal.fetch.pool.owner import Owner
 from shoal.fetch.pool.runs import PieceRun
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.bitfield import iter_bits
@@ -30,32 +33,12 @@ from shoal.protocol.group.pool import encode_pool, parse_pool
 from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
+    import asyncio
+
     from shoal.engine.neighbour import Neighbour
     from shoal.engine.torrent import Torrent
     from shoal.fetch.group.signing import MemberKey
     from shoal.fetch.plan import Plan
-
-
-class Owner(Protocol):
-    """Whose download it is: a requester's session, or a helper's work."""
-
-    def wake(self) -> None:
-        """There may be something to do: call `beat` soon."""
-
-    def on_lost(self) -> None:
-        """Pieces that were here are wrong, and are fetched again."""
-
-    def on_failure(self, error: ShoalError) -> None:
-        """The disk does not give what was written."""
-
-    def note(self, text: str) -> None:
-        """A line for people."""
-
-    def can_audit(self) -> bool:
-        """Whether there is room for one audit more."""
-
-    def audit(self, audit: Audit) -> None:
-        """Fetch these bytes from the origin, and tell `on_audited`."""
 
 
 class Pool:
@@ -77,7 +60,7 @@ class Pool:
         is_helper: Callable[[bytes], bool],
         clock: Callable[[], float],
     ) -> None:
-        """`wanted_bits`: the pieces to be had from members; `is_helper` tells whether the peer of that id is one."""
+        """`wanted_bits`: the pieces to be had from members; `is_helper` tells whether that program of one helps."""
         layout = Layout(plan.piece_length, [plan.length])
         self.info_hash = info_hash
         self.content = PoolContent(part.path.name, info_hash, layout, authors)
@@ -97,11 +80,11 @@ class Pool:
         self._is_helper = is_helper
         self._clock = clock
         self._owner: Owner | None = None
-        self._neighbours: set[Neighbour] = set()
+        self._neighbours: dict[Neighbour, Talk] = {}
+        self._out: set[bytes] = set()  # members that people were told of
         self._told_claims = Claims()
         self._settled = 0  # pieces that we fetched ourselves
-        self._backed = 0  # pieces of which it is known what they must hash to
-        self._unbacked = 0  # pieces that somebody has and nobody's record covers: not to be asked for
+        self._backing = Backing()
 
     @property
     def owner(self) -> Owner:
@@ -114,9 +97,14 @@ class Pool:
 
     def attach(self, torrent: Torrent) -> None:
         """It runs, with the pieces of `told_bits` as they were."""
-        self.torrent = torrent
+        self.torrent = self._backing.torrent = torrent
+        torrent.failed.add_done_callback(self._on_failed)
         for piece in iter_bits(self.told_bits & ~torrent.swarm.pieces.have):
             torrent.on_piece_elsewhere(piece)
+
+    def _on_failed(self, failed: asyncio.Future[ShoalError]) -> None:
+        if not failed.cancelled():
+            self.owner.on_failure(failed.exception() or failed.result())
 
     @property
     def sent_bytes(self) -> int:
@@ -152,7 +140,7 @@ class Pool:
             signature = self._me.sign(self.info_hash, piece, digest)
             self.authors.on_record(PieceRecord(piece, self._me.public, digest, signature), self._me.public)
             self._settled |= 1 << piece
-            self._back(piece)
+            self._backing.take(piece)
             self._on_here(piece)
             if self.torrent is not None:
                 self.torrent.on_piece_elsewhere(piece)
@@ -163,7 +151,7 @@ class Pool:
             return False
         if self.authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
             return False
-        self._backed |= 1 << record.piece
+        self._backing.take(record.piece)
         self.told_bits |= 1 << record.piece
         self.board.on_piece(record.piece, self._clock())
         return True
@@ -182,7 +170,9 @@ class Pool:
 
     def doubt(self) -> None:
         """The file is wrong: what others brought is fetched again, which shows who lied."""
-        self._forget(self.told_bits & ~self._settled, must_fetch=True)
+        doubtful = self.told_bits & ~self._settled
+        self._backing.drop(doubtful)
+        self._forget(doubtful, must_fetch=True)
 
     # ---- what is to be done
 
@@ -191,9 +181,9 @@ class Pool:
         for neighbour in self._neighbours:
             peer = neighbour.peer
             if peer is not None:
-                self.board.on_heard(neighbour.peer_id, neighbour.heard_at)
-                self.board.on_owing(neighbour.peer_id, peer.owed_count > 0, now)
-        self.audits.requesters = 1 + sum(not self._is_helper(one.peer_id) for one in self._neighbours)
+                self.board.on_heard(program_of(neighbour), neighbour.heard_at)
+                self.board.on_owing(program_of(neighbour), peer.owed_count > 0, now)
+        self.audits.requesters = 1 + sum(not self._is_helper(program_of(one)) for one in self._neighbours)
         demand = self._plan.demand(now)
         decision = self.board.decide(demand, now)
         for run in decision.take:
@@ -217,9 +207,9 @@ class Pool:
     # ---- what members say (the torrent calls)
 
     def on_joining(self, neighbour: Neighbour) -> None:
-        self._neighbours.add(neighbour)
-        is_helper = self._is_helper(neighbour.peer_id)
-        self.board.join(neighbour.peer_id, self._clock(), is_helper=is_helper)
+        self._neighbours[neighbour] = Talk(self._clock())
+        is_helper = self._is_helper(program_of(neighbour))
+        self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
         self.company.on_joined(neighbour, is_helper=is_helper)
         for message in split_records(self.records()):
             self._say(neighbour, message)
@@ -227,12 +217,24 @@ class Pool:
         self.owner.wake()
 
     def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
-        match parse_pool(payload):
+        try:
+            self._hear(neighbour, self._neighbours[neighbour], payload)
+        except (PeerError, FormatError) as error:
+            self._put_out(neighbour.member, error.message)
+            raise
+
+    def _hear(self, neighbour: Neighbour, talk: Talk, payload: bytes) -> None:
+        message = parse_pool(payload)
+        if not isinstance(message, Records):
+            talk.on_message(self._clock())
+        match message:
             case Claims() as claims:
-                self.board.on_claims(neighbour.peer_id, claims.runs, float(claims.rate), self._clock())
+                runs, rate = claims.runs, float(claims.rate)
+                self.board.on_claims(program_of(neighbour), runs, rate, self._clock())
                 self.company.on_claims(neighbour.member, claims)
                 self.owner.wake()
             case Records(records):
+                talk.on_records(len(records), self._layout.piece_count)
                 for record in records:
                     self._on_record(neighbour, record)
             case Accuse(author, piece, begin):
@@ -245,7 +247,7 @@ class Pool:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
         match self.authors.on_record(record, neighbour.member):
             case News.NEW:
-                self._back(piece)
+                self._backing.take(piece)
             case News.CONFLICT:
                 self._dispute(piece)
             case News.LIE:
@@ -253,33 +255,17 @@ class Pool:
             case News.FORGED:
                 raise PeerError(f"a record of piece {piece} with a wrong signature")
 
-    def _back(self, piece: int) -> None:
-        """Somebody answers for it: it may be asked for."""
-        bit = 1 << piece
-        self._backed |= bit
-        if self._unbacked & bit:
-            self._unbacked ^= bit
-            if self.torrent is not None:
-                self.torrent.resume(bit)
-
-    def _unback(self, bits: int) -> None:
-        """Nobody answers for these: they are not asked for."""
-        self._backed &= ~bits
-        self._unbacked |= bits
-        if self.torrent is not None:
-            self.torrent.suspend(bits)
-
     def _dispute(self, piece: int) -> None:
         """Two members say different things of it: the origin decides, asked by ourselves."""
-        self._unback(1 << piece)
+        self._backing.drop(1 << piece)
         self._forget(1 << piece, must_fetch=True)
         self.owner.wake()
 
     def on_has(self, neighbour: Neighbour, bits: int) -> None:
-        unbacked = bits & ~self._backed
+        unbacked = self._backing.lacking(bits)
         if unbacked:
-            self._unback(unbacked)
-        self.board.on_have(neighbour.peer_id, bits & ~unbacked, self._clock())
+            self._backing.drop(unbacked)
+        self.board.on_have(program_of(neighbour), bits & ~unbacked, self._clock())
         self.owner.wake()
 
     def before_have(self, piece: int) -> None:
@@ -314,8 +300,8 @@ class Pool:
         self.owner.wake()
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:
-        self._neighbours.discard(neighbour)
-        self.board.leave(neighbour.peer_id, self._clock())
+        self._neighbours.pop(neighbour, None)
+        self.board.leave(program_of(neighbour), self._clock())
         self.company.on_parted(neighbour.member)
         self.owner.wake()
 
@@ -354,17 +340,35 @@ class Pool:
         """Nothing of it is believed any more, and what was is fetched again."""
         if author == self._me.public or self.authors.is_banned(author):
             return  # the first: another program of this machine, with this machine's key
-        self.owner.note(f"{self.company.name_of(author)} is out: it {reason}")
         lost = self.authors.ban(author)
         self.audits.on_banned(author)
+        self._put_out(author, f"it {reason}")
         if self.torrent is not None:
-            self.torrent.ban_member(author, reason)
             self.torrent.forget_has(lost)
-        self._unback(lost)
+        self.board.forget_has(lost)
+        self._backing.drop(lost)
         self._forget(lost)
         for piece in iter_bits(lost):
             if self.authors.digest_of(piece) is not None:
-                self._back(piece)
+                self._backing.take(piece)
+
+    def _put_out(self, member: bytes, reason: str) -> None:
+        """People are told, and no connection of it is let in any more."""
+        if member == self._me.public:
+            return
+        self._tell_of(member, reason)
+        if self.torrent is not None:
+            self.torrent.ban_member(member, reason)
+
+    def _tell_of(self, member: bytes, reason: str) -> None:
+        if member not in self._out:
+            self._out.add(member)
+            self.owner.note(f"{self.company.name_of(member)} is out: {reason}")
+
+    def on_report(self, event: str, **fields: Any) -> None:
+        """What happens in the torrent."""
+        if event == "banned" and fields["member"]:
+            self._tell_of(bytes.fromhex(fields["member"]), f"it {fields['reason']}")
 
     def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""

@@ -1,0 +1,27 @@
+"""Whose download a pool is: a requester's session, or a helper's work."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shoal.fetch.pool.audits import Audit
+
+
+class Owner(Protocol):
+    def wake(self) -> None:
+        """There may be something to do: call `beat` soon."""
+
+    def on_lost(self) -> None:
+        """Pieces that were here are wrong, and are fetched again."""
+
+    def on_failure(self, error: BaseException) -> None:
+        """The disk does not take or give, or we have a bug."""
+
+    def note(self, text: str) -> None:
+        """A line for people."""
+
+    def can_audit(self) -> bool:
+        """Whether there is room for one audit more."""
+
+    def audit(self, audit: Audit) -> None:
+        """Fetch these bytes from the origin, and tell `on_audited`."""
