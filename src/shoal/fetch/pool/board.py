@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
-from shoal.fetch.pool.member import CROSSING, MOST_CLAIMED, MOST_RUNS, MOST_VAIN, Member, checked_runs
+from shoal.fetch.pool.member import CROSSING, LONGEST_LATE, MOST_CLAIMED, MOST_RUNS, MOST_VAIN, Member, checked_runs
 from shoal.fetch.pool.runs import PieceRun as PieceRun
 from shoal.fetch.pool.runs import Places, run_from, runs_of
 from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
@@ -66,6 +66,7 @@ class Board:
         self._places = Places(piece_count, salt)
         self._my_places = self._places.in_order_of(me)
         self._members: dict[bytes, Member] = {}
+        self.laggards: set[bytes] = set()  # members that held us up, for people
         self._vain = 0.0  # seconds that members were waited for that left without having brought anything
         self._mine = 0  # ours to fetch, and not here
         self._taken: list[tuple[float, int]] = []  # when we took which of them
@@ -100,7 +101,8 @@ class Board:
 
     def on_heard(self, member: bytes, now: float) -> None:
         """Anything came from it."""
-        self._heard_at = self._members[member].heard_at = now
+        self._members[member].heard_at = now
+        self._heard_at = max(self._heard_at, now)
 
     def on_have(self, member: bytes, bits: int, now: float) -> None:
         self.on_heard(member, now)
@@ -140,6 +142,7 @@ class Board:
     def lose(self, bits: int, *, must_fetch: bool = False) -> None:
         """These are not here after all; `must_fetch`: they have to come from the origin, by ourselves."""
         self.have = without(self.have, bits)
+        self._mine = without(self._mine, bits)
         self._brought = without(self._brought, bits)
         if must_fetch:
             self._forced |= bits
@@ -148,6 +151,14 @@ class Board:
         """What members told of these pieces does not count any more; who has them tells again."""
         for member in self._members.values():
             member.has = without(member.has, bits)
+
+    def is_counted_on(self, member: bytes) -> bool:
+        """Whether we wait for something that it fetches, or that nobody else has."""
+        one = self._members[member]
+        needed = without(one.live | one.has, self.have)
+        for other in self._members.values():
+            needed = without(needed, 0 if other is one else other.has)
+        return bool(needed)
 
     @property
     def has_forced(self) -> bool:
@@ -163,7 +174,9 @@ class Board:
         self._best_rate = max(self._rate, self._best_rate * math.exp(-(now - self._decided_at) / BEST_MEMORY))
         self._decided_at = now
         for member in self._members.values():
-            member.void_if_late(self._piece_length, now)
+            is_late = member.void_if_late(self._piece_length, now)
+            if is_late or member.is_silent(now, self._heard_at):
+                self.laggards.add(member.name)
         self._drop(demand, now)
         runs = list(runs_of(without(self._forced, self._mine)))
         self._mine |= self._forced
@@ -341,6 +354,8 @@ class Board:
         share = min(share, max(1, run.count - 1), self._run_length(1.0))
         doubled = PieceRun(run.first + run.count - share, share)
         self._mine |= run_mask(*doubled)
+        if seconds > LONGEST_LATE:
+            self.laggards.update(one.name for one in self._members.values() if one.has & run_mask(*doubled))
         self._despite = (self._despite | run_mask(*doubled)) & self._mine
         self._idle_since = now
         return [doubled]

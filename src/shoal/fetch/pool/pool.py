@@ -28,7 +28,7 @@ from shoal.fetch.pool.runs import PieceRun
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.bitfield import iter_bits
 from shoal.formats.layout import Layout
-from shoal.protocol.group.messages import POOL, Accuse, Claims, PieceRecord, PoolMessage, Records
+from shoal.protocol.group.messages import KEY_LENGTH, POOL, Accuse, Claims, PieceRecord, PoolMessage, Records
 from shoal.protocol.group.pool import encode_pool, parse_pool
 from shoal.protocol.group.records import split_records
 
@@ -64,7 +64,7 @@ class Pool:
         layout = Layout(plan.piece_length, [plan.length])
         self.info_hash = info_hash
         self.content = PoolContent(part.path.name, info_hash, layout, authors)
-        self.store = PartStore(part)
+        self.store = PartStore(part, self.content)
         self.torrent: Torrent | None = None
         self.is_opened = False
         self.board = board
@@ -81,7 +81,8 @@ class Pool:
         self._clock = clock
         self._owner: Owner | None = None
         self._neighbours: dict[Neighbour, Talk] = {}
-        self._out: set[bytes] = set()  # members that people were told of
+        self._out: set[bytes] = set()  # members that people were told of ...
+        self._slow: set[bytes] = set()  # ... and programs of them that held us up
         self._told_claims = Claims()
         self._settled = 0  # pieces that we fetched ourselves
         self._backing = Backing()
@@ -140,10 +141,10 @@ class Pool:
             signature = self._me.sign(self.info_hash, piece, digest)
             self.authors.on_record(PieceRecord(piece, self._me.public, digest, signature), self._me.public)
             self._settled |= 1 << piece
-            self._backing.take(piece)
             self._on_here(piece)
             if self.torrent is not None:
                 self.torrent.on_piece_elsewhere(piece)
+            self._backing.take(piece)  # now that it is not to be asked for
 
     def take_up(self, record: PieceRecord) -> bool:
         """A piece that is here since another time, and who answered for it then."""
@@ -191,8 +192,15 @@ class Pool:
         for run in decision.drop:
             self._plan.withhold(*self._bytes_of(run))
         self._tell_claims(int(demand.rate))
+        self._tell_of_laggards()
         while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
             self.owner.audit(audit)
+
+    def _tell_of_laggards(self) -> None:
+        for program in self.board.laggards - self._slow:
+            self._slow.add(program)
+            name = self.company.name_of(program[:KEY_LENGTH])
+            self.owner.note(f"{name} is slow: what it was waited for is fetched without it")
 
     def _tell_claims(self, rate: int) -> None:
         runs = tuple((run.first, run.count) for run in self.board.my_runs)
@@ -301,6 +309,9 @@ class Pool:
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:
         self._neighbours.pop(neighbour, None)
+        is_missed = self.board.is_counted_on(program_of(neighbour)) and neighbour.member not in self._out
+        if is_missed and self.torrent is not None and not self.torrent.is_over:
+            self.owner.note(f"{self.company.name_of(neighbour.member)} is gone: {reason}")
         self.board.leave(program_of(neighbour), self._clock())
         self.company.on_parted(neighbour.member)
         self.owner.wake()
@@ -372,7 +383,7 @@ class Pool:
 
     def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
-        here = bits & self.told_bits
+        here = bits & (self.told_bits | self.store.reopen(bits))
         self.told_bits &= ~bits
         self.board.lose(bits, must_fetch=must_fetch)
         self.company.on_lost(here)

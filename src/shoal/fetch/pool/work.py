@@ -101,7 +101,7 @@ class Work:
         )
         self._part = part
         self._take_up(part, plan)
-        writing = Writing(part, self._on_trouble, pool.on_pieces)
+        writing = Writing(part, self._on_trouble, pool.on_pieces, pool.store.write_own)
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
