@@ -36,6 +36,7 @@ GAIN = 2.0  # times sooner has a piece to come that is fetched twice
 LAGS_AFTER = (
     2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it sooner
 )
+UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
 MOST_SECONDS_AHEAD = 4.0  # of what requesters take; a helper that has more waits for them ...
 LEAST_SECONDS_AHEAD = 0.5  # ... but for no less than so much of what it brings
@@ -317,9 +318,9 @@ class Board:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
         seconds, bits = max(self._slow_ones(now), default=(0.0, 0))
         count = bits.bit_count()
-        if not count or not self._best_rate or seconds < LEAST_TAIL:
+        if not count or seconds < LEAST_TAIL:
             return []
-        a_piece = self._piece_length / self._best_rate
+        a_piece = self._piece_length / self._best_rate if self._best_rate else UNKNOWN_PIECE
         share = int((seconds - demand.latency) / (a_piece + seconds / count))
         if not share and (demand.latency + a_piece) * GAIN < seconds:
             share = 1
