@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shoal.net.sockets import Address
+from shoal.protocol.group.meeting import encode_meeting, parse_meeting
 from shoal.protocol.group.messages import (
     AskHelp,
     Helping,
@@ -20,8 +21,6 @@ from shoal.protocol.group.messages import (
     Pause,
     Presence,
     Refused,
-    encode,
-    parse_meeting,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class Attendant:
         return self.neighbour.listens_at or self.neighbour.address
 
     def say(self, message: MeetingMessage) -> None:
-        self.neighbour.say(Meeting.name, encode(message))
+        self.neighbour.say(Meeting.name, encode_meeting(message))
 
 
 OnMessage = Callable[[Attendant, AskHelp | Helping | Refused | Pause], None]

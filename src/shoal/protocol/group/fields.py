@@ -10,7 +10,7 @@ from shoal.formats import bencode
 from shoal.formats.fields import Fields
 from shoal.units import KIB
 
-MAX_MESSAGE_LENGTH = 32 * KIB  # a presence of 256 pools and 256 origins has 18
+MAX_MESSAGE_LENGTH = 32 * KIB  # a presence of 256 pools and 256 origins has 14
 MAX_ITEMS = 1_024  # values and keys; that presence has 780
 MAX_DEPTH = 4  # the runs of a claim are three deep
 

@@ -76,8 +76,8 @@ def _pool(fields: Fields, number: int, value: bencode.Value) -> bytes:
 
 
 def _tag(fields: Fields, key: str, tag: bytes) -> bytes:
-    if not m.SHORTEST_TAG <= len(tag) <= m.LONGEST_TAG:
-        raise fields.refused(key, f"a tag of {len(tag)} bytes, not {m.SHORTEST_TAG} to {m.LONGEST_TAG}")
+    if len(tag) != m.TAG_LENGTH:
+        raise fields.refused(key, f"a tag of {len(tag)} bytes, not {m.TAG_LENGTH}")
     return tag
 
 

@@ -22,7 +22,7 @@ HASH_LENGTH = 20  # of an info hash
 KEY_LENGTH = 32  # of an Ed25519 public key
 DIGEST_LENGTH = 32  # of a SHA-256
 SIGNATURE_LENGTH = 64  # of Ed25519
-SHORTEST_TAG, LONGEST_TAG = 8, 32  # bytes of an origin's tag; it is a cut HMAC-SHA-256
+TAG_LENGTH = 16  # of an origin's tag
 
 MAX_URL_LENGTH = 8 * KIB  # bytes; servers refuse request lines of that length
 MAX_VALIDATOR_LENGTH = 600  # characters; an ETag of the longest kind that we take, and its kind
