@@ -19,7 +19,19 @@ from shoal.net.wire import Buffer
 from shoal.testing.clock import VirtualClock
 from shoal.units import KIB, MIB
 
-from .tls_scene import ANSWERING, DIALLING, NAME, PATIENCE, Owner, blocks, digest_of, pair, play, small_messages, sockets
+from .tls_scene import (
+    ANSWERING,
+    DIALLING,
+    NAME,
+    PATIENCE,
+    Owner,
+    blocks,
+    digest_of,
+    pair,
+    play,
+    small_messages,
+    sockets,
+)
 
 
 async def exchange(one: list[Buffer], other: list[Buffer], **how: bool) -> tuple[Owner, Owner]:

@@ -36,6 +36,7 @@ VERBS = {
     "tracker": "Run a tracker, where peers find each other.",
     "group": "Make, join and leave groups of machines that fetch URLs together.",
     "accounts": "Show what the members of a private tracker moved.",
+    "config": "Show settings, say where their file is, and check it.",
     "demo": "Watch a whole swarm at work on this machine.",
 }
 

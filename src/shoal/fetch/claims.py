@@ -26,13 +26,14 @@ class StopReason(enum.Enum):
 
 
 class Claim:
-    """`[done, end)` is on its way; what was before `done` is here."""
+    """`[done, end)` is on its way; what was before `done` is here. It was asked for up to `asked`."""
 
-    __slots__ = ("done", "end", "fetchers")
+    __slots__ = ("asked", "done", "end", "fetchers")
 
     def __init__(self, begin: int, end: int) -> None:
         self.done = begin
         self.end = end
+        self.asked = end
         self.fetchers: list[Fetcher] = []
 
     @property
@@ -65,6 +66,7 @@ class Fetcher:
         self.asked_at = self.heard_at = now
         self.longest_silence = 0.0
         self.delivers = False
+        claim.asked = min(claim.asked, claim.end) if claim.fetchers else claim.end
         claim.fetchers.append(self)
 
     def stall_limit(self, latency: float) -> float:

@@ -86,6 +86,15 @@ class Growth:
         self._rest(now, max(self._pause, REFUSED_PAUSE))
         self._change(max(1, min(self.target, running)))
 
+    def limit(self, most: int) -> None:
+        """From now on at most so many; with more than before, steps up are tried."""
+        if most < 1:
+            raise ValueError(f"at most {most} fetchers")
+        self._is_fixed = self._is_fixed and most <= self.target
+        self.most = most
+        if self.target > most:
+            self._change(most)
+
     def _consider(self, pace: Pace, now: float, seconds_left: float) -> None:
         """Without a step under way: is it time for one?"""
         fruitless, self._fruitless = self._fruitless, None

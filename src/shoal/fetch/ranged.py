@@ -1,7 +1,8 @@
 """A file fetched in runs, by several connections: the plan decides, transfers carry out, the part file keeps.
 
 Always true: what a response brings is written only where `judge` said that it belongs, and only as far as the plan
-still wants it from this fetcher. A version that changed ends all of it (`Changed`).
+still wants it from this fetcher. A version that changed ends all of it (`Changed`). Where a group downloads together,
+its `Company` looks at each beat what is ours to fetch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from shoal.errors import NetworkError, ShoalError
 from shoal.fetch.claims import StopReason
@@ -23,6 +25,25 @@ from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
 from shoal.fetch.writing import Writing
 
+WAKE_WITHIN = 0.02  # seconds; what comes together is looked at together
+
+
+class Company(Protocol):
+    """The others with whom a file is fetched."""
+
+    @property
+    def has_others(self) -> bool:
+        """Whether anybody is there who may bring what our sources do not."""
+
+    def beat(self, now: float) -> None:
+        """Some times a second: say what is ours to fetch."""
+
+    def is_settled(self, now: float) -> bool:
+        """All is here: whether nothing of it is in doubt."""
+
+    def on_pause(self, seconds: float) -> None:
+        """A server asked to wait so long."""
+
 
 class Changed(Exception):
     """The file was replaced on the server; the reason is the message."""
@@ -34,9 +55,17 @@ class NoRangesAfterAll(Exception):
 
 class Ranged:
     def __init__(
-        self, origins: Origins, plan: Plan, writing: Writing, name: bytes, on_beat: Callable[[], None]
+        self,
+        origins: Origins,
+        plan: Plan,
+        writing: Writing,
+        name: bytes,
+        on_beat: Callable[[], None],
+        company: Company | None = None,
     ) -> None:
         self.plan = plan
+        self._company = company
+        self._is_stopped = False
         self._origins = origins
         self._sources = origins.sources
         self._writing = writing
@@ -48,6 +77,7 @@ class Ranged:
         self._last_number = 0
         self._failure: Exception | None = None
         self._event = asyncio.Event()
+        self._is_woken = False
         self.trouble = ""
 
     # ---- from outside
@@ -59,7 +89,7 @@ class Ranged:
             self._adopt(group, first, source)
         else:
             self._sources.leave(1)
-        while not self.plan.is_complete and self._failure is None:
+        while not self._is_over() and self._failure is None:
             self._beat(group)
             try:
                 async with asyncio.timeout(BEAT):
@@ -67,10 +97,27 @@ class Ranged:
             except TimeoutError:
                 pass
             self._event.clear()
+            self._is_woken = False
         for task in self._tasks.values():
             task.cancel()
         if self._failure is not None:
             raise self._failure
+
+    def _is_over(self) -> bool:
+        if self._is_stopped or not self.plan.is_complete:
+            return self._is_stopped
+        return self._company is None or self._company.is_settled(time.monotonic())
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        if not self._is_woken:
+            self._is_woken = True
+            asyncio.get_running_loop().call_later(WAKE_WITHIN, self._event.set)
+
+    def stop(self) -> None:
+        """Nobody wants the rest."""
+        self._is_stopped = True
+        self._event.set()
 
     def fail(self, error: Exception) -> None:
         """End it with this, unless something else was first."""
@@ -94,6 +141,8 @@ class Ranged:
         now = time.monotonic()
         for receiver in list(self._receivers.values()):
             receiver.flush()
+        if self._company is not None:
+            self._company.beat(now)
         for stop in self.plan.tick(now):
             task = self._tasks[stop.fetcher]
             if task.cancelling():
@@ -103,7 +152,8 @@ class Ranged:
             task.cancel()
         while self.plan.wants_another_fetcher(now) and self._start(group, now):
             pass
-        if not self._tasks and not self.plan.is_complete and self._sources.are_given_up:
+        has_others = self._company is not None and self._company.has_others
+        if not (self._tasks or self.plan.is_complete or has_others) and self._sources.are_given_up:
             self.fail(self._sources.error())
         self._on_beat()
 
@@ -225,6 +275,8 @@ class Ranged:
                     self.fail(NoRangesAfterAll(reason))
             case Retry(after, error):
                 self.trouble = str(error)
+                if after is not None and self._company is not None:
+                    self._company.on_pause(after)
                 return self._sources.on_refused(number, now, error, retry_after=after)
             case Refused(error):
                 if not self._origins.forget_place(source):

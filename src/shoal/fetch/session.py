@@ -10,15 +10,18 @@ import asyncio
 import random
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 from shoal.disk.checksum import Checker, Checksum
 from shoal.disk.part_file import PartFile
 from shoal.errors import ChecksumError, ShoalError
 from shoal.fetch.facts import Facts, facts_of, file_name
+from shoal.fetch.judging import WriteAt
 from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
 from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
 from shoal.fetch.receiver import Receiver
@@ -32,6 +35,10 @@ from shoal.formats.metainfo import MAX_METAINFO_LENGTH
 from shoal.formats.safe_names import safe_name
 from shoal.net.curl_errors import host_of
 from shoal.units import format_size
+
+if TYPE_CHECKING:
+    from shoal.fetch.pool.pooled import Pooled
+    from shoal.fetch.pool.requesting import Requesting
 
 REMEMBERED_EVERY = 5.0  # seconds; what a power cut costs
 MOST_DOCUMENT = MAX_METAINFO_LENGTH  # bytes; of a Metalink its own parser takes less
@@ -49,8 +56,11 @@ class Session:
         in_runs: bool,
         on_progress: OnProgress | None,
         on_note: OnNote | None,
+        requesting: Requesting | None,
     ) -> None:
         self._wanted = wanted
+        self._requesting = requesting  # None: alone
+        self._pooled: Pooled | None = None
         self._asked = {one.url: one for one in asked}
         self._first_url = asked[0].url
         self._transfers = transfers
@@ -92,11 +102,17 @@ class Session:
                 )  # of bytes that came when nothing was left to ask for
             if failure is not None:
                 raise failure
-            return document or await self._finish()
+            if document is not None:
+                return document
+            got = await self._finish()
+            await self._leave_pool(lingers=True)
+            return got
         except (Changed, NoRangesAfterAll, ChecksumError):
+            await self._leave_pool()
             self._put_down(keeps=False)
             raise
         finally:
+            await self._leave_pool()
             self._put_down(keeps=True)
 
     def note(self, text: str) -> None:
@@ -108,7 +124,8 @@ class Session:
     async def _fetch(self, group: asyncio.TaskGroup) -> Document | None:
         origins = self._origins
         given_name = (self._wanted.name or "").encode()
-        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat)
+        first_end = None if self._requesting is None else self._requesting.probe_end
+        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, first_end)
         self._work = opening
         source, receiver = await opening.first_response()
         assert receiver.answer is not None
@@ -122,6 +139,10 @@ class Session:
         is_split = self._in_runs_wanted and self._facts.can_be_split(
             is_digest_known=bool(self._wanted.checksums)
         )
+        if not is_split and first_end is not None and isinstance(receiver.verdict, WriteAt):
+            origins.end(receiver)  # it is only the beginning
+            opening = Opening(origins, given_name, False, self._beat)
+            source, receiver = await opening.first_response()
         await self._open(is_split)
         if is_split:
             await self._in_runs(origins, group, receiver, source, raw_name)
@@ -175,12 +196,54 @@ class Session:
         if self._facts.digests:
             for mirror in self._facts.mirrors:  # with a digest a stranger's mirror may be asked, too
                 self._add_source(mirror.url)
-        self._writing = Writing(self._part, self._on_trouble)
-        self._work = Ranged(origins, plan, self._writing, name, self._beat)
         is_fresh = not plan.have_bits
         if not is_fresh:
             origins.end(receiver)
-        await self._work.run(group, receiver if is_fresh else None, source)
+        pooled = self._join_pool(plan, origins, name, source)
+        on_pieces = None if pooled is None else pooled.pool.on_pieces
+        self._writing = Writing(self._part, self._on_trouble, on_pieces)
+        ranged = self._work = Ranged(origins, plan, self._writing, name, self._beat, pooled)
+        if pooled is not None and self._requesting is not None:
+            pooled.attach(ranged, group)
+            group.create_task(self._requesting.begin(pooled))
+        await ranged.run(group, receiver if is_fresh else None, source)
+        while pooled is not None and not await self._is_right():
+            self.note("the digest is wrong: what others brought is compared with the server")
+            pooled.pool.doubt()
+            await ranged.run(group, None, source)
+
+    def _join_pool(self, plan: Plan, origins: Origins, name: bytes, source: Source) -> Pooled | None:
+        assert self._part is not None
+        if self._requesting is None:
+            return None
+        reason = reason_not_to_pool_file(self._facts)
+        if reason is not None:
+            self.note(f"downloads without the group: {reason}")
+            return None
+        self._pooled = self._requesting.pooled(
+            source.url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
+            has_digest=bool(self._checksums()), on_lost=self._begin_checking,
+        )  # fmt: skip
+        return self._pooled
+
+    async def _leave_pool(self, *, lingers: bool = False) -> None:
+        pooled, self._pooled = self._pooled, None
+        if pooled is not None and self._requesting is not None:
+            await self._requesting.end(lingers=lingers)
+
+    async def _is_right(self) -> bool:
+        """Whether the digest is, if one is known; only what others brought may be fetched once more."""
+        assert self._writing is not None and isinstance(self._work, Ranged)
+        await self._writing.drain()
+        if self._checker is None or self._pooled is None or not self._pooled.pool.has_doubtful:
+            return True
+        finish = partial(self._checker.finish, self._work.plan.length, should_stop=lambda: self._is_stopped)
+        try:
+            await asyncio.to_thread(finish)
+        except ChecksumError:
+            self._begin_checking()
+            return False
+        return True
 
     async def _in_one(self, origins: Origins, receiver: Receiver, source: Source, name: bytes) -> None:
         assert self._part is not None
@@ -271,10 +334,11 @@ class Session:
             name=self._name,
             length=facts.length,
             here=here,
-            rate=sum(one.rate for one in fetching),
+            rate=sum(one.rate for one in fetching) + (self._pooled.rate if self._pooled is not None else 0.0),
             fetching=fetching,
             have_bits=have_bits,
             piece_length=piece_length_for(facts.length or 0),
+            members=() if self._pooled is None else self._pooled.members(now),
             seconds=now - self._started_at,
             waits_for=max(0.0, deadline - now) if is_waiting and deadline is not None else 0.0,
             trouble=work.trouble if work is not None else "",
@@ -308,9 +372,14 @@ class Session:
             received=sum(count for _, count in given),
             resumed=self._resumed,
             sources=tuple(given),
-            verified=checksums[0].algorithm if checksums else "none",
+            verified=checksums[0].algorithm if checksums else self._sample() or "none",
+            members=() if self._pooled is None else self._pooled.shares(),
             facts=self._facts,
         )
+
+    def _sample(self) -> str:
+        """What others brought was compared here and there."""
+        return "sample" if self._pooled is not None and self._pooled.pool.audits.checked_bytes else ""
 
     def _put_down(self, *, keeps: bool) -> None:
         """Leave the part file as it is to be found: synced and remembered, or gone. Nothing runs any more."""

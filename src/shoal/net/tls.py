@@ -1,7 +1,7 @@
 """A socket with TLS in it, for `PeerLink`: the same calls, the same answers, and a certificate behind them.
 
 OpenSSL sees memory only; the socket is read and written here. So nothing of TLS's own (an answer to a new key, an
-alert) ever makes reading wait for writing, and whoever names no group of ours is turned away before OpenSSL sees a byte.
+alert) ever makes reading wait for writing, and who names no group of ours is turned away before OpenSSL sees a byte.
 
 Always true:
 - The handshake takes whole records off the socket and not a byte more: what was sent right behind it is still in
@@ -39,9 +39,7 @@ RECORD_LENGTH: Final = RECORD_HEADER_LENGTH + MAX_RECORD_LENGTH  # at most
 PLAIN_LENGTH: Final = 16 * KIB  # that a record carries at most
 READ_LENGTH: Final = 256 * KIB  # bytes off the socket at a time; still in the cache when they are decrypted
 WRITE_LENGTH: Final = 128 * KIB  # bytes encrypted at a time, which then cannot be thought of again
-MOST_ANSWERS: Final = (
-    64 * KIB
-)  # bytes of TLS's own that wait for our next word: a peer that makes more floods us
+MOST_ANSWERS: Final = 64 * KIB  # bytes of TLS's own that wait for our next word; a flood makes more
 
 Choose = Callable[[str], ssl.SSLContext | None]  # a server name -> the context of its group, if there is one
 
