@@ -191,6 +191,25 @@ def test_what_was_taken_has_left_and_nothing_is_sent_twice(sizes: list[int], see
     play(story)
 
 
+def test_a_record_that_takes_many_reads_gives_others_their_turn() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        ours.sendmsg([bytes(16 * KIB)])
+        with pytest.raises(BlockingIOError):
+            theirs.recv_into(memoryview(bytearray(16)))
+        assert is_readable(theirs), "so the loop comes back"
+        got = 0
+        while got < 16 * KIB:
+            try:
+                got += theirs.recv_into(memoryview(bytearray(16)))
+            except BlockingIOError:
+                assert is_readable(theirs)
+        ours.close()
+        theirs.close()
+
+    play(story)
+
+
 def test_nothing_spins_while_the_peer_reads_nothing() -> None:
     async def story() -> None:
         ours, theirs = await pair(*sockets())
@@ -338,7 +357,8 @@ def test_answers_of_tls_itself_that_pile_up_end_the_connection() -> None:
     async def story() -> None:
         ours, theirs = await pair(*sockets())
         theirs._outgoing.write(bytes(MOST_ANSWERS + 1))  # as keys that are asked for without end would
-        ours.sendmsg([b"hello"])
+        ours._encrypt(memoryview(b"hello"))
+        ours._sock.send(ours._outgoing.read()[:-1])  # nothing that its owner could be given
         owner = Owner(theirs, [], expected=100)
         assert await what_ends(owner) == "it asks for new keys without end"
         ours.close()
