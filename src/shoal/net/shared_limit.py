@@ -15,16 +15,21 @@ class SharedLimit:
         self._throttle = throttle
         self._share = Share(self._move)
         self._credit = 0
+        self._is_asking = False
         self._paused: dict[Callable[[], None], None] = {}  # in the order in which they go on
 
     def passes(self, count: int, go_on: Callable[[], None]) -> bool:
         """Whether `count` bytes may pass; if not, `go_on` is called when it is worth asking again."""
-        if self._credit > 0:
-            self._credit -= count
-            return True
-        self._paused[go_on] = None
-        self._throttle.ask(self._share)
-        return False
+        if self._credit <= 0:
+            self._paused[go_on] = None
+            self._is_asking = True  # its turn may be now, and then nobody is to be called: the answer says so
+            self._throttle.ask(self._share)
+            self._is_asking = False
+            if self._credit <= 0:
+                return False
+            del self._paused[go_on]
+        self._credit -= count
+        return True
 
     def forget(self, go_on: Callable[[], None]) -> None:
         self._paused.pop(go_on, None)
@@ -39,10 +44,10 @@ class SharedLimit:
         if not self._paused:
             return 0
         self._credit += most
-        while self._paused and self._credit > 0:
+        while self._paused and self._credit > 0 and not self._is_asking:
             go_on = next(iter(self._paused))
             del self._paused[go_on]
             go_on()
-        if self._paused:
+        if self._paused and not (self._is_asking and self._credit > 0):
             self._throttle.ask(self._share)
         return most

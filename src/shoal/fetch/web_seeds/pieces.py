@@ -45,6 +45,8 @@ class PieceKeeper:
         self._held.append(go_on)
 
     def put(self, offset: int, chunks: Sequence[bytes], pieces: Sequence[int] = ()) -> None:
+        count = sum(map(len, chunks))
+        self._torrent.ledger.elsewhere_flow.add(count, self._torrent.engine.now())
         for chunk in chunks:
             self._copy(offset, memoryview(chunk))
             offset += len(chunk)

@@ -24,6 +24,7 @@ WINDOW: Final = (
 FIRST_WINDOW: Final = 4 * MIB  # while no rate is known
 LONGEST_REQUEST: Final = 30.0  # seconds; a request that ends early costs a connection
 BEGUN_WITHIN: Final = 1.0  # seconds; what no connection came for is given back
+SILENCE: Final = 1.0  # seconds without a byte, of all its connections
 SLOW: Final = 3.0  # seconds that a piece may be in flight before the web seed brings it too
 
 
@@ -37,6 +38,8 @@ class SeedShare:
         self._doubled = 0  # pieces that neighbours are at, too
         self._seen_at: dict[int, float] = {}  # since when a piece is in flight
         self._taken_at = 0.0
+        self._received = 0
+        self._heard_at = 0.0
         self.reserved = 0  # from neighbours
         self.useless = 0  # pieces that this web seed does not give
         plan.splits_offers = True
@@ -45,7 +48,7 @@ class SeedShare:
     @property
     def free(self) -> int:
         """What is to be had of neighbours, and could be had here."""
-        return without(self._pieces.missing, self.useless)
+        return without(self._pieces.missing, self.useless | self._doubled)
 
     @property
     def has_rivals(self) -> bool:
@@ -72,10 +75,13 @@ class SeedShare:
 
         -> The pieces that were given back; what came of them is to be forgotten.
         """
+        if self._plan.received != self._received:
+            self._received, self._heard_at = self._plan.received, now
         given_back = 0
         if self.has_rivals:
             given_back = self.give_back(self._beyond_windows(now) & ~busy)
             self._go_on(now)
+            self._admit_slowness(now)
         demand = self._plan.demand(now)
         wanted = demand.idle * self._window(now) - demand.waiting
         while wanted > 0 and (free := self.free):
@@ -148,6 +154,24 @@ class SeedShare:
             self.reserved |= bits
             self._torrent.suspend(bits)
             self._plan.offer(*self._bytes(end, end + count))
+
+    def _admit_slowness(self, now: float) -> None:
+        """Neighbours have nothing left to be asked for: what does not come from here soon, they may bring, too."""
+        if self._pieces.missing:
+            return
+        late = 0
+        is_silent = now - self._heard_at > SILENCE
+        for number, run in self._plan.claimed():
+            rate = 0.0 if is_silent else self._plan.rate_of(number, now)
+            soon = run.begin + int(rate * SLOW)
+            if soon < run.end:
+                first = soon // self._layout.piece_length
+                late |= self._pieces_of(run.begin, run.end) >> first << first
+        late &= self.reserved
+        if late:
+            self.reserved ^= late
+            self._doubled |= late
+            self._torrent.resume(late)
 
     def _double(self, now: float) -> None:
         """Nothing is left but what neighbours are at: the piece that one has been at for longest, if that is long."""
