@@ -396,4 +396,5 @@ class Torrent:
         """Bytes a second: (to us, from us)."""
         now = self.engine.now()
         peers = list(self.swarm.peers.values())
-        return sum(peer.received.rate(now) for peer in peers), sum(peer.sent.rate(now) for peer in peers)
+        received = self.ledger.elsewhere_flow.rate(now) + sum(peer.received.rate(now) for peer in peers)
+        return received, sum(peer.sent.rate(now) for peer in peers)
