@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -283,6 +284,37 @@ def test_one_torrent_is_removed_while_another_goes_on(tmp_path: Path) -> None:
             again = await take_part(engine, have=ALL)
             assert again.torrent is not pool.torrent
             assert scene.got() == scene.data
+
+    play(story())
+
+
+def test_a_store_is_not_closed_while_something_is_written_to_it() -> None:
+    """A piece is being checked; it comes another way; the torrent stops; the check ends."""
+
+    async def story() -> None:
+        async with AsyncExitStack() as stack:
+            stage = Stage(stack)
+            source = await stage.member(have=ALL)
+            getter = await stage.member()
+            may_go_on, looks_at = threading.Event(), list[int]()
+            is_good = getter.telling.content.is_good
+
+            def slowly(piece: int, data: memoryview) -> bool:
+                looks_at.append(piece)
+                may_go_on.wait(20)
+                return is_good(piece, data)
+
+            getter.telling.content.is_good = slowly  # type: ignore[method-assign]
+            getter.torrent.dialling.learn([source.address], Source.HAND)
+            await until(lambda: bool(looks_at))
+            getter.bring(looks_at[:])
+            stopping = asyncio.ensure_future(getter.torrent.engine.remove(getter.torrent))
+            await until(lambda: getter.telling.of("parted") == ["we are leaving"])
+            assert not getter.store.is_closed
+            may_go_on.set()
+            await stopping
+            assert getter.store.is_closed
+            assert not getter.torrent.failed.done()
 
     play(story())
 
