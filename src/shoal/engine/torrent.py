@@ -362,8 +362,9 @@ class Torrent:
 
     async def _wait_for_whole_pieces(self) -> None:
         """All bytes of some pieces are here and at the workers: they count, and nothing is written after the sync."""
-        while not self.failed.done() and any(
-            progress.is_whole for progress in self.swarm.pieces.in_flight.values()
+        in_flight = self.swarm.pieces.in_flight
+        while not self.failed.done() and (
+            self.incoming.is_checking or any(progress.is_whole for progress in in_flight.values())
         ):
             self._piece_checked.clear()
             await self._piece_checked.wait()

@@ -282,8 +282,9 @@ class Swarm:
     def forget_has(self, bits: int) -> None:
         """What anybody told of these pieces does not count any more; who has them tells again."""
         for peer in self.peers.values():
-            self.availability.remove(peer.has & bits)
+            self.availability.remove(peer.has)
             peer.has = without(peer.has, bits)
+            self.availability.add(peer.has)
 
     # Time
 
