@@ -40,6 +40,7 @@ def test_any_bytes_give_a_message_or_the_named_error(payload: bytes, changes: li
 
 def test_the_messages_have_the_form_of_the_design() -> None:
     assert encode_pool(m.Claims(((0, 4), (9, 1)), 1000)) == bencode.encode(CLAIMS)
+    assert encode_pool(m.Lost(((3, 2),))) == bencode.encode({"kind": "lost", "runs": [[3, 2]]})
     assert encode_pool(m.Accuse(AUTHOR, 7, 16_384)) == bencode.encode(ACCUSE)
     packed = b"r" + bytes((0, 0, 1, 2)) + AUTHOR + b"d" * 32 + b"s" * 64
     assert encode_pool(m.Records((RECORD,))) == packed
@@ -67,6 +68,7 @@ def test_a_kind_or_a_field_nobody_knows_yet_is_passed_over() -> None:
         ({**CLAIMS, "runs": [[1, 1 << 32]]}, r"pool.runs\[0\]"),
         ({**CLAIMS, "runs": ["01"]}, r"pool.runs\[0\]"),
         ({**CLAIMS, "runs": [["0", "1"]]}, r"pool.runs\[0\]"),
+        ({"kind": "lost", "runs": [[0, 1]] * 65}, "pool.runs: 65 of them, more than 64"),
         ({**ACCUSE, "author": AUTHOR[:31]}, "pool.author: 31 bytes, not 32"),
         ({**ACCUSE, "piece": 1 << 32}, "pool.piece"),
         ({**ACCUSE, "begin": -16_384}, "pool.begin"),
