@@ -1,7 +1,7 @@
 """The machines of a group: what each one remembers of it, and the commands that they run.
 
 A group is made anew for each run of a lab: the first member makes the key, the others join with it on their standard
-input. Each has a configuration folder of its own, which lasts for all scenes; everything else of it goes with a scene.
+input. Each has a state folder of its own, where the keys are, and which lasts for all scenes.
 """
 
 from __future__ import annotations
@@ -20,20 +20,11 @@ LIMIT = 30.0  # seconds for one call
 
 
 class Member:
-    """`home` is a folder that need not exist; `where` are the options that say how members find each other."""
+    """`home` is its state folder; `where` are the options that say how members find each other."""
 
     def __init__(self, home: Path, where: Command) -> None:
         self._where = where
-        self._config = (
-            home / "shoal" / "config.toml"
-        )  # as XDG has it, and named: whatever is asked, it is here
-        self._config.parent.mkdir(parents=True, mode=0o700)
-        self._config.touch()
-        self.settings: Mapping[str, str] = {
-            "SHOAL_CONFIG": str(self._config),
-            "XDG_CONFIG_HOME": str(home),
-            "HOME": str(home),
-        }
+        self.settings: Mapping[str, str] = {"SHOAL_STATE_DIR": str(home), "SHOAL_CONFIG": os.devnull}
 
     def get(self, url: str, folder: Path) -> Command:
         return [*SHOAL, "get", url, "--group", GROUP, "--dir", folder, "--json", *self._where]

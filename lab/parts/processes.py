@@ -103,7 +103,6 @@ class Crew(AbstractContextManager["Crew"]):
         return {
             **os.environ,
             "SHOAL_STATE_DIR": str(self.folder / f"{name}.state"),
-            "XDG_CACHE_HOME": str(self.folder / f"{name}.cache"),
             "PYTHONPATH": str(ROOT / "src"),
         }
 

@@ -213,11 +213,11 @@ def test_the_live_picture_has_each_member_with_what_it_brought_and_its_rate() ->
 
 def test_the_result_compares_both_rates_and_says_what_the_server_sent() -> None:
     story = make_story()
-    result = Result(2.0, 2 * GRAIN, 1.5, round(8.2 * GRAIN), 2 * MIB)
+    result = Result(2.0, 2 * GRAIN, 1.5, round(8.24 * GRAIN), 2 * MIB)
     lines = shown(url_picture.final(story, result))
     assert "The server gives 2.00 MiB/s to an address, half of that to a connection." in lines
     assert any(line.endswith("3.0 times as fast.") for line in lines)
-    assert lines[-1].endswith("SHA-256. Of the large one the server sent 1.02 copies.")
+    assert lines[-1].endswith("; the server sent 1.03 copies of the large one.")
 
 
 def test_a_machine_without_addresses_of_its_own_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,13 +23,9 @@ SHOAL = (sys.executable, "-P", "-m", "shoal")
 
 
 def own_environment(folder: Path) -> dict[str, str]:
-    """State, settings and groups of its own, and none of those that this person has for other runs."""
+    """State and groups of its own, and none of the settings that this person has for other runs."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
-    config = folder / "shoal" / "config.toml"
-    config.parent.mkdir(exist_ok=True)
-    config.touch()
-    own = {"SHOAL_STATE_DIR": folder / "state", "SHOAL_CONFIG": config, "XDG_CONFIG_HOME": folder}
-    return {**inherited, **{name: str(path) for name, path in own.items()}}
+    return {**inherited, "SHOAL_STATE_DIR": str(folder / "state"), "SHOAL_CONFIG": os.devnull}
 
 
 class Lines:

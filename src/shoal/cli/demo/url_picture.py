@@ -91,6 +91,5 @@ def summary(story: UrlStory, result: Result) -> str:
         f"Alone: {format_size(result.alone_size)} in {format_duration(result.alone_seconds)}, {format_rate(alone)}.\n"
         f"With {len(story.names) - 1} helpers: {format_size(story.length)} in {format_duration(result.seconds)}, "
         f"{format_rate(together)}: {together / alone:.1f} times as fast.\n"
-        f"Both files are verified by their SHA-256. Of the large one the server sent "
-        f"{result.sent / story.length:.2f} copies."
+        f"Both files verified by SHA-256; the server sent {result.sent / story.length:.2f} copies of the large one."
     )
