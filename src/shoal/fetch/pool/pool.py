@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import PeerError, ShoalError
@@ -23,21 +23,13 @@ from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
 from shoal.fetch.pool.member import checked_runs
+from shoal.fetch.pool.owner import Owner
 from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.bitfield import iter_bits
 from shoal.formats.layout import Layout
-from shoal.protocol.group.messages import (
-    MAX_RUNS,
-    POOL,
-    Accuse,
-    Claims,
-    Lost,
-    PieceRecord,
-    PoolMessage,
-    Records,
-)
-from shoal.protocol.group.pool import encode_pool, parse_pool
+from shoal.protocol.group.messages import POOL, Accuse, Claims, Lost, PieceRecord, PoolMessage, Records
+from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
@@ -45,28 +37,6 @@ if TYPE_CHECKING:
     from shoal.engine.torrent import Torrent
     from shoal.fetch.group.signing import MemberKey
     from shoal.fetch.plan import Plan
-
-
-class Owner(Protocol):
-    """Whose download it is: a requester's session, or a helper's work."""
-
-    def wake(self) -> None:
-        """There may be something to do: call `beat` soon."""
-
-    def on_lost(self) -> None:
-        """Pieces that were here are wrong, and are fetched again."""
-
-    def on_failure(self, error: ShoalError) -> None:
-        """The disk does not give what was written."""
-
-    def note(self, text: str) -> None:
-        """A line for people."""
-
-    def can_audit(self) -> bool:
-        """Whether there is room for one audit more."""
-
-    def audit(self, audit: Audit) -> None:
-        """Fetch these bytes from the origin, and tell `on_audited`."""
 
 
 class Pool:
@@ -137,13 +107,10 @@ class Pool:
     def is_needed(self) -> bool:
         """Whether somebody wants a piece that nobody but us has, of those who are here."""
         peers = [neighbour.peer for neighbour in self._neighbours if neighbour.peer is not None]
+        elsewhere = 0
         for peer in peers:
-            elsewhere = 0
-            for other in peers:
-                elsewhere |= other.has
-            if peer.peer_interested and self.told_bits & ~elsewhere:
-                return True
-        return False
+            elsewhere |= peer.has
+        return bool(self.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
 
     @property
     def members(self) -> list[Neighbour]:
@@ -251,13 +218,13 @@ class Pool:
                 for record in records:
                     self._on_record(neighbour, record)
             case Lost(runs):
-                pieces = tuple(PieceRun(*run) for run in runs)
-                self._on_lost_by(neighbour, bits_of(checked_runs(pieces, self._layout.piece_count)))
+                self._on_lost_by(neighbour, tuple(PieceRun(*run) for run in runs))
             case Accuse(author, piece, begin):
                 self.audits.accuse(neighbour.member, author, piece, begin)
                 self.owner.wake()
 
-    def _on_lost_by(self, neighbour: Neighbour, bits: int) -> None:
+    def _on_lost_by(self, neighbour: Neighbour, runs: tuple[PieceRun, ...]) -> None:
+        bits = bits_of(checked_runs(runs, self._layout.piece_count))
         if self.torrent is not None and neighbour.peer is not None:
             self.torrent.forget_has(bits, neighbour.peer)
         self.board.on_lost(neighbour.peer_id, bits)
@@ -330,9 +297,8 @@ class Pool:
 
     def _say_lost(self, bits: int) -> None:
         """Else others would not bring them."""
-        runs = tuple(runs_of(bits))
-        for start in range(0, len(runs), MAX_RUNS):
-            self._say_all(Lost(runs[start : start + MAX_RUNS]))
+        for message in split_lost(tuple(runs_of(bits))):
+            self._say_all(message)
 
     def _on_here(self, piece: int) -> None:
         bit = 1 << piece

@@ -5,7 +5,7 @@ Fields that nobody knows are passed over, so that messages can grow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 from shoal.formats import bencode
@@ -29,6 +29,12 @@ def encode_pool(message: m.PoolMessage) -> bytes:
             return bencode.encode({"kind": "accuse", **place})
         case _:
             assert_never(message)
+
+
+def split_lost(runs: Sequence[tuple[int, int]]) -> Iterator[m.Lost]:
+    """The fewest messages that say them all, in order."""
+    for start in range(0, len(runs), m.MAX_RUNS):
+        yield m.Lost(tuple(runs[start : start + m.MAX_RUNS]))
 
 
 def parse_pool(payload: bytes | memoryview) -> m.PoolMessage | None:
