@@ -288,10 +288,6 @@ class Torrent:
         self.swarm.resume(bits, self.engine.now())
         self._drop_given_up()
 
-    def forget_has(self, bits: int, of: Peer | None = None) -> None:
-        """What neighbours (or `of`) told of these pieces does not count any more; who has them tells again."""
-        self.swarm.forget_has(bits, of)
-
     def ban_member(self, member: bytes, reason: str) -> None:
         """Close and refuse every connection of this member from now on."""
         self.admission.ban_member(member, reason)

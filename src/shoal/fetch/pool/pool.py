@@ -226,7 +226,7 @@ class Pool:
     def _on_lost_by(self, neighbour: Neighbour, runs: tuple[PieceRun, ...]) -> None:
         bits = bits_of(checked_runs(runs, self._layout.piece_count))
         if self.torrent is not None and neighbour.peer is not None:
-            self.torrent.forget_has(bits, neighbour.peer)
+            self.torrent.swarm.forget_has(bits, neighbour.peer)
         self.board.on_lost(neighbour.peer_id, bits)
         self.owner.wake()
 
@@ -366,7 +366,7 @@ class Pool:
         self.audits.on_banned(author)
         if self.torrent is not None:
             self.torrent.ban_member(author, reason)
-            self.torrent.forget_has(lost)
+            self.torrent.swarm.forget_has(lost)
         self._unback(lost)
         self._forget(lost)
         for piece in iter_bits(lost | disputed & ~self.authors.disputed):
