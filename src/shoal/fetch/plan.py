@@ -61,24 +61,29 @@ def piece_length_for(length: int) -> int:
 
 
 class Plan:
-    """The download of one file of `length` bytes, of which the pieces `have_bits` are here."""
+    """The download of one file of `length` bytes, of which the pieces `have_bits` are here.
+
+    `piece_length` is given for a torrent, whose pieces are its own.
+    """
 
     def __init__(
         self,
         length: int,
         have_bits: int = 0,
         *,
+        piece_length: int | None = None,
         most_fetchers: int = DEFAULT_MOST_FETCHERS,
         first_fetchers: int = 1,
     ) -> None:
         self.length = length
-        self.piece_length = piece_length_for(length)
+        self.piece_length = piece_length or piece_length_for(length)
         self.piece_count = -(-length // self.piece_length)
         if have_bits >> self.piece_count:
             raise ValueError(f"pieces beyond the {self.piece_count} of the file")
         self.have_bits = have_bits
         self.received = 0  # bytes that fetchers brought, those that came twice counted twice
         self._gaps = gaps_between(have_bits, self.piece_length, length)
+        self.splits_offers = False  # else what was offered is one request while anything is withheld
         self._withheld = Gaps()
         self._borders: list[
             int
@@ -311,7 +316,7 @@ class Plan:
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
         if (
-            not self._withheld
+            (self.splits_offers or not self._withheld)
             and claim.left >= 2 * BLOCK
             and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
         ):

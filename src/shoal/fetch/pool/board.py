@@ -109,6 +109,11 @@ class Board:
             self._passing.add(passed.bit_count() * self._piece_length, now)
             self._passed_on |= passed
 
+    def on_lost(self, member: bytes, bits: int) -> None:
+        """It told of them, and has them no more."""
+        other = self._members[member]
+        other.has = without(other.has, bits)
+
     def on_claims(self, member: bytes, runs: Iterable[tuple[int, int]], rate: float, now: float) -> None:
         """All that it fetches now. Raises `PeerError` for what no honest member says."""
         self.on_heard(member, now)
