@@ -149,7 +149,9 @@ class Plan:
             busy += fetcher.claim.left > fetcher.meter.rate(now) * AHEAD
             begun_bits |= 1 << fetcher.claim.done // self.piece_length
         idle = max(0, self._growth.target - busy)
-        return Demand(self.rate(now), self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
+        return Demand(
+            self.rate(now), self._latency, self._growth.target, idle, self._gaps.total(), begun_bits
+        )
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -260,8 +262,8 @@ class Plan:
             for claim in self._claims:
                 if claim.end == low:
                     claim.end = low = min(high, claim.asked)
+            self._borders += [at for at in (low, high) if self._gaps.touches(at)]
             self._gaps.add(low, high)
-            self._borders.append(high)
 
     def limit(self, most_fetchers: int) -> None:
         """From now on so many may run."""

@@ -159,7 +159,7 @@ class Board:
         for member in self._members.values():
             member.void_if_late(self._piece_length, now)
         self._drop(demand, now)
-        runs = list(runs_of(without(self._forced, self._mine)))
+        runs = list(runs_of(without(self._forced, before)))
         self._mine |= self._forced
         if self._is_wanted(now):
             runs += self._take(demand, now)
