@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from shoal.cli import get
+from shoal import api
+from shoal.cli import get, url_options
 from shoal.cli.get import Given, pooling_of
 from shoal.cli.settings import page
 from shoal.cli.settings.every import COMMANDS, EVERY
@@ -25,7 +28,7 @@ from shoal.testing.build import make_payload
 from shoal.testing.hostile_origin import HostileOrigin, Page
 
 from ..conftest import Shoal
-from .running import Offer
+from .running import Offer, environment
 
 ONE, OTHER = "http://one.example:6969/announce", "udp://other.example:6969"
 GROUP_FILE = f'[group.lab]\ntracker = ["{ONE}"]\npeer = ["host:1", "[::1]:2"]\n'
@@ -125,6 +128,34 @@ def test_trackers_are_in_no_repr() -> None:
     assert ONE not in repr(pooling_of(values(GROUP_FILE, group="lab"), ()))
 
 
+def how_of(words: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """With which keywords `shoal get URL` would download."""
+    seen: list[dict[str, Any]] = []
+    checked = url_options.checked
+
+    def look(*arguments: Any) -> None:
+        seen.append(dict(checked(*arguments).how))
+        raise UsageError("that is all")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(url_options, "checked", look)
+        CliRunner().invoke(get.command, ["http://host/x", *words.split()])
+    return seen[0]
+
+
+def test_the_group_reaches_the_download_and_what_is_for_its_members_only_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = f"--port 1 --max-upload-rate 1MB/s --peer host:1 --group lab --tracker {ONE}"
+    expected = {
+        "group": "lab", "trackers": (ONE,), "peers": (("host", 1),), "port": 1, "max_upload_rate": 1_000_000,
+    }  # fmt: skip
+    pooled = how_of(words, monkeypatch)
+    assert {name: pooled[name] for name in expected} == expected
+    assert expected.keys() & how_of("--port 1 --peer host:1", monkeypatch).keys() == set()
+    assert pooled.keys() <= api.How.__annotations__.keys()
+
+
 # What refuses what
 
 
@@ -222,3 +253,13 @@ def test_options_are_made_of_the_table() -> None:
     command = click.command()(make(lambda values: 0))
     names = {name for one in command.params for name in one.opts}
     assert {"--dir", "--group", "--tracker", "--connections", "--config"} <= names
+
+
+def test_a_download_does_not_load_what_a_tracker_or_a_swarm_is_made_of() -> None:
+    code = "import sys, shoal.cli.get; print(*[name for name in sys.modules if name.startswith('shoal.')])"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    loaded = set(run.stdout.split())
+    assert "shoal.cli.get" in loaded
+    assert loaded & {"shoal.tracker.settings", "shoal.tracker.tracker", "shoal.engine.engine"} == set()

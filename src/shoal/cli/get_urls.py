@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shoal import api
+from shoal.cli.brought import Brought
 from shoal.cli.course import MOST_SOURCES_SHOWN, UNVERIFIED, Course, FileCourse
 from shoal.cli.fetch_screen import Sight, make_screen, progress_record
 from shoal.cli.screen import FIRST_AFTER, PLAIN_EVERY
@@ -79,6 +80,7 @@ class _Errand:
         self._is_silent = network.quiet or network.as_json
         self._torrents: list[Metainfo] = []
         self._sight = Sight()
+        self._brought = Brought()
         self._next_record_at = time.monotonic() + FIRST_AFTER
 
     async def run(self, stop: asyncio.Event) -> list[Metainfo]:
@@ -90,6 +92,9 @@ class _Errand:
                 screen.draw(self._sight)
                 if self._network.as_json:
                     self._record(now)
+                if self._network.log_path:
+                    for fields in self._brought.news(now):
+                        self._voice.event("brought", **fields)
 
             getting = api.get_all(
                 self._url,

@@ -37,12 +37,11 @@ class Pooling:
 
 @dataclass(frozen=True, slots=True)
 class UrlOptions:
-    """How all URLs of one command are got. `how` are keywords of `shoal.api.get_all`; `pooling` None: alone."""
+    """How all URLs of one command are got. `how` are keywords of `shoal.api.get_all`."""
 
     folder: Path
     raw: bool
     how: Mapping[str, Any] = field(repr=False)
-    pooling: Pooling | None = None
 
 
 def parse_source_url(text: str) -> str:
@@ -140,7 +139,10 @@ def checked(
     values: Mapping[str, Any],
     pooling: Pooling | None = None,
 ) -> UrlOptions:
-    """What is to be done with the URLs; asks for the password if that is wanted. Raises `UsageError`."""
+    """What is to be done with the URLs; asks for the password if that is wanted. Raises `UsageError`.
+
+    `pooling` None: alone.
+    """
     for url in urls:
         parse_source_url(url)
     if len(urls) > 1:
@@ -162,11 +164,14 @@ def checked(
         "max_download_rate": network.max_download_rate,
         "netrc": _netrc() if values["netrc"] else None,
     }
+    if pooling is not None:
+        how |= {"group": pooling.group, "trackers": pooling.trackers, "peers": pooling.peers}
+        chosen |= {"port": network.port, "max_upload_rate": network.max_upload_rate}
     how |= {name: value for name, value in chosen.items() if value is not None}
     output = values["output"]
     if output is not None:
         folder, how["name"] = _place(folder, output)
-    return UrlOptions(folder, values["raw"], how, pooling)
+    return UrlOptions(folder, values["raw"], how)
 
 
 def _refuse_for_several(values: Mapping[str, Any]) -> None:

@@ -28,7 +28,8 @@ REMARKS = {  # events that people are told of, with the words for it
     "note": "{message}",
 }
 TOLD_AS_JSON = (
-    "connected", "disconnected", "banned", "tracker", "web seed", "unreadable", "bad piece", "note", "got"
+    "connected", "disconnected", "banned", "tracker", "web seed", "unreadable", "bad piece", "note", "got",
+    "ready", "helping", "helped", "refused",
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
 from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
 from shoal.fetch.receiver import Receiver
@@ -213,7 +214,11 @@ class Session:
 
     def _join_pool(self, plan: Plan, origins: Origins, name: bytes, source: Source) -> Pooled | None:
         assert self._part is not None
-        if self._requesting is None or self._facts.validator is None:
+        if self._requesting is None:
+            return None
+        reason = reason_not_to_pool_file(self._facts)
+        if reason is not None:
+            self.note(f"downloads without the group: {reason}")
             return None
         self._pooled = self._requesting.pooled(
             source.url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,

@@ -1,13 +1,13 @@
 """A socket with TLS in it, for `PeerLink`: the same calls, the same answers, and a certificate behind them.
 
-OpenSSL sees memory only; the socket is read and written here. So nothing of TLS's own (an answer to a new key, an alert)
-ever makes reading wait for writing, and whoever names no group of ours is turned away before OpenSSL sees a byte.
+OpenSSL sees memory only; the socket is read and written here. So nothing of TLS's own (an answer to a new key, an
+alert) ever makes reading wait for writing, and who names no group of ours is turned away before OpenSSL sees a byte.
 
 Always true:
 - The handshake takes whole records off the socket and not a byte more: what was sent right behind it is still in
   the socket, which wakes its reader.
-- After `recv_into` the view is full, or nothing that could be read is left in here: a reader that is woken by the socket
-  alone misses nothing, if its views have room for two records, or if it asks again after a full one.
+- After `recv_into` the view is full, or nothing that could be read is left in here: a reader that is woken by the
+  socket alone misses nothing, if its views have room for two records, or if it asks again after a full one.
 - What `sendmsg` says was taken has left us. What was made unreadable already and did not fit is kept, and is
   not counted before it has gone; the caller offers the same bytes again, as it must after `BlockingIOError`.
 - Faults after the handshake are `OSError`s, in words.
@@ -39,9 +39,8 @@ RECORD_LENGTH: Final = RECORD_HEADER_LENGTH + MAX_RECORD_LENGTH  # at most
 PLAIN_LENGTH: Final = 16 * KIB  # that a record carries at most
 READ_LENGTH: Final = 256 * KIB  # bytes off the socket at a time; still in the cache when they are decrypted
 WRITE_LENGTH: Final = 128 * KIB  # bytes encrypted at a time, which then cannot be thought of again
-MOST_ANSWERS: Final = (
-    64 * KIB
-)  # bytes of TLS's own that wait for our next word: a peer that makes more floods us
+MOST_READS: Final = 64  # of the socket in a row; records without a byte for us shall not hold the loop
+MOST_ANSWERS: Final = 64 * KIB  # bytes of TLS's own that wait for our next word; a flood makes more
 
 Choose = Callable[[str], ssl.SSLContext | None]  # a server name -> the context of its group, if there is one
 
@@ -88,29 +87,30 @@ class TlsSocket:
     def recv_into(self, view: memoryview) -> int:
         """As of a socket: how much came, 0 at the end, `BlockingIOError` for nothing. `view` is overwritten anyway."""
         got, is_over = self._decrypt(view)
-        while not is_over and (not got or len(view) - got >= 2 * RECORD_LENGTH):
+        for _ in range(MOST_READS):
+            if is_over or (got and len(view) - got < 2 * RECORD_LENGTH):
+                return got
             try:
                 count = self._sock.recv_into(_room_for_cipher(view[got:]))
             except OSError:
                 if got:
-                    break
+                    return got
                 raise
             if not count:
-                break
+                return got
             self._incoming.write(view[got : got + count])
             more, is_over = self._decrypt(view[got:])
             got += more
-        if self._outgoing.pending > MOST_ANSWERS:
-            raise OSError(errno.EPROTO, "it asks for new keys without end")
+        if not got and not is_over:
+            raise BlockingIOError  # there may be more, but others have their turn
         return got
 
     def _decrypt(self, view: memoryview) -> tuple[int, bool]:
-        """Read what can be read, and whether the peer said that it was all."""
+        """Read what can be read; how much that was, and whether the peer said that it was all."""
         got = 0
         try:
             while got < len(view):
-                # The stub of SSLObject.read wants a bytearray; any buffer will do.
-                count = self._tls.read(len(view) - got, view[got:])  # type: ignore[arg-type]
+                count = self._tls.read(len(view) - got, view[got:])
                 if not count:
                     return got, True
                 got += int(count)
@@ -120,6 +120,8 @@ class TlsSocket:
             return got, True
         except ssl.SSLError as error:
             raise OSError(errno.EPROTO, _words(error)) from None
+        if self._outgoing.pending > MOST_ANSWERS:
+            raise OSError(errno.EPROTO, "it asks for new keys without end")
         return got, False
 
     # Writing
@@ -145,7 +147,7 @@ class TlsSocket:
 
     def _encrypt(self, plain: memoryview) -> None:
         try:
-            count = self._tls.write(plain)  # type: ignore[arg-type]  # as of `read`
+            count = self._tls.write(plain)
         except ssl.SSLError as error:
             raise OSError(errno.EPROTO, _words(error)) from None
         assert count == len(plain), "one record is written whole or not at all"

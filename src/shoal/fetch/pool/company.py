@@ -35,6 +35,11 @@ class Company:
         self._me = me
         self._known = {me: _Known(OURSELVES, False)}
 
+    @property
+    def other_count(self) -> int:
+        """Members that are or were here, without us."""
+        return len(self._known) - 1
+
     def name_of(self, member: bytes) -> str:
         known = self._known.get(member)
         return known.name if known is not None and known.name else f"member {member.hex()[:8]}"

@@ -7,13 +7,14 @@ another version, a quota) ends nothing else.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from shoal.disk.state import state_dir
 from shoal.errors import FormatError, ShoalError
-from shoal.fetch.group.keyring import load_group
+from shoal.fetch.group.keyring import Keyring
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.guard import MOST_REDIRECTS, Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
@@ -164,7 +165,14 @@ class HelperServer:
             self._begun.discard(info_hash)
             self._askers.pop(info_hash, None)
             del self._works[info_hash]
-        self._report("helped", url=shown_url(work.ask.url), bytes=work.fetched)
+        self._report(
+            "helped",
+            url=shown_url(work.ask.url),
+            fetched=work.fetched,
+            sent=work.sent,
+            members=work.member_count,
+            seconds=round(time.monotonic() - work.began_at, 3),
+        )
 
     def _on_begun(self, info_hash: bytes) -> None:
         self._begun.add(info_hash)
@@ -180,7 +188,8 @@ async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report
 
     Raises `NotFoundError` for a group without a key, `NetworkError` for a port that is taken, `FileError`.
     """
-    groups = [load_group(name) for name in options.groups]
+    keyring = Keyring()
+    groups = [keyring.load(name) for name in options.groups]
     contacts = {
         name: Contacts(options.trackers.get(name, ()), options.peers.get(name, ())) for name in options.groups
     }

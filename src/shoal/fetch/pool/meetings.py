@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from shoal.engine.engine import Engine
+from shoal.engine.resolving import resolve
 from shoal.engine.torrent import Torrent
 from shoal.fetch.group.membership import JoinedGroup, Membership
 from shoal.fetch.pool.content import MeetingContent, NoStore
@@ -25,8 +26,8 @@ from shoal.protocol.group.messages import Pause, Presence
 from shoal.swarm.known_peers import Source
 from shoal.swarm.tactics import Tactics
 
-IN_MEETINGS = Tactics(super_seeds=False, parts_when_pointless=False)
-IN_POOLS = Tactics(super_seeds=False)
+# Who wants nothing is of use all the same: it tells what it fetches.
+AMONG_MEMBERS = Tactics(super_seeds=False, parts_when_pointless=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Contacts:
     """How members of one group are found, beside the LAN."""
 
     trackers: tuple[str, ...] = ()
-    peers: tuple[Address, ...] = ()
+    peers: tuple[tuple[str, int], ...] = ()  # hosts, by address or by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +107,16 @@ class Meetings:
     async def _attend(self, attended: _Attended) -> None:
         group = attended.group
         contacts = self._contacts.get(group.name, Contacts())
+        found = [await resolve(host, port, self.engine.bind) for host, port in contacts.peers]
         attended.torrent = await self.engine.run(
             MeetingContent(f"group {group.name}", group.key.meeting_hash),
             NoStore(),
             wanted=0,
             extensions=(attended.meeting,),
             is_secured=True,
-            tactics=IN_MEETINGS,
+            tactics=AMONG_MEMBERS,
             trackers=tuple((url,) for url in contacts.trackers),
-            peers=contacts.peers,
+            peers=[(address[0], address[1]) for addresses in found for address in addresses],
         )
 
     # ---- members
@@ -160,7 +162,7 @@ class Meetings:
             wanted=wanted,
             extensions=(pool,),
             is_secured=True,
-            tactics=IN_POOLS,
+            tactics=AMONG_MEMBERS,
         )
         pool.attach(torrent)
         attended.pools.add(pool.info_hash)

@@ -57,6 +57,9 @@ class Work:
     ) -> None:
         self.ask = ask
         self.fetched = 0  # bytes from the origin
+        self.sent = 0  # bytes to members
+        self.member_count = 0  # that were in the pool
+        self.began_at = time.monotonic()
         self._group = group
         self._meetings = meetings
         self._transfers = transfers
@@ -107,6 +110,8 @@ class Work:
         finally:
             writing.close()
             await self._meetings.close_pool(self._group.name, pool)
+            self.sent = pool.sent_bytes
+            self.member_count = pool.company.other_count
             await asyncio.to_thread(self._save)
             pool.store.close()
         if isinstance(failure, Changed | NoRangesAfterAll):
@@ -130,6 +135,7 @@ class Work:
             name=b"",
             note=self._note,
             on_lost=_nothing,
+            stays=True,
         )
         ranged = self._ranged = Ranged(origins, plan, writing, b"", partial(self._beat, group), pooled)
         pooled.attach(ranged, group)
