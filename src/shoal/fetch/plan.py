@@ -61,10 +61,7 @@ def piece_length_for(length: int) -> int:
 
 
 class Plan:
-    """The download of one file of `length` bytes, of which the pieces `have_bits` are here.
-
-    `piece_length` is given for a torrent, whose pieces are its own.
-    """
+    """The download of `length` bytes, of which the pieces `have_bits` are here; those of a torrent are its own."""
 
     def __init__(
         self,
@@ -85,9 +82,7 @@ class Plan:
         self._gaps = gaps_between(have_bits, self.piece_length, length)
         self.splits_offers = False  # else what was offered is one request while anything is withheld
         self._withheld = Gaps()
-        self._borders: list[
-            int
-        ] = []  # where what was offered ends: no run goes on from one offer into the next
+        self._borders: list[int] = []  # where offers end: no run goes on from one into the next
         self.bytes_left = self._gaps.total()
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
@@ -315,11 +310,8 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
-        if (
-            (self.splits_offers or not self._withheld)
-            and claim.left >= 2 * BLOCK
-            and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
-        ):
+        may_split = self.splits_offers or not self._withheld
+        if may_split and claim.left >= 2 * BLOCK and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
                 cut = claim.end - min(share, claim.left - BLOCK)
