@@ -76,22 +76,22 @@ def test_one_in_ten_of_a_crowd_is_killed_and_at_least_one(members: int, killed: 
 # -- the origin's log
 
 LOG = """\
-{"client": "10.77.0.2", "status": 206, "body": 600, "content_range": "bytes 0-999/1000"}
-{"client": "10.77.0.3", "status": 206, "body": 500, "content_range": "bytes 500-999/1000"}
-{"client": "10.77.0.3", "status": 416, "body": 300, "content_range": "bytes */1000"}
-{"client": "10.77.0.2", "status": 200, "body": 50, "content_range": ""}
+{"client": "10.77.0.2", "status": 206, "body": 600, "at": 17.5, "seconds": 0.25, "content_range": "bytes 0-999/1000"}
+{"client": "10.77.0.3", "status": 206, "body": 500, "at": 17.5, "seconds": 0.25, "content_range": "bytes 500-999/1000"}
+{"client": "10.77.0.3", "status": 416, "body": 300, "at": 17.5, "seconds": 0.25, "content_range": "bytes */1000"}
+{"client": "10.77.0.2", "status": 200, "body": 50, "at": 17.5, "seconds": 0.25, "content_range": ""}
 """
 
 
 def test_the_log_tells_which_bytes_went_to_whom() -> None:
     answers = parse_log(LOG)
-    assert answers[0] == Answer("10.77.0.2", 206, 0, 600)
-    assert answers[1] == Answer("10.77.0.3", 206, 500, 500)
+    assert answers[0] == Answer("10.77.0.2", 206, 0, 600, 17.5, 0.25)
+    assert answers[1] == Answer("10.77.0.3", 206, 500, 500, 17.5, 0.25)
     assert (sent_to(answers, "10.77.0.2"), sent_to(answers, "10.77.0.3")) == (650, 500)
 
 
 def test_the_page_of_an_error_is_no_part_of_the_file() -> None:
-    assert parse_log(LOG)[2] == Answer("10.77.0.3", 416, 0, 0)
+    assert parse_log(LOG)[2] == Answer("10.77.0.3", 416, 0, 0, 17.5, 0.25)
 
 
 def test_what_was_sent_before_is_counted_as_sent_twice() -> None:
