@@ -149,12 +149,12 @@ def _group_wish(how: How) -> GroupWish | None:
     """Raises `NotFoundError` for a group of which this machine has no key."""
     if "group" not in how:
         return None
-    from shoal.fetch.group.keyring import load_group  # these load much that a download alone does not need
+    from shoal.fetch.group.keyring import Keyring  # these load much that a download alone does not need
     from shoal.fetch.pool.meetings import Contacts
     from shoal.fetch.pool.requesting import GroupWish
 
     return GroupWish(
-        load_group(how["group"]),
+        Keyring().load(how["group"]),
         Contacts(tuple(how.get("trackers", ())), tuple(how.get("peers", ()))),
         bind=how.get("bind"),
         port=how.get("port"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +28,7 @@ from shoal.testing.build import make_payload
 from shoal.testing.hostile_origin import HostileOrigin, Page
 
 from ..conftest import Shoal
-from .running import Offer
+from .running import Offer, environment
 
 ONE, OTHER = "http://one.example:6969/announce", "udp://other.example:6969"
 GROUP_FILE = f'[group.lab]\ntracker = ["{ONE}"]\npeer = ["host:1", "[::1]:2"]\n'
@@ -251,3 +253,13 @@ def test_options_are_made_of_the_table() -> None:
     command = click.command()(make(lambda values: 0))
     names = {name for one in command.params for name in one.opts}
     assert {"--dir", "--group", "--tracker", "--connections", "--config"} <= names
+
+
+def test_a_download_does_not_load_what_a_tracker_or_a_swarm_is_made_of() -> None:
+    code = "import sys, shoal.cli.get; print(*[name for name in sys.modules if name.startswith('shoal.')])"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    loaded = set(run.stdout.split())
+    assert "shoal.cli.get" in loaded
+    assert loaded & {"shoal.tracker.settings", "shoal.tracker.tracker", "shoal.engine.engine"} == set()

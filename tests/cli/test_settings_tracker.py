@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from shoal.cli.settings.kinds import parse_store
 from shoal.cli.settings.table import Values, resolve
-from shoal.cli.settings.tracker import TRACKER, served_hashes, tracker_settings
+from shoal.cli.settings.tracker import TRACKER, parse_store, served_hashes, tracker_settings
 from shoal.errors import UsageError
 from shoal.tracker.decision import DEFAULT_INTERVAL
 from shoal.tracker.settings import TrackerSettings, build

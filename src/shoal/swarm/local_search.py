@@ -39,7 +39,7 @@ class _Voice:
 @dataclass(slots=True)
 class _Swarm:
     due_at: float
-    calls: int = 0  # made so far, answers not counted
+    calls: int = 0  # made so far; an answer is one, too
     called_at: float = float("-inf")
     voices: dict[Address, _Voice] = field(default_factory=dict)
 

@@ -45,7 +45,10 @@ def test_what_follows_from_a_key_is_fixed() -> None:
     """Another version that derives something else would be in another group."""
     assert KEY.meeting_hash.hex() == "811e7641dd2427b70b4cd5be7fc27e7a1d5861e0"
     assert KEY.authority_seed.hex() == "c0490e3071a71b08645a47feb3d1b2c315842dd0b5dd956446d80b4b7c088927"
-    assert KEY.pool_hash("http://host.example/file", 1000, '"tag"').hex() == "6dfad51960173edda387c2b3e152d4a3998efe50"
+    assert (
+        KEY.pool_hash("http://host.example/file", 1000, '"tag"').hex()
+        == "6dfad51960173edda387c2b3e152d4a3998efe50"
+    )
     assert KEY.origin_tag("https", "host.example", 443).hex() == "2733e2581e3987c82573eef264e1fead"
 
 
@@ -55,7 +58,9 @@ def test_what_follows_is_hkdf_of_the_secret_with_the_name_as_salt(key: GroupKey)
     assert key.meeting_hash == hmac.digest(extracted, b"meeting\1", "sha256")[:20]
     assert key.authority_seed == hmac.digest(extracted, b"authority\1", "sha256")
     identity = hmac.digest(extracted, b"identity\1", "sha256")
-    assert key.pool_hash("http://a/b", 7, "x") == hmac.digest(identity, b"l10:http://a/bi7e1:xe", "sha256")[:20]
+    assert (
+        key.pool_hash("http://a/b", 7, "x") == hmac.digest(identity, b"l10:http://a/bi7e1:xe", "sha256")[:20]
+    )
 
 
 @given(KEYS, st.data())
@@ -135,6 +140,9 @@ def test_everything_that_follows_from_a_key_is_different(key: GroupKey) -> None:
 
 
 def test_an_origin_is_told_by_scheme_host_and_port() -> None:
-    tags = {KEY.origin_tag(*where) for where in (("http", "a", 80), ("https", "a", 80), ("http", "b", 80), ("http", "a", 81))}
+    tags = {
+        KEY.origin_tag(*where)
+        for where in (("http", "a", 80), ("https", "a", 80), ("http", "b", 80), ("http", "a", 81))
+    }
     assert len(tags) == 4
     assert KEY.origin_tag("HTTP", "Host", 80) == KEY.origin_tag("http", "host", 80)

@@ -40,7 +40,11 @@ NOW = datetime.datetime.now(datetime.UTC)
 
 
 def shown_by(
-    certificate: x509.Certificate, private: Ed25519PrivateKey, *, is_server: bool, authority: JoinedGroup = HOME
+    certificate: x509.Certificate,
+    private: Ed25519PrivateKey,
+    *,
+    is_server: bool,
+    authority: JoinedGroup = HOME,
 ) -> ssl.SSLContext:
     """A stranger who shows this, and takes whatever it is shown."""
     context = tls_context(
@@ -70,9 +74,7 @@ def of_another_authority(is_server: bool) -> ssl.SSLContext:
 
 def expired(is_server: bool) -> ssl.SSLContext:
     member = new_member_key()
-    certificate = member_certificate(
-        HOME.key.authority_seed, member, begins=NOW - 2 * YEAR, ends=NOW - YEAR
-    )
+    certificate = member_certificate(HOME.key.authority_seed, member, begins=NOW - 2 * YEAR, ends=NOW - YEAR)
     return shown_by(certificate, member.private, is_server=is_server)
 
 
@@ -85,7 +87,9 @@ def not_yet_valid(is_server: bool) -> ssl.SSLContext:
 def tls_1_2(is_server: bool) -> ssl.SSLContext:
     """A member, but for the version."""
     member = new_member_key()
-    context = shown_by(member_certificate(HOME.key.authority_seed, member), member.private, is_server=is_server)
+    context = shown_by(
+        member_certificate(HOME.key.authority_seed, member), member.private, is_server=is_server
+    )
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -191,7 +195,9 @@ def test_the_certificate_of_one_of_our_groups_does_not_open_another() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("name", ["", "shoal", "a" * 40 + ".shoal", server_name_of(POOL), f"x{server_name_of(MEETING)}"])
+@pytest.mark.parametrize(
+    "name", ["", "shoal", "a" * 40 + ".shoal", server_name_of(POOL), f"x{server_name_of(MEETING)}"]
+)
 def test_who_asks_for_none_of_our_info_hashes_gets_an_alert_and_no_certificate(name: str) -> None:
     async def story() -> None:
         ours, theirs = sockets()
@@ -228,7 +234,9 @@ def test_a_pool_is_open_from_its_admission_to_its_dismissal() -> None:
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("make", [lambda: rsa.generate_private_key(65537, 2048), lambda: ec.generate_private_key(ec.SECP256R1())])
+@pytest.mark.parametrize(
+    "make", [lambda: rsa.generate_private_key(65537, 2048), lambda: ec.generate_private_key(ec.SECP256R1())]
+)
 def test_a_member_whose_key_is_of_another_kind_is_refused(make: Callable[[], object], tmp_path: Path) -> None:
     """Such a certificate is in order for TLS: only somebody who has the group's key can make it."""
     private = make()
@@ -293,7 +301,9 @@ def test_a_silent_peer_costs_no_more_than_its_time(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_certificate_of_the_authority_is_the_same_on_every_member() -> None:
-    first, second = (authority_certificate(HOME.key.authority_seed).public_bytes(Encoding.DER) for _ in range(2))
+    first, second = (
+        authority_certificate(HOME.key.authority_seed).public_bytes(Encoding.DER) for _ in range(2)
+    )
     assert first == second
     assert authority_certificate(joined().key.authority_seed).public_bytes(Encoding.DER) != first
 
@@ -332,7 +342,14 @@ def test_a_certificate_that_cannot_be_read_is_refused() -> None:
 
 def test_server_names_are_info_hashes() -> None:
     assert info_hash_of(server_name_of(POOL)) == POOL
-    for name in ("", "shoal", "ab.shoal", "AB" * 20 + ".shoal", "ab" * 20 + ".shoal.", "ab" * 20 + ".shoal\n"):
+    for name in (
+        "",
+        "shoal",
+        "ab.shoal",
+        "AB" * 20 + ".shoal",
+        "ab" * 20 + ".shoal.",
+        "ab" * 20 + ".shoal\n",
+    ):
         assert info_hash_of(name) is None
 
 

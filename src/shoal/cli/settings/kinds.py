@@ -1,5 +1,7 @@
 """The kinds of values a setting may have, each read from text: `parse(text)` -> value, or `UsageError`.
 
+Those that only a tracker has are in its own table, so that no other command loads what a tracker is made of.
+
 Always true: a reader of something secret says what is wrong with a value and never quotes it.
 """
 
@@ -17,8 +19,6 @@ from shoal.errors import UsageError
 from shoal.net.listening import parse_bind
 from shoal.protocol.tracker.urls import shown_url
 from shoal.tracker.proxies import parse_network
-from shoal.tracker.settings import MEMORY, STORE_SCHEMES
-from shoal.tracker.workers import MAX_WORKERS
 from shoal.units import format_duration, parse_duration, parse_rate, parse_size
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -88,24 +88,6 @@ def parse_served(text: str) -> Any:
     return parse_path(text)
 
 
-def parse_store(text: str) -> str:
-    """A URL may hold a password, so nothing of it is quoted."""
-    if text == MEMORY:
-        return text
-    try:
-        url = urlsplit(text)
-        is_known = url.scheme in STORE_SCHEMES and bool(url.path if url.scheme == "unix" else url.hostname)
-        is_known = is_known and (url.port is None or url.port > 0)
-    except ValueError:
-        is_known = False
-    if not is_known:
-        schemes = ", ".join(f"{scheme}://" for scheme in STORE_SCHEMES)
-        raise UsageError(
-            f"neither '{MEMORY}' nor a URL of {schemes}", hint="write it like redis://:PASSWORD@HOST:6379/0"
-        )
-    return text
-
-
 def parse_token(text: str) -> str:
     """A secret that is shown in an HTTP header by those who know it."""
     if not (text.isascii() and text.isprintable()) or " " in text:
@@ -166,7 +148,6 @@ FLAG = Kind("", parse_flag, (bool,))
 TEXT = Kind("TEXT", str)
 PORT = Kind("N", parse_port, (int,))
 COUNT = Kind("N", parse_count, (int,))
-WORKERS = Kind("N", partial(parse_count, most=MAX_WORKERS), (int,))
 TIME = Kind("SECONDS", parse_time, (int, float, str))
 INTERVAL = Kind("SECONDS", partial(parse_time, least=1.0), (int, float, str))
 FILE = Kind("FILE", parse_path)
@@ -174,7 +155,6 @@ FOLDER = Kind("DIR", parse_path)
 ADDRESS = Kind("ADDR", parse_bind)
 NETWORK = Kind("CIDR", parse_network)
 SERVED = Kind("TORRENT|HASH", parse_served)
-STORE = Kind("memory|URL", parse_store)
 TOKEN = Kind("TOKEN", parse_token)
 RATE = Kind("RATE", parse_rate, (int, str))
 SIZE = Kind("SIZE", parse_amount, (int, str))

@@ -43,8 +43,11 @@ class Pooled:
         name: bytes,
         note: Callable[[str], None],
         on_lost: Callable[[], None],
+        stays: bool = False,
     ) -> None:
+        """`stays`: a file that is here is not the end, for others want it."""
         self.pool = pool
+        self._stays = stays
         self.note = note
         self.on_lost = on_lost
         self._at_origin = at_origin
@@ -75,6 +78,8 @@ class Pooled:
 
     def is_settled(self, now: float) -> bool:
         """All is here; whether the audits of it are over, too."""
+        if self._stays:
+            return False
         if self._complete_at is None:
             self._complete_at = now
         return not self.pool.audits.pending or now - self._complete_at > LONGEST_SETTLING

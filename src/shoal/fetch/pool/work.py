@@ -135,6 +135,7 @@ class Work:
             name=b"",
             note=self._note,
             on_lost=_nothing,
+            stays=True,
         )
         ranged = self._ranged = Ranged(origins, plan, writing, b"", partial(self._beat, group), pooled)
         pooled.attach(ranged, group)
