@@ -61,6 +61,10 @@ class Answer:
     ended_at: float = 0.0  # Unix time
     seconds: float = 0.0  # since the request
 
+    @property
+    def asked_at(self) -> float:
+        return self.ended_at - self.seconds
+
 
 def program() -> str | None:
     return shutil.which("nginx", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")

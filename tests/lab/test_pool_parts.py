@@ -21,6 +21,7 @@ from lab.parts.pool_scenes import (
 )
 from lab.parts.pool_table import crowd_verdicts, pool_verdicts, round_line, table
 from lab.parts.pooling import Outcome
+from lab.parts.repeats import repeat_lines, repeats
 from lab.parts.swarm_table import FRAME, FRAME_PAYLOAD
 from lab.parts.url_lab import parse_options
 
@@ -105,6 +106,21 @@ def test_what_is_not_twice_is_each_byte_once(spans: list[tuple[int, int]]) -> No
     answers = [Answer("", 206, begin, length) for begin, length in spans]
     covered = {byte for begin, length in spans for byte in range(begin, begin + length)}
     assert sent_bytes(answers) - sent_twice(answers) == len(covered)
+
+
+def test_a_repeat_tells_who_asked_first_and_who_again() -> None:
+    late = Answer("b", 206, 0, 100, ended_at=14.0, seconds=1.0)
+    early = Answer("a", 206, 50, 100, ended_at=20.0, seconds=10.0)
+    (repeat,) = repeats([late, early])
+    assert (repeat.size, repeat.first, repeat.again) == (50, early, late)
+    assert repeat_lines([late, early], 5) == ["  0.00 MiB at 0.00: a in 0.0-10.0 s, again b in 3.0-4.0 s"]
+    assert repeat_lines([late, early], 0) == repeat_lines([], 5) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 9)), max_size=8))
+def test_repeats_add_up_to_what_was_sent_twice(spans: list[tuple[int, int, int]]) -> None:
+    answers = [Answer("", 206, begin, length, float(at)) for begin, length, at in spans]
+    assert sum(repeat.size for repeat in repeats(answers)) == sent_twice(answers)
 
 
 # -- tables and verdicts
