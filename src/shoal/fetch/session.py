@@ -358,7 +358,8 @@ class Session:
         checksums = self._checksums()
         if self._checker is not None:
             self._phase = Phase.CHECKING
-            self._beat()
+        self._beat()  # the last word on who brought what
+        if self._checker is not None:
             await asyncio.to_thread(
                 partial(self._checker.finish, length, should_stop=lambda: self._is_stopped)
             )
