@@ -311,7 +311,11 @@ class Plan:
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
         may_split = self.splits_offers or not self._withheld
-        if may_split and claim.left >= 2 * BLOCK and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
+        if (
+            may_split
+            and claim.left >= 2 * BLOCK
+            and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
+        ):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
                 cut = claim.end - min(share, claim.left - BLOCK)
