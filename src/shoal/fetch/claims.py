@@ -16,6 +16,7 @@ STALL_FACTOR = 4.0  # ... of which so many go by before the run is lost
 LONGEST_STALL = (
     10.0  # seconds, whatever was expected; also if nobody gets anything: then the line is at fault
 )
+LONE_STALL = 3.0  # seconds; with one fetcher nobody shows whether it is the line, which may stumble
 FIRST_BYTE_STALL = 5.0  # seconds; a server may have to fetch the file itself
 
 

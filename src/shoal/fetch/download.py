@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 
-from shoal.errors import NetworkError
+from shoal.errors import ChecksumError, NetworkError
 from shoal.fetch.options import asked_url
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
-from shoal.fetch.ranged import Changed, NoRangesAfterAll
+from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll
 from shoal.fetch.session import Session
 from shoal.fetch.transfer import Transfers
+from shoal.fetch.trust import Trust
 from shoal.net.curl_errors import host_of
 
 MOST_CHANGES = 1  # of the file while it is downloaded; then somebody is still writing it
@@ -35,15 +36,29 @@ async def download(
     started_at = time.monotonic()
     changes: list[str] = []
     misfits: list[str] = []
+    trust = Trust([one.url for one in asked])
     async with Transfers(wanted.options, asked[0]) as transfers:
         while len(changes) <= MOST_CHANGES:
             in_runs = len(misfits) < MOST_MISFITS
-            session = Session(wanted, asked, transfers, started_at, in_runs, on_progress, on_note)
+            session = Session(wanted, asked, transfers, trust, started_at, in_runs, on_progress, on_note)
             try:
                 return await session.run()
             except Changed as change:
                 changes.append(str(change))
                 session.note(f"begins anew: the file was replaced on the server: {change}")
+            except Disagreed as other:
+                trust.on_disagreed(set(session.answered))
+                others = ", ".join(session.answered.values())
+                session.note(f"begins anew: {host_of(asked[0].url)} has another file than {others}: {other}")
+            except ChecksumError as error:
+                if not trust.on_wrong(set(session.gave)):
+                    raise
+                gave = ", ".join(session.gave.values())
+                session.note(
+                    f"begins anew without {gave}: {error.message}"
+                    if not trust.is_alone
+                    else f"begins anew from one source alone, for it came from {gave}: {error.message}"
+                )
             except NoRangesAfterAll as misfit:
                 misfits.append(str(misfit))
                 session.note(f"begins anew: {misfit}")

@@ -21,8 +21,16 @@ FIRST_TRIES = 3  # of a source that never answered: it is a wrong port rather th
 
 class Origins:
     def __init__(
-        self, group: asyncio.TaskGroup, transfers: Transfers, sources: Sources, asked: dict[str, AskedUrl]
+        self,
+        group: asyncio.TaskGroup,
+        transfers: Transfers,
+        sources: Sources,
+        asked: dict[str, AskedUrl],
+        *,
+        first_url: str,
+        length: int | None = None,
     ) -> None:
+        """`length`: of the file, if it is known before anybody was asked."""
         self.sources = sources
         self._group = group
         self._transfers = transfers
@@ -32,6 +40,8 @@ class Origins:
             str, str
         ] = {}  # where a source led to, so that not every request is led there again
         self._first: Facts | None = None
+        self._first_url = first_url
+        self._expected = None if length is None else Facts(length=length)
         self._running: dict[Receiver, asyncio.Task[None]] = {}
 
     # ---- facts
@@ -42,7 +52,7 @@ class Origins:
 
     def _known_of(self, source: Source) -> Facts | None:
         known = self._facts.get(source.url)
-        return known or (self._first and self._first.for_mirror())
+        return known or (self._first and self._first.for_mirror()) or self._expected
 
     def _on_accepted(self, source: Source, answer: Answer) -> None:
         if source.url not in self._facts:
@@ -54,6 +64,15 @@ class Origins:
     def is_stranger(self, source: Source) -> bool:
         """It never gave anything that fits: that it has another file is its own fault."""
         return source.url not in self._facts
+
+    def decides(self, source: Source) -> bool:
+        """It is the URL asked for, says for the first time what it has, and nothing else says what is right."""
+        return source.url == self._first_url and self.is_stranger(source) and self._expected is None
+
+    @property
+    def answered(self) -> set[str]:
+        """The sources that gave something that fits, by URL."""
+        return set(self._facts)
 
     def is_final(self, source: Source, error: ShoalError) -> bool:
         """Whether to ask again is of no use."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from shoal.fetch.claims import LONGEST_STALL, SHORTEST_STALL, Claim, Fetcher, StopReason
+from shoal.fetch.claims import LONE_STALL, LONGEST_STALL, SHORTEST_STALL, Claim, Fetcher, StopReason
 from shoal.fetch.gaps import gaps_between
 from shoal.fetch.growth import Growth
 from shoal.units import KIB
@@ -61,7 +61,9 @@ class Plan:
         *,
         most_fetchers: int = DEFAULT_MOST_FETCHERS,
         first_fetchers: int = 1,
+        lone_stall: float = LONE_STALL,
     ) -> None:
+        """`lone_stall`: seconds of silence after which one that delivers alone loses its run."""
         self.length = length
         self.piece_length = piece_length_for(length)
         self.piece_count = -(-length // self.piece_length)
@@ -74,6 +76,7 @@ class Plan:
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
         self._growth = Growth(most_fetchers, first_fetchers)
+        self._lone_stall = lone_stall
         self._latency = USUAL_LATENCY
         self._has_latency = False
 
@@ -111,6 +114,11 @@ class Plan:
         """Where its run ends now; its position if it is over. It only ever shrinks."""
         fetcher = self._fetchers[number]
         return fetcher.claim.end if fetcher.claim is not None else fetcher.position
+
+    def done_of(self, number: int) -> int:
+        """Where the bytes begin that nobody else has brought of its run yet."""
+        fetcher = self._fetchers[number]
+        return fetcher.claim.done if fetcher.claim is not None else fetcher.position
 
     def claimed(self) -> Iterator[tuple[int, Run]]:
         """Who fetches what just now, for a picture of it."""
@@ -203,6 +211,11 @@ class Plan:
     def on_refused(self, now: float) -> None:
         """The server would not have another fetcher; the one it refused has ended."""
         self._growth.on_refused(self.running, now)
+
+    def excuse(self, now: float) -> None:
+        """Until now all were held by ourselves: none was silent."""
+        for fetcher in self._running():
+            fetcher.heard_at = max(fetcher.heard_at, now) if fetcher.delivers else fetcher.heard_at
 
     def on_piece(self, piece: int) -> None:
         """This piece came some other way; nobody has to fetch it."""
@@ -300,12 +313,15 @@ class Plan:
         fetcher.delivers = fetcher.has_delivered = True
 
     def _void_stalled(self, now: float) -> None:
-        """Who is silent for too long loses its run; if all are, it is the line, which gets more time."""
+        """Who is silent for too long loses its run; if all of several are, it is the line, which gets more time."""
         heard_at = max((fetcher.heard_at for fetcher in self._running() if fetcher.delivers), default=0.0)
-        for fetcher in list(self._running()):
+        running = list(self._running())
+        for fetcher in running:
             limit = LONGEST_STALL
             if heard_at - fetcher.heard_at > SHORTEST_STALL / 2:  # others got something meanwhile
                 limit = fetcher.stall_limit(self._latency)
+            elif len(running) == 1 and fetcher.delivers:  # a new connection costs nothing
+                limit = max(fetcher.stall_limit(self._latency), self._lone_stall)
             if now - fetcher.heard_at > limit:
                 self._end(fetcher, StopReason.STALLED)
 

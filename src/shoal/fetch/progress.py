@@ -11,6 +11,7 @@ from shoal.disk.checksum import Checksum
 from shoal.fetch.facts import Facts
 from shoal.fetch.options import FetchOptions
 from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
+from shoal.formats.metalink import MetalinkFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Wanted:
     name: str | None = None  # None: as the server or the URL says
     options: FetchOptions = field(default_factory=FetchOptions)
     checksums: tuple[Checksum, ...] = ()
+    described: MetalinkFile | None = None  # what the Metalink says of it that names the URLs
     most_fetchers: int = DEFAULT_MOST_FETCHERS
     first_fetchers: int = 1  # before it is known whether more are worth it
     overwrite: bool = False
@@ -79,7 +81,7 @@ class Downloaded:
     received: int  # bytes that came now; without those of an earlier try, with those that came twice
     resumed: int  # bytes that were here
     sources: tuple[tuple[str, int], ...]  # who gave how many bytes
-    verified: str  # "sha256", ...: by digest; "none": nothing was known to compare it with
+    verified: str  # "sha256", "sha256 pieces", ...: by digest; "none": nothing was known to compare it with
     facts: Facts
 
     @property

@@ -11,14 +11,18 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from shoal.disk.piece_digests import PieceDigests
 from shoal.errors import NetworkError, ShoalError
 from shoal.fetch.claims import StopReason
+from shoal.fetch.gaps import gaps_between
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry, WriteAt
 from shoal.fetch.opening import BEAT
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, Run
-from shoal.fetch.progress import Fetching
-from shoal.fetch.receiver import Receiver, trimmed
+from shoal.fetch.progress import Fetching, OnNote
+from shoal.fetch.provenance import Provenance
+from shoal.fetch.receiver import Receiver, trimmed, without_first
+from shoal.fetch.repairs import Repairs
 from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
 from shoal.fetch.writing import Writing
@@ -28,23 +32,40 @@ class Changed(Exception):
     """The file was replaced on the server; the reason is the message."""
 
 
+class Disagreed(Exception):
+    """The URL asked for has another file than the sources that answered before it; the reason is the message."""
+
+
 class NoRangesAfterAll(Exception):
     """The last source serves no ranges that fit, though it said so; the reason is the message."""
 
 
 class Ranged:
     def __init__(
-        self, origins: Origins, plan: Plan, writing: Writing, name: bytes, on_beat: Callable[[], None]
+        self,
+        origins: Origins,
+        plan: Plan,
+        writing: Writing,
+        name: bytes,
+        on_beat: Callable[[], None],
+        on_note: OnNote,
+        is_to_wait: Callable[[], bool],
     ) -> None:
+        """`is_to_wait`: though all is here, it is not yet known what to compare it with."""
         self.plan = plan
+        self.repairs: Repairs | None = None
         self._origins = origins
         self._sources = origins.sources
         self._writing = writing
         self._name = name
         self._on_beat = on_beat
+        self._on_note = on_note
+        self._is_to_wait = is_to_wait
+        self._provenance = Provenance(gaps_between(plan.have_bits, plan.piece_length, plan.length))
+        writing.on_span = self._provenance.on_written
         self._receivers: dict[int, Receiver] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._names: dict[int, str] = {}  # whom each fetcher asks
+        self._source_of: dict[int, Source] = {}  # whom each fetcher asks
         self._last_number = 0
         self._failure: Exception | None = None
         self._event = asyncio.Event()
@@ -59,7 +80,7 @@ class Ranged:
             self._adopt(group, first, source)
         else:
             self._sources.leave(1)
-        while not self.plan.is_complete and self._failure is None:
+        while not self._is_done and self._failure is None:
             self._beat(group)
             try:
                 async with asyncio.timeout(BEAT):
@@ -69,8 +90,26 @@ class Ranged:
             self._event.clear()
         for task in self._tasks.values():
             task.cancel()
+        if self.repairs is not None:
+            self.repairs.cancel()
         if self._failure is not None:
             raise self._failure
+
+    def check_pieces(self, expected: PieceDigests) -> None:
+        """From now on each piece is compared with its digest, those that are here first; a wrong one comes again."""
+        loop = asyncio.get_running_loop()
+        repairs = Repairs(
+            self._origins, self._writing, self._provenance, expected, self._name,
+            wake=partial(loop.call_soon_threadsafe, self._event.set), on_wrong=self._on_note, on_lost=self.plan.lose,
+            on_given_up=self._drop, on_trouble=self._on_trouble,
+        )  # fmt: skip
+        self.repairs = repairs
+
+        def on_span(begin: int, end: int) -> None:
+            self._provenance.on_written(begin, end)
+            repairs.on_written(begin, end)
+
+        self._writing.on_span = on_span
 
     def fail(self, error: Exception) -> None:
         """End it with this, unless something else was first."""
@@ -81,12 +120,28 @@ class Ranged:
         found = []
         for number, run in self.plan.claimed():
             rate = self.plan.rate_of(number, now)
-            found.append(Fetching(number, self._names[number], run.begin, run.end, rate))
+            found.append(Fetching(number, self._source_of[number].name, run.begin, run.end, rate))
         return tuple(found)
 
     @property
+    def bytes_here(self) -> int:
+        wrong = 0 if self.repairs is None else self.repairs.bytes_left
+        return self.plan.length - self.plan.bytes_left - wrong
+
+    @property
     def is_waiting(self) -> bool:
-        return not self._receivers
+        return not self._receivers and not self._is_idle
+
+    @property
+    def _is_idle(self) -> bool:
+        """There is nothing to fetch, or nobody is to be waited for."""
+        return self.plan.is_complete and (self.repairs is None or not self.repairs.bytes_left)
+
+    @property
+    def _is_done(self) -> bool:
+        if not self.plan.is_complete or self._is_to_wait():
+            return False
+        return self.repairs is None or self.repairs.is_done
 
     # ---- fetchers
 
@@ -94,6 +149,8 @@ class Ranged:
         now = time.monotonic()
         for receiver in list(self._receivers.values()):
             receiver.flush()
+        if self._writing.is_full:
+            self.plan.excuse(now)
         for stop in self.plan.tick(now):
             task = self._tasks[stop.fetcher]
             if task.cancelling():
@@ -103,7 +160,12 @@ class Ranged:
             task.cancel()
         while self.plan.wants_another_fetcher(now) and self._start(group, now):
             pass
-        if not self._tasks and not self.plan.is_complete and self._sources.are_given_up:
+        if self.repairs is not None:
+            try:
+                self.repairs.beat(group, now)
+            except ShoalError as error:
+                self.fail(error)
+        if not self._tasks and not self._is_idle and self._sources.are_given_up:
             self.fail(self._sources.error())
         self._on_beat()
 
@@ -126,7 +188,7 @@ class Ranged:
         asked = Asked(source.url, run.begin, run.end, self._name)
         receiver = self._origins.receiver(source, asked, partial(self._keep, number))
         self._receivers[number] = receiver
-        self._names[number] = source.name
+        self._source_of[number] = source
         return source, receiver, run
 
     async def _fetch(self, number: int, source: Source, receiver: Receiver, run: Run) -> None:
@@ -143,7 +205,7 @@ class Ranged:
         run = self.plan.next_run(1, time.monotonic())
         assert run is not None and run.begin == 0, "what is adopted begins at byte 0, and nothing is here"
         self._receivers[1] = first
-        self._names[1] = source.name
+        self._source_of[1] = source
 
         async def go_on() -> None:
             first.hand_to(partial(self._keep, 1))
@@ -166,6 +228,12 @@ class Ranged:
         self._sources.leave(number)
         self._event.set()
 
+    def _drop(self, source: Source) -> None:
+        """Nothing more of this source, not even what is on its way."""
+        for number, task in self._tasks.items():
+            if self._source_of[number] is source:
+                task.cancel()
+
     # ---- bytes
 
     def _keep(self, number: int, receiver: Receiver) -> Flow:
@@ -176,9 +244,14 @@ class Ranged:
             count = end - position
             chunks = trimmed(chunks, count)
         if count > 0:
+            begin = min(
+                max(position, self.plan.done_of(number)), position + count
+            )  # before: brought by another
             pieces = self.plan.on_bytes(number, count, now)
             self._sources.on_bytes(number, count, now)
-            self._writing.put(position, chunks, pieces)
+            if begin < position + count:
+                self._provenance.on_given(begin, position + count, self._source_of[number].url)
+                self._writing.put(begin, without_first(chunks, begin - position), pieces)
             if self.plan.is_complete:
                 self._event.set()
         position += count
@@ -212,8 +285,12 @@ class Ranged:
         """-> Whether the source has just enough fetchers without this one."""
         match receiver.verdict:
             case Replaced(reason):
-                if self._origins.is_stranger(source):
-                    self._sources.give_up(number, NetworkError(f"{source.name} has another file: {reason}"))
+                if self._origins.decides(source):
+                    self.fail(Disagreed(reason))
+                elif self._origins.is_stranger(source):
+                    error = NetworkError(f"{source.name} has another file: {reason}")
+                    self._sources.give_up(number, error)
+                    self._on_note(error.message)
                 else:
                     self.fail(Changed(reason))
             case NoRanges(reason):

@@ -9,26 +9,31 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from functools import partial
 
-from shoal.disk.checksum import Checker, Checksum
 from shoal.disk.part_file import PartFile
-from shoal.errors import ChecksumError, ShoalError
+from shoal.errors import ChecksumError, FormatError, ShoalError
+from shoal.fetch.claims import LONE_STALL
+from shoal.fetch.description import description_url, fetch_description
 from shoal.fetch.facts import Facts, facts_of, file_name
+from shoal.fetch.limit import longest_pause
 from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
-from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
+from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.sources import Source, Sources
 from shoal.fetch.stream import Stream
 from shoal.fetch.transfer import Flow, Transfers
+from shoal.fetch.trust import Trust
+from shoal.fetch.verification import Verification
 from shoal.fetch.writing import Writing
 from shoal.formats.bitfield import all_bits, iter_bits
-from shoal.formats.digests import strongest
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH
+from shoal.formats.metalink import MetalinkFile, Mirror
 from shoal.formats.safe_names import safe_name
 from shoal.net.curl_errors import host_of
 from shoal.units import format_size
@@ -45,13 +50,15 @@ class Session:
         wanted: Wanted,
         asked: list[AskedUrl],
         transfers: Transfers,
+        trust: Trust,
         started_at: float,
         in_runs: bool,
         on_progress: OnProgress | None,
         on_note: OnNote | None,
     ) -> None:
         self._wanted = wanted
-        self._asked = {one.url: one for one in asked}
+        self._asked = {one.url: one for one in asked if one.url in trust.usable}
+        self._takes_mirrors = not trust.is_alone
         self._first_url = asked[0].url
         self._transfers = transfers
         self._started_at = started_at
@@ -67,7 +74,8 @@ class Session:
         self._facts = Facts()
         self._part: PartFile | None = None
         self._writing: Writing | None = None
-        self._checker: Checker | None = None
+        self._verification = Verification(wanted.checksums, wanted.described)
+        self._describing: asyncio.Task[None] | None = None
         self._work: Opening | Ranged | Stream | None = None
         self._resumed = 0
         self._remembered_at = 0.0
@@ -79,11 +87,17 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                self._origins = Origins(group, self._transfers, self._sources, self._asked)
+                described = self._wanted.described
+                self._origins = Origins(
+                    group, self._transfers, self._sources, self._asked,
+                    first_url=self._first_url, length=None if described is None else described.size,
+                )  # fmt: skip
                 try:
                     document = await self._fetch(group)
-                except (ShoalError, Changed, NoRangesAfterAll) as error:
+                except (ShoalError, Changed, Disagreed, NoRangesAfterAll) as error:
                     failure = error
+                if self._describing is not None:
+                    self._describing.cancel()
                 self._origins.end_all()  # or the group would wait for one that is held
             if self._writing is not None:
                 await self._writing.drain()
@@ -93,11 +107,21 @@ class Session:
             if failure is not None:
                 raise failure
             return document or await self._finish()
-        except (Changed, NoRangesAfterAll, ChecksumError):
+        except (Changed, Disagreed, NoRangesAfterAll, ChecksumError):
             self._put_down(keeps=False)
             raise
         finally:
             self._put_down(keeps=True)
+
+    @property
+    def gave(self) -> dict[str, str]:
+        """Who gave the bytes: URL and name. Empty if some are of an earlier try."""
+        return {} if self._resumed else {one.url: one.name for one in self._sources if one.meter.total}
+
+    @property
+    def answered(self) -> dict[str, str]:
+        """The same of whose file this is."""
+        return {one.url: one.name for one in self._sources if one.url in self._origins.answered}
 
     def note(self, text: str) -> None:
         if self._on_note is not None:
@@ -108,7 +132,7 @@ class Session:
     async def _fetch(self, group: asyncio.TaskGroup) -> Document | None:
         origins = self._origins
         given_name = (self._wanted.name or "").encode()
-        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat)
+        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, self.note)
         self._work = opening
         source, receiver = await opening.first_response()
         assert receiver.answer is not None
@@ -119,14 +143,20 @@ class Session:
         wants_document = self._wanted.is_document
         if wants_document is not None and wants_document(self._facts, source.url):
             return await self._document(origins, receiver)
+        self._verification.on_said(self._facts.digests)
         is_split = self._in_runs_wanted and self._facts.can_be_split(
-            is_digest_known=bool(self._wanted.checksums)
+            is_digest_known=self._verification.is_known
         )
         await self._open(is_split)
+        url = description_url(self._facts)
+        if self._takes_mirrors and self._wanted.described is None and url is not None:
+            self._describing = group.create_task(self._describe(url))
         if is_split:
             await self._in_runs(origins, group, receiver, source, raw_name)
         else:
             await self._in_one(origins, receiver, source, raw_name)
+            if self._describing is not None:
+                await self._describing
         return None
 
     async def _document(self, origins: Origins, receiver: Receiver) -> Document:
@@ -153,7 +183,7 @@ class Session:
         piece_length = piece_length_for(length or 0)
         identity = None
         if is_split:
-            version = facts.validator.text if facts.validator is not None else str(self._checksums())
+            version = facts.validator.text if facts.validator is not None else self._verification.version
             identity = f"{self._first_url} {version}".encode()
         opening = partial(
             PartFile.open, self._wanted.folder, self._name, identity, length,
@@ -163,7 +193,7 @@ class Session:
         self._resumed = min(self._part.have_bits.bit_count() * piece_length, length or 0)
         if self._resumed and length is not None:
             self.note(f"goes on: {format_size(self._resumed)} of {format_size(length)} are here")
-        self._begin_checking()
+        self._verification.begin(self._part)
         self._phase = Phase.FETCHING
 
     async def _in_runs(
@@ -171,12 +201,18 @@ class Session:
     ) -> None:
         assert self._part is not None and self._facts.length is not None
         most, first = self._wanted.most_fetchers, self._wanted.first_fetchers
-        plan = Plan(self._facts.length, self._part.have_bits, most_fetchers=most, first_fetchers=first)
-        if self._facts.digests:
-            for mirror in self._facts.mirrors:  # with a digest a stranger's mirror may be asked, too
-                self._add_source(mirror.url)
+        plan = Plan(
+            self._facts.length, self._part.have_bits, most_fetchers=most, first_fetchers=first,
+            lone_stall=LONE_STALL + longest_pause(self._wanted.options.max_rate),
+        )  # fmt: skip
+        self._add_mirrors(self._facts.mirrors)
+        pieces = self._verification.pieces(self._facts.length)
         self._writing = Writing(self._part, self._on_trouble)
-        self._work = Ranged(origins, plan, self._writing, name, self._beat)
+        self._work = Ranged(
+            origins, plan, self._writing, name, self._beat, self.note, is_to_wait=lambda: self._is_describing
+        )
+        if pieces is not None:
+            self._work.check_pieces(pieces)
         is_fresh = not plan.have_bits
         if not is_fresh:
             origins.end(receiver)
@@ -193,20 +229,48 @@ class Session:
         if facts.length != 0:
             self.note(f"one connection, and no going on after a stop: {source.name} {reason}")
         self._writing = Writing(self._part, self._on_trouble)
-        self._work = Stream(origins, facts, self._writing, name, self._beat, self._begin_anew)
+        self._work = Stream(
+            origins, facts, self._writing, name, self._beat, self._begin_anew, self.note,
+            shortest_silence=LONE_STALL + longest_pause(self._wanted.options.max_rate),
+        )  # fmt: skip
         await self._work.run(receiver, source)
 
-    def _add_source(self, url: str) -> None:
-        one = asked_url(url)
-        if one.url not in self._asked:
-            self._asked[one.url] = one
-            self._sources.add(one.url, host_of(one.url), time.monotonic())
+    def _add_mirrors(self, mirrors: Sequence[Mirror]) -> None:
+        """With a digest a stranger's mirror may be asked, too."""
+        for mirror in mirrors if self._takes_mirrors and self._verification.is_known else ():
+            one = asked_url(mirror.url)
+            if one.url not in self._asked:
+                self._asked[one.url] = one
+                self._sources.add(one.url, host_of(one.url), time.monotonic())
+
+    @property
+    def _is_describing(self) -> bool:
+        return self._describing is not None and not self._describing.done()
+
+    async def _describe(self, url: str) -> None:
+        """What the Metalink says that the response named; without it the download goes on as well."""
+        try:
+            file = await fetch_description(self._transfers, url, self._facts)
+            self._on_described(file)
+        except ShoalError as error:
+            self.note(f"its Metalink is of no use: {error.message}")
+
+    def _on_described(self, file: MetalinkFile) -> None:
+        """Raises `FormatError`."""
+        if not self._verification.on_described(file):
+            raise FormatError("its digest is another than the one in the response")
+        self._add_mirrors((*file.urls, *self._facts.mirrors))
+        work, length = self._work, self._facts.length
+        if isinstance(work, Ranged) and work.repairs is None and length is not None:
+            pieces = self._verification.pieces(length)
+            if pieces is not None:
+                work.check_pieces(pieces)
 
     def _begin_anew(self) -> None:
         assert self._part is not None and self._writing is not None
         self._writing.written = 0
         self._part.start_anew(None, self._part.length, piece_length=piece_length_for(self._part.length or 0))
-        self._begin_checking()
+        self._verification.begin(self._part)
 
     def _on_trouble(self, error: ShoalError) -> None:
         """The disk refused."""
@@ -215,30 +279,22 @@ class Session:
 
     # ---- while it runs
 
-    def _checksums(self) -> list[Checksum]:
-        """What the person gave; else the strongest that the origin did."""
-        digests = self._facts.digests
-        best = strongest(digests)
-        given = [] if best is None else [Checksum(best, digests[best])]
-        return list(self._wanted.checksums) or given
-
-    def _begin_checking(self) -> None:
-        if self._checker is not None:
-            self._checker.close()
-            self._checker = None
-        checksums = self._checksums()
-        if checksums and self._part is not None:
-            self._checker = Checker(self._part.read_into, checksums, self._part.path)
-
     def _beat(self) -> None:
         now = time.monotonic()
         if isinstance(self._work, Ranged):
             self._remember(now)
-        if self._checker is not None and self._part is not None and self._writing is not None:
-            is_ranged = isinstance(self._work, Ranged)
-            self._checker.advance(self._part.prefix_length if is_ranged else self._writing.written)
+        if self._part is not None and self._writing is not None:
+            self._verification.advance(self._checked_prefix())
         if self._on_progress is not None:
             self._on_progress(self._progress(now))
+
+    def _checked_prefix(self) -> int:
+        """So many bytes from the first on are here, and right as far as can be told now."""
+        assert self._part is not None and self._writing is not None
+        if not isinstance(self._work, Ranged):
+            return self._writing.written
+        here = self._part.prefix_length
+        return here if self._work.repairs is None else min(here, self._work.repairs.good_prefix)
 
     def _remember(self, now: float) -> None:
         if self._remembering is None and now - self._remembered_at >= REMEMBERED_EVERY:
@@ -261,7 +317,7 @@ class Session:
         fetching = () if work is None or isinstance(work, Opening) else work.fetching(now)
         here = have_bits = 0
         if isinstance(work, Ranged):
-            here, have_bits = work.plan.length - work.plan.bytes_left, work.plan.have_bits
+            here, have_bits = work.bytes_here, work.plan.have_bits
         elif isinstance(work, Stream):
             here = work.position
         deadline = self._sources.next_deadline()
@@ -291,13 +347,12 @@ class Session:
             piece_count = -(-(part.length or 0) // piece_length_for(part.length or 0))
             for piece in iter_bits(all_bits(piece_count)):
                 part.on_piece(piece)
-        checksums = self._checksums()
-        if self._checker is not None:
+        if self._verification.is_known:
             self._phase = Phase.CHECKING
             self._beat()
-            await asyncio.to_thread(
-                partial(self._checker.finish, length, should_stop=lambda: self._is_stopped)
-            )
+            if isinstance(work, Stream):
+                await asyncio.to_thread(self._verification.finish_pieces, length, lambda: self._is_stopped)
+            await asyncio.to_thread(self._verification.finish, length, lambda: self._is_stopped)
         modified_at = self._facts.modified_at if self._wanted.keeps_remote_time else None
         path = await asyncio.to_thread(part.finish, modified_at)
         given = [(source.name, source.meter.total) for source in self._sources if source.meter.total]
@@ -308,7 +363,7 @@ class Session:
             received=sum(count for _, count in given),
             resumed=self._resumed,
             sources=tuple(given),
-            verified=checksums[0].algorithm if checksums else "none",
+            verified=self._verification.verified,
             facts=self._facts,
         )
 
@@ -317,9 +372,10 @@ class Session:
         self._is_stopped = True
         if self._writing is not None:
             self._writing.close()
-        if self._checker is not None:
-            self._checker.close()
-        part, self._part, self._writing, self._checker = self._part, None, None, None
+        if isinstance(self._work, Ranged) and self._work.repairs is not None:
+            self._work.repairs.close()
+        self._verification.close()
+        part, self._part, self._writing = self._part, None, None
         if part is None:
             return
         try:

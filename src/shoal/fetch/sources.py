@@ -110,9 +110,20 @@ class Sources:
         self.leave(number)
         source = self._best(present, rates, now)
         if source is not None:
-            self._of[number] = source
-            source.fetchers[number] = now
+            self.assign(number, source, now)
         return source
+
+    def other_than(self, urls: set[str], now: float) -> Source | None:
+        """The fastest that can be asked now and is none of these, unless only these are left."""
+        left = [source for source in self._all if source.patience.gave_up is None]
+        others = [source for source in left if source.url not in urls] or left
+        usable = [source for source in others if source.patience.is_ready(now) and source.has_room(now)]
+        return max(usable, key=lambda source: source.rate_each(now), default=None)
+
+    def assign(self, number: int, source: Source, now: float) -> None:
+        """This fetcher, which has none, asks that source now."""
+        self._of[number] = source
+        source.fetchers[number] = now
 
     def leave(self, number: int) -> None:
         """The fetcher is gone."""
@@ -181,13 +192,18 @@ class Sources:
         """The source for one fetcher more; `present` is where it comes from."""
         usable = [source for source in self._all if source.patience.is_ready(now) and source.has_room(now)]
         in_use = sum(bool(source.fetchers) for source in self._all)
-        untried = next((source for source in usable if not source.was_tried), None)
+        untried = next((source for source in usable if not source.was_tried or self._is_owed(source)), None)
         if present is None and untried is not None and in_use < TRIED_AT_ONCE:
             return untried
         best = max((source for source in usable if source.was_tried), key=rates.__getitem__, default=untried)
         if best is not None and present in usable and rates[best] <= BETTER * rates[present]:
             return present
         return best
+
+
+    def _is_owed(self, source: Source) -> bool:
+        """The one that was asked for, which was only busy: it says what the file is, so it is asked again."""
+        return source is self._all[0] and not source.fetchers and not source.meter.total
 
 
 def _named(name: str, reason: ShoalError) -> str:

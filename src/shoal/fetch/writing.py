@@ -23,6 +23,7 @@ class Writing:
 
     def __init__(self, part: PartFile, on_trouble: Callable[[ShoalError], None]) -> None:
         self.part = part
+        self.on_span: Callable[[int, int], object] = lambda begin, end: None  # these bytes are written
         self.written = 0  # bytes
         self._loop = asyncio.get_running_loop()
         self._workers = Workers(self._loop.call_soon_threadsafe, 1)
@@ -47,7 +48,7 @@ class Writing:
         count = sum(map(len, chunks))
         self._queued += count
 
-        def write() -> int:
+        def write() -> tuple[int, int]:
             if self._error is None:
                 try:
                     self.part.write_all(offset, chunks)
@@ -55,7 +56,7 @@ class Writing:
                         self.part.on_piece(piece)
                 except ShoalError as error:
                     self._error = error
-            return count
+            return offset, count
 
         self._workers.submit(write, self._on_written)
 
@@ -74,9 +75,12 @@ class Writing:
         """Write what is queued, and end the thread. For that moment the loop stands still."""
         self._workers.close()
 
-    def _on_written(self, count: int) -> None:
+    def _on_written(self, span: tuple[int, int]) -> None:
+        offset, count = span
         self._queued -= count
         self.written += count
+        if self._error is None:
+            self.on_span(offset, offset + count)
         if self._error is not None and not self._was_told:
             self._was_told = True
             self._on_trouble(self._error)
