@@ -126,6 +126,13 @@ def test_those_that_disagreed_with_the_first_are_asked_when_the_first_was_wrong(
     assert trust.usable == ["b"]
 
 
+def test_a_mirror_that_was_found_on_the_way_is_not_asked_again() -> None:
+    trust = Trust(["a"])
+    assert trust.on_wrong({"a", "found"})
+    assert (trust.usable, trust.is_alone) == (["a"], True)
+    assert not trust.on_wrong({"a"})
+
+
 def test_a_lone_source_with_a_wrong_file_is_asked_once() -> None:
     assert not Trust(["a"]).on_wrong({"a"})
     assert not Trust(["a", "b"]).on_wrong(set()), "some of it was of an earlier try"

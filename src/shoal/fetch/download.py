@@ -53,12 +53,8 @@ async def download(
             except ChecksumError as error:
                 if not trust.on_wrong(set(session.gave)):
                     raise
-                gave = ", ".join(session.gave.values())
-                session.note(
-                    f"begins anew without {gave}: {error.message}"
-                    if not trust.is_alone
-                    else f"begins anew from one source alone, for it came from {gave}: {error.message}"
-                )
+                how = "from one source alone" if trust.is_alone else "from others"
+                session.note(f"{', '.join(session.gave.values())}: {error.message}; begins anew, {how}")
             except NoRangesAfterAll as misfit:
                 misfits.append(str(misfit))
                 session.note(f"begins anew: {misfit}")

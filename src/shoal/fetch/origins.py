@@ -27,10 +27,10 @@ class Origins:
         sources: Sources,
         asked: dict[str, AskedUrl],
         *,
-        first_url: str,
+        first_url: str = "",
         length: int | None = None,
     ) -> None:
-        """`length`: of the file, if it is known before anybody was asked."""
+        """`length`: of the file, if it is known before anybody was asked. `first_url`: whose file is the right one."""
         self.sources = sources
         self._group = group
         self._transfers = transfers
@@ -40,7 +40,7 @@ class Origins:
             str, str
         ] = {}  # where a source led to, so that not every request is led there again
         self._first: Facts | None = None
-        self._first_url = first_url
+        self._first_url = first_url  # "" if something else says what is right
         self._expected = None if length is None else Facts(length=length)
         self._running: dict[Receiver, asyncio.Task[None]] = {}
 
@@ -66,8 +66,8 @@ class Origins:
         return source.url not in self._facts
 
     def decides(self, source: Source) -> bool:
-        """It is the URL asked for, says for the first time what it has, and nothing else says what is right."""
-        return source.url == self._first_url and self.is_stranger(source) and self._expected is None
+        """It is the URL that says which file is right, and has not said it yet."""
+        return source.url == self._first_url and self.is_stranger(source)
 
     @property
     def answered(self) -> set[str]:

@@ -153,13 +153,12 @@ class Plan:
     def tick(self, now: float) -> list[Stop]:
         """Look at the rates, some times a second. -> The fetchers to stop, until `on_ended` is told of them."""
         self._void_stalled(now)
-        rate = self.rate(now)
         self._growth.look(
             now,
             delivering=sum(fetcher.has_delivered for fetcher in self._running()),
             received=self.received,
             latency=self._latency,
-            seconds_left=self.bytes_left / rate if rate else 0.0,
+            bytes_left=self.bytes_left,
         )
         fastest_first = sorted(self._running(), key=lambda fetcher: -fetcher.meter.rate(now))
         for fetcher in fastest_first[self._growth.target :]:
@@ -214,6 +213,7 @@ class Plan:
 
     def excuse(self, now: float) -> None:
         """Until now all were held by ourselves: none was silent."""
+        self._growth.excuse()
         for fetcher in self._running():
             fetcher.heard_at = max(fetcher.heard_at, now) if fetcher.delivers else fetcher.heard_at
 

@@ -27,6 +27,10 @@ from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
 from shoal.fetch.writing import Writing
 
+QUESTION = 0  # the number of a fetcher that fetches nothing
+QUICK_BEAT = BEAT / 2  # seconds between two looks ...
+QUICK_FOR = 1.5  # ... while it shows how many connections are worth having
+
 
 class Changed(Exception):
     """The file was replaced on the server; the reason is the message."""
@@ -67,6 +71,7 @@ class Ranged:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._source_of: dict[int, Source] = {}  # whom each fetcher asks
         self._last_number = 0
+        self._question: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._event = asyncio.Event()
         self.trouble = ""
@@ -80,16 +85,19 @@ class Ranged:
             self._adopt(group, first, source)
         else:
             self._sources.leave(1)
+        soon = time.monotonic() + QUICK_FOR
         while not self._is_done and self._failure is None:
             self._beat(group)
             try:
-                async with asyncio.timeout(BEAT):
+                async with asyncio.timeout(QUICK_BEAT if time.monotonic() < soon else BEAT):
                     await self._event.wait()
             except TimeoutError:
                 pass
             self._event.clear()
         for task in self._tasks.values():
             task.cancel()
+        if self._question is not None:
+            self._question.cancel()
         if self.repairs is not None:
             self.repairs.cancel()
         if self._failure is not None:
@@ -158,6 +166,7 @@ class Ranged:
             if stop.reason is StopReason.STALLED:
                 self._sources.on_failure(stop.fetcher, now, NetworkError("nothing came any more"))
             task.cancel()
+        self._ask_who_decides(group, now)
         while self.plan.wants_another_fetcher(now) and self._start(group, now):
             pass
         if self.repairs is not None:
@@ -168,6 +177,24 @@ class Ranged:
         if not self._tasks and not self._is_idle and self._sources.are_given_up:
             self.fail(self._sources.error())
         self._on_beat()
+
+    def _ask_who_decides(self, group: asyncio.TaskGroup, now: float) -> None:
+        """The URL asked for was busy, and the file comes from another: whether that is the right one it must still say."""
+        source = next((one for one in self._sources if self._origins.decides(one)), None)
+        if source is None or source.fetchers or not source.patience.is_ready(now) or not source.was_tried:
+            return
+        receiver = self._origins.receiver(source, Asked(source.url, 0, 1, self._name), lambda _: Flow.END)
+        self._sources.assign(QUESTION, source, now)
+
+        async def ask() -> None:
+            try:
+                await self._origins.transfer(source, receiver, 0, 1)
+                if not receiver.is_accepted:
+                    self._on_trouble(QUESTION, source, receiver, time.monotonic())
+            finally:
+                self._sources.leave(QUESTION)
+
+        self._question = group.create_task(ask())
 
     def _start(self, group: asyncio.TaskGroup, now: float) -> bool:
         number = self._last_number + 1

@@ -90,7 +90,8 @@ class Session:
                 described = self._wanted.described
                 self._origins = Origins(
                     group, self._transfers, self._sources, self._asked,
-                    first_url=self._first_url, length=None if described is None else described.size,
+                    first_url="" if self._verification.is_known else self._first_url,
+                    length=None if described is None else described.size,
                 )  # fmt: skip
                 try:
                     document = await self._fetch(group)

@@ -192,18 +192,13 @@ class Sources:
         """The source for one fetcher more; `present` is where it comes from."""
         usable = [source for source in self._all if source.patience.is_ready(now) and source.has_room(now)]
         in_use = sum(bool(source.fetchers) for source in self._all)
-        untried = next((source for source in usable if not source.was_tried or self._is_owed(source)), None)
+        untried = next((source for source in usable if not source.was_tried), None)
         if present is None and untried is not None and in_use < TRIED_AT_ONCE:
             return untried
         best = max((source for source in usable if source.was_tried), key=rates.__getitem__, default=untried)
         if best is not None and present in usable and rates[best] <= BETTER * rates[present]:
             return present
         return best
-
-
-    def _is_owed(self, source: Source) -> bool:
-        """The one that was asked for, which was only busy: it says what the file is, so it is asked again."""
-        return source is self._all[0] and not source.fetchers and not source.meter.total
 
 
 def _named(name: str, reason: ShoalError) -> str:

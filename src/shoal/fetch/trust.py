@@ -38,10 +38,10 @@ class Trust:
     def on_wrong(self, gave: set[str]) -> bool:
         """Its digest is wrong, and these gave it, none if nobody knows; whether there is another try."""
         self._wrong += 1
-        if not gave or len(self._urls) == 1:
+        if not gave or gave == set(self._urls[:1]) == set(self._urls):
             return False
         if len(gave) == 1:
             self._out |= gave
-        else:
-            self._is_alone = True
+        if len(gave) > 1 or not gave.issubset(self._urls):
+            self._is_alone = True  # also without mirrors that were found on the way
         return self._wrong < MOST_WRONG and not self._out.issuperset(self._urls)
