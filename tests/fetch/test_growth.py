@@ -64,7 +64,7 @@ def test_a_pause_of_a_line_that_more_fetchers_do_not_make_faster_costs_two_secon
 def test_what_we_held_ourselves_is_no_pause() -> None:
     growth = Growth(16)
     for beat in range(20):
-        if beat > 2:
+        if beat:
             growth.excuse()
         growth.look(1.0 + beat / 20, delivering=1, received=MIB, latency=0.02, bytes_left=1000 * MIB)
     assert growth.target == 1

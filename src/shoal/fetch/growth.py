@@ -21,6 +21,7 @@ QUICK_WINDOW = (
     0.1  # seconds; enough to see three times as much or not, and sixteen run within half a second ...
 )
 QUICK_PAYS = 3.0  # ... where so many seconds are left: requests that do not pay are not sent
+ROUNDING = 0.01  # seconds; two looks are a tenth of a second apart, or a little less
 FIRST_WINDOW = 0.25  # seconds; what is measured where less is left
 PACE_PERIOD = 1.0  # seconds; servers that pace a connection send at once what is for so long at most
 FULL_WINDOW = 2.0  # seconds; evens out bursts, and is what it takes to say that a step brought nothing
@@ -55,6 +56,7 @@ class Growth:
         self._goes_down = True  # the next step, once it is no longer starting
         self._pause = FIRST_PAUSE
         self._try_at = 0.0
+        self._heard = (0.0, 0)  # when something came last, and the bytes until then
         self._settled_at: float | None = None  # when this measurement begins
         self._mark: tuple[float, int] | None = None  # its beginning: the time, and the bytes until then
 
@@ -62,6 +64,9 @@ class Growth:
         """`delivering` fetchers brought something, `received` bytes in all; `latency`: the wait for a first byte."""
         if delivering < self.target or self._is_fixed:
             self._settled_at = self._mark = None
+            return
+        if self._is_starting and self._before is None and self._is_paused(now, received, latency):
+            self._step_if_paced(received, bytes_left)
             return
         if self._settled_at is None:
             self._settled_at = now + max(SHORTEST_SETTLING, latency)
@@ -73,9 +78,6 @@ class Growth:
         if elapsed < self._window(QUICK_WINDOW, latency):
             return
         pace = Pace(self.target, (received - self._mark[1]) / elapsed)
-        if self._is_starting and self._before is None and not pace.rate:
-            self._on_pause(received, bytes_left)
-            return
         seconds_left = bytes_left / pace.rate if pace.rate else 0.0
         window = self._window(FIRST_WINDOW, latency)
         if elapsed < window and seconds_left < QUICK_PAYS:
@@ -91,6 +93,7 @@ class Growth:
 
     def excuse(self) -> None:
         """All were held by ourselves: what is being measured says nothing."""
+        self._heard = (0.0, 0)
         self._settled_at = self._mark = None
 
     def on_refused(self, running: int, now: float) -> None:
@@ -104,9 +107,14 @@ class Growth:
             return FULL_WINDOW
         return min(max(shortest, ROUND_TRIPS * latency), FULL_WINDOW)
 
-    def _on_pause(self, received: int, bytes_left: int) -> None:
-        """Something came, and then nothing."""
-        self._mark = None  # measure anew, from here
+    def _is_paused(self, now: float, received: int, latency: float) -> bool:
+        """Something came, and then nothing for a while."""
+        if received != self._heard[1]:
+            self._heard = (now, received)
+        return received > 0 and now - self._heard[0] >= self._window(QUICK_WINDOW, latency) - ROUNDING
+
+    def _step_if_paced(self, received: int, bytes_left: int) -> None:
+        self._settled_at = self._mark = None  # measure anew, from here
         pace = Pace(self.target, received / PACE_PERIOD)
         if self.target < self.most and bytes_left > QUICK_PAYS * pace.rate > 0:
             self._step(pace, self.most)

@@ -179,7 +179,7 @@ class Ranged:
         self._on_beat()
 
     def _ask_who_decides(self, group: asyncio.TaskGroup, now: float) -> None:
-        """The URL asked for was busy, and the file comes from another: whether that is the right one it must still say."""
+        """The URL asked for was busy, and another gives the file: it must still say whether that is the right one."""
         source = next((one for one in self._sources if self._origins.decides(one)), None)
         if source is None or source.fetchers or not source.patience.is_ready(now) or not source.was_tried:
             return
