@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CORPORA = Path(os.environ.get("SHOAL_CORPORA", ROOT.parent / "shared" / "corpora"))
 
+SETTINGS = ("SHOAL_TRACKER_", "SHOAL_GET_", "SHOAL_HELPER_")  # variables that commands take settings from
+
 Shoal = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -31,7 +33,7 @@ def state_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("SHOAL_STATE_DIR", str(folder))
     monkeypatch.setenv("SHOAL_CONFIG", os.devnull)
-    for name in [name for name in os.environ if name.startswith("SHOAL_TRACKER_")]:
+    for name in [name for name in os.environ if name.startswith(SETTINGS)]:
         monkeypatch.delenv(name)
     return folder
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from shoal.disk.checksum import parse_checksum
 from shoal.errors import FormatError, UsageError
@@ -25,6 +25,9 @@ from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wante
 from shoal.formats.metalink import parse_metalink
 from shoal.protocol.tracker.urls import shown_url
 
+if TYPE_CHECKING:
+    from shoal.fetch.pool.requesting import GroupWish
+
 FILE, METALINK, TORRENT = "file", "metalink", "torrent"
 
 
@@ -35,7 +38,12 @@ class How(TypedDict, total=False):
     name: str  # of the file; without it: as the server or the URL says
     mirrors: Sequence[str]  # URLs of the same file
     checksum: str  # "sha256:HEX", or with sha512, sha1, md5
-    connections: int  # at most
+    connections: int  # at most; in a group, of all members together
+    group: str  # download together with the members of this group, of which this machine has the key
+    trackers: Sequence[str]  # where members are looked for, beside the local network ...
+    peers: Sequence[tuple[str, int]]  # ... and members that are known
+    port: int  # for other members; without it: 6881 or the next free one
+    max_upload_rate: int  # to other members
     headers: Mapping[str, str] | Sequence[tuple[str, str]]  # for the URL's host alone, like user and password
     user: str
     password: str
@@ -131,8 +139,26 @@ def _wanted(url: str, how: How) -> Wanted:
         ),
         checksums=(parse_checksum(how["checksum"]),) if "checksum" in how else (),
         most_fetchers=how.get("connections", DEFAULT_MOST_FETCHERS),
+        group=_group_wish(how),
         overwrite=how.get("overwrite", False),
         keeps_remote_time=how.get("remote_time", False),
+    )
+
+
+def _group_wish(how: How) -> GroupWish | None:
+    """Raises `NotFoundError` for a group of which this machine has no key."""
+    if "group" not in how:
+        return None
+    from shoal.fetch.group.keyring import load_group  # these load much that a download alone does not need
+    from shoal.fetch.pool.meetings import Contacts
+    from shoal.fetch.pool.requesting import GroupWish
+
+    return GroupWish(
+        load_group(how["group"]),
+        Contacts(tuple(how.get("trackers", ())), tuple(how.get("peers", ()))),
+        bind=how.get("bind"),
+        port=how.get("port"),
+        max_upload_rate=how.get("max_upload_rate"),
     )
 
 

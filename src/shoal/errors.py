@@ -75,6 +75,12 @@ class DeniedError(ShoalError):
     exit_code = ExitCode.DENIED
 
 
+class GuardError(ShoalError):
+    """Somebody else wants us to connect to where our own rules forbid it."""
+
+    exit_code = ExitCode.DENIED
+
+
 class FormatError(ShoalError):
     """Bytes from outside that are not what they should be. The message names position and value."""
 

@@ -327,7 +327,7 @@ WRONG = {
     "--user takes a name alone": [URL, "--user", f"me:{SECRET}"],
     "--password-prompt goes with --user": [URL, "--password-prompt"],
     "--user and --netrc are two answers to one question: give one of them": [URL, "--user", "m", "--netrc"],
-    "that is not the URL of a proxy": [URL, "--proxy", f"gopher://me:{SECRET}@host"],
+    "--proxy: that is not the URL of a proxy": [URL, "--proxy", f"gopher://me:{SECRET}@host"],
     "that is not a header": [URL, "--header", SECRET],
     "'http:///x' names no host": ["http:///x"],
     "'sha256:12': 2 hexadecimal digits, where sha256 has 64": [URL, "--checksum", "sha256:12"],

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import pickle
-import tomllib
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shoal.cli.settings import page
-from shoal.cli.settings.file import SECTIONS, ConfigFile
-from shoal.cli.settings.kinds import parse_store
 from shoal.cli.settings.table import Values, resolve
-from shoal.cli.settings.tracker import TRACKER, served_hashes, tracker_settings
+from shoal.cli.settings.tracker import TRACKER, parse_store, served_hashes, tracker_settings
 from shoal.errors import UsageError
 from shoal.tracker.decision import DEFAULT_INTERVAL
 from shoal.tracker.settings import TrackerSettings, build
@@ -164,23 +160,3 @@ def test_what_is_built_is_what_was_told() -> None:
     assert (doors.binds, doors.port, doors.has_udp) == (("::1",), 0, False)
     assert doors.trusted_proxies == told.trusted_proxies
     assert (doors.shares_port, doors.secret) == (False, told.secret)
-
-
-def test_the_file_knows_the_section() -> None:
-    assert TRACKER.name in SECTIONS
-
-
-def test_the_whole_file_of_the_docs_sets_nothing_and_is_right_when_it_sets_everything() -> None:
-    text = page.render_example([TRACKER]).split("```toml\n")[1].split("```")[0]
-    assert tomllib.loads(text) == {"tracker": {}}
-    setting = "\n".join(
-        line[1:] if line.startswith("#") and not line.startswith("# ") else line for line in text.split("\n")
-    )
-    content = tomllib.loads(setting)
-    assert list(content["tracker"]) == [one.name for one in TRACKER.settings]
-    resolve(TRACKER, {}, {}, ConfigFile(Path("/c.toml"), setting, content))
-
-
-def test_the_defaults_in_the_docs_are_those_of_the_program() -> None:
-    for one in TRACKER.settings:
-        assert (one.default is None) == bool(one.examples)

@@ -48,7 +48,7 @@ class Scene:
             rng=random.Random(1),
         )
 
-    async def get(self, url: str, *, bind: str | None, timeout: float, max_bytes: int) -> HttpResponse:  # noqa: ASYNC109
+    async def get(self, url: str, *, timeout: float, **how: object) -> HttpResponse:  # noqa: ASYNC109
         parts = urlsplit(url)
         query = parse_qs(parts.query, encoding="latin-1")
         self.asked.append((parts.netloc, query.get("event", [""])[0]))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.engine import engine as engine_module
+from shoal.engine import door as door_module
 from shoal.engine import neighbour as neighbour_module
 from shoal.swarm import pipeline
 from shoal.swarm.known_peers import Source
@@ -196,11 +196,11 @@ def test_a_crowd_that_says_nothing_keeps_nobody_out(tmp_path: Path, loop: str) -
 
     async def story() -> None:
         async with scene.seeding() as (torrent, address):
-            crowd = [socket.create_connection(address) for _ in range(3 * engine_module.MOST_STRANGERS)]
+            crowd = [socket.create_connection(address) for _ in range(3 * door_module.MOST_STRANGERS)]
             try:
                 async with scene.getting(peers=[address]) as getter:
                     await finish(getter)
-                assert len(torrent.engine._neighbours) <= engine_module.MOST_STRANGERS + 1
+                assert len(torrent.engine._neighbours) <= door_module.MOST_STRANGERS + 1
             finally:
                 for sock in crowd:
                     sock.close()

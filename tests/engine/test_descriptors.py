@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.engine import engine as engine_module
+from shoal.engine.door import Door
 from shoal.testing import raw_wire
 
 from .scene import Scene, play, until
@@ -46,16 +46,16 @@ def test_when_no_descriptor_is_left_the_loop_does_not_spin_and_goes_on_later(
     async def story() -> None:
         async with scene.seeding() as (torrent, address):
             calls = 0
-            accept = engine_module.Engine._accept
+            accept = Door._accept
 
-            def counted(engine: engine_module.Engine, listening: socket.socket) -> None:
+            def counted(door: Door, listening: socket.socket) -> None:
                 nonlocal calls
                 calls += 1
-                accept(engine, listening)
+                accept(door, listening)
 
-            monkeypatch.setattr(engine_module.Engine, "_accept", counted)
-            torrent.engine._pause_accepting()
-            torrent.engine._begin_accepting()
+            monkeypatch.setattr(Door, "_accept", counted)
+            torrent.engine._door.pause()
+            torrent.engine._door.begin()
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             client = socket.socket()
             resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() - 1, hard))
@@ -66,7 +66,7 @@ def test_when_no_descriptor_is_left_the_loop_does_not_spin_and_goes_on_later(
                 assert calls < 5
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            await until(lambda: bool(torrent.engine._strangers))
+            await until(lambda: bool(torrent.engine._door.strangers))
             client.close()
 
     play(story())

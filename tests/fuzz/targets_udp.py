@@ -1,10 +1,11 @@
-"""What can be fuzzed of the tracker protocol in datagrams: as the server reads them, and as the client does."""
+"""What can be fuzzed of datagrams: those of trackers, as server and client read them, and local announcements."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from shoal.errors import FormatError
+from shoal.protocol.local_discovery import encode_announcement, parse_announcement
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.protocol.tracker.udp import (
     ANNOUNCE_LENGTH,
@@ -84,7 +85,17 @@ def fuzz_exchange(datagram: bytes, is_v6: bool) -> None:
     assert (deadline is None) == exchange.is_over
 
 
+def fuzz_local_announcement(data: bytes) -> None:
+    try:
+        announcement = parse_announcement(data)
+    except FormatError as error:
+        assert error.message.isprintable()
+        return
+    assert parse_announcement(encode_announcement(announcement)) == announcement
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
+    "local_announcement": fuzz_local_announcement,
     "udp_answer": fuzz_udp_answer,
     "udp_question": fuzz_udp_question,
 }

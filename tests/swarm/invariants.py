@@ -21,13 +21,13 @@ def check_swarm(swarm: Swarm) -> None:
 
 def check_pieces(pieces: Pieces) -> None:
     in_flight = sum(1 << piece for piece in pieces.in_flight)
-    states = (pieces.missing, in_flight, pieces.have, pieces.unwanted)
+    states = (pieces.missing, in_flight, pieces.have, pieces.unwanted, pieces.suspended)
     together = 0
     for bits in states:
         assert together & bits == 0, "a piece is in two states"
         together |= bits
     assert together == pieces.all, "a piece is in no state"
-    assert pieces.needed == pieces.missing | in_flight
+    assert pieces.needed == pieces.missing | in_flight | pieces.suspended
     for piece, progress in pieces.in_flight.items():
         assert progress.piece == piece
         assert progress.asked & progress.received == 0

@@ -29,6 +29,7 @@ class Books(RuleBasedStateMachine):
         self.corrupt: dict[int, set[int]] = {}  # piece in flight -> blocks that are wrong
         self.liars: set[PeerKey] = set()
         self.number = 0
+        self.suspended = 0
         self.was_endgame = False  # since the outboxes were last read
         self.watch_endgame(self.swarm.desk._picker)
 
@@ -66,6 +67,7 @@ class Books(RuleBasedStateMachine):
     def check_request(self, peer: Peer, request: m.Request) -> None:
         piece = request[0]
         assert peer.has >> piece & 1
+        assert not self.suspended >> piece & 1
         assert not peer.peer_choking or peer.allowed_to_us >> piece & 1
         others = [
             other
@@ -173,6 +175,29 @@ class Books(RuleBasedStateMachine):
         digests = digest_blocks(memoryview(content), BLOCK_LENGTH)
         verdict = self.swarm.on_checked(piece, not wrong, digests, self.now)
         assert verdict.guilty <= self.liars
+
+    @rule(piece=st.integers(0, PIECE_COUNT - 1))
+    def from_elsewhere(self, piece: int) -> None:
+        if not self.swarm.pieces.have >> piece & 1:
+            self.corrupt.pop(piece, None)
+            self.swarm.on_piece_elsewhere(piece, self.now)
+            assert self.swarm.pieces.have >> piece & 1
+
+    @rule(bits=st.integers(0, ALL))
+    def suspend(self, bits: int) -> None:
+        self.settle()  # what was asked for before is not looked at as if it were asked for afterwards
+        self.suspended |= bits
+        self.swarm.suspend(bits, self.now)
+
+    @rule(bits=st.integers(0, ALL))
+    def resume(self, bits: int) -> None:
+        self.suspended &= ~bits
+        self.swarm.resume(bits, self.now)
+
+    @rule(bits=st.integers(0, ALL))
+    def lose(self, bits: int) -> None:
+        self.swarm.lose(bits)
+        assert not self.swarm.pieces.have & bits
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.1, 4.1, 31.0]))
     def wait(self, seconds: float) -> None:

@@ -26,6 +26,7 @@ class States(RuleBasedStateMachine):
         sets = st.integers(0, all_bits(piece_count))
         self.wanted = data.draw(sets)
         self.pieces = Pieces(layout(piece_count), have=data.draw(sets), wanted=self.wanted)
+        self.never_asked = 0
 
     @precondition(lambda self: self.pieces.missing)
     @rule(data=st.data())
@@ -49,12 +50,33 @@ class States(RuleBasedStateMachine):
         self.pieces.lose(bits)
         assert self.pieces.have == before & ~bits
 
+    @rule(data=st.data())
+    def take_in(self, data: st.DataObject) -> None:
+        piece = data.draw(st.integers(0, self.pieces.count - 1))
+        before = self.pieces.have
+        self.pieces.take_in(piece)
+        assert self.pieces.have == before | 1 << piece
+
+    @rule(data=st.data())
+    def suspend(self, data: st.DataObject) -> None:
+        bits = data.draw(st.integers(0, self.pieces.all))
+        self.pieces.suspend(bits)
+        self.never_asked |= bits
+
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        bits = data.draw(st.integers(0, self.pieces.all))
+        self.pieces.resume(bits)
+        self.never_asked &= ~bits
+
     @invariant()
     def one_state_each(self) -> None:
         check_pieces(self.pieces)
         assert self.pieces.is_complete == (not self.pieces.needed)
         assert self.pieces.has_all == (self.pieces.have == self.pieces.all)
         assert self.wanted & ~(self.pieces.have | self.pieces.needed) == 0
+        assert self.pieces.missing & self.never_asked == 0
+        assert self.pieces.suspended & ~self.never_asked == 0
 
 
 TestStates = States.TestCase

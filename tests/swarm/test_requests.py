@@ -21,6 +21,7 @@ from shoal.swarm.pipeline import (
     SILENCE_BEFORE_SNUB,
 )
 from shoal.swarm.swarm import Swarm
+from shoal.swarm.tactics import Tactics
 
 PIECE_COUNT = 12
 BLOCKS = 3  # of a piece
@@ -35,6 +36,7 @@ def make_swarm(
     layout: Layout = LAYOUT,
     seed: int = 0,
     limit: int | None = None,
+    tactics: Tactics = Tactics(),  # noqa: B008  frozen
 ) -> Swarm:
     """`limit` is that of our downloads."""
     return Swarm(
@@ -44,6 +46,7 @@ def make_swarm(
         have=have,
         most_in_flight=most_in_flight,
         max_download_rate=limit,
+        tactics=tactics,
     )
 
 

@@ -19,7 +19,7 @@ from shoal.swarm.uploads import (
     allow_fast,
     cancel_request,
     choke,
-    refuse_piece,
+    refuse_pieces,
     unchoke,
 )
 
@@ -115,7 +115,7 @@ def test_a_choke_drops_all_but_what_is_allowed_and_keeps_the_order(
 def test_an_unreadable_piece_is_rejected_and_others_stay() -> None:
     peer = make_peer()
     ask(peer, make_pieces(), block(0), block(1), block(0, 1), block(2))
-    refuse_piece(peer, 0)
+    refuse_pieces(peer, 0b1)
     assert list(peer.uploads) == [block(1), block(2)]
     assert peer.outbox == [m.Reject(*block(0)), m.Reject(*block(0, 1))]
 

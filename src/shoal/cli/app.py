@@ -35,6 +35,7 @@ VERBS = {
     "verify": "Check files against their torrent.",
     "tracker": "Run a tracker, where peers find each other.",
     "accounts": "Show what the members of a private tracker moved.",
+    "config": "Show settings, say where their file is, and check it.",
     "demo": "Watch a whole swarm at work on this machine.",
 }
 

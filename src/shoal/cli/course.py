@@ -21,7 +21,7 @@ SourceRecord = dict[str, Any]
 
 
 def result_path(torrent: Torrent, folder: Path) -> Path:
-    return folder / torrent.metainfo.name
+    return folder / torrent.content.name
 
 
 def source_records(torrents: Sequence[Torrent]) -> list[SourceRecord]:
@@ -45,10 +45,14 @@ class FileCourse:
     seconds: float = 0.0
     sources: tuple[tuple[str, int], ...] = ()
     verified: str = UNVERIFIED
+    members: tuple[tuple[str, int], ...] = ()  # of a group: who fetched how much of it, ourselves first
 
     def source_records(self) -> list[SourceRecord]:
         ranked = sorted(self.sources, key=lambda pair: -pair[1])
-        return [{"kind": "origin", "address": address, "bytes": size} for address, size in ranked]
+        records = [{"kind": "origin", "address": address, "bytes": size} for address, size in ranked]
+        for address, size in sorted(self.members[1:], key=lambda pair: -pair[1]):
+            records.append({"kind": "member", "address": address, "bytes": size})
+        return records
 
     def record(self) -> dict[str, Any]:
         return {

@@ -26,7 +26,9 @@ COLOURS = (
     "bright_magenta",
     "bright_yellow",
 )
-HERE, MISSING = 0, -1  # cells of the bar; any other is the number of who fetches it
+HERE, MISSING = 0, -1  # cells of the bar; any other is the number of who fetches it, or below, who brought it
+BROUGHT = -2  # by the first other member of the group; -3 by the second, and so on
+MOST_MEMBERS_SHOWN = 12  # a row each; a terminal has 24
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ def progress_record(now: Progress) -> dict[str, Any]:
         "size": now.length,
         "rate": round(now.rate),
         "connections": len(now.fetching),
+        "members": [{"name": one.name, "bytes": one.fetched, "rate": round(one.rate)} for one in now.members],
     }
 
 
@@ -90,6 +93,8 @@ def _figures(now: Progress) -> list[str]:
             f"{format_size(now.here)} of {format_size(now.length)}",
         ]
     figures += [format_rate(now.rate), counted(len(now.fetching), "connection")]
+    if len(now.members) > 1:
+        figures.append(counted(len(now.members) - 1, "other member"))
     left = seconds_left(now)
     return figures if left is None else [*figures, f"{format_duration(left)} left"]
 
@@ -98,11 +103,20 @@ def cells(now: Progress, width: int) -> list[int]:
     """The file from left to right: what is here, what is missing, and where who is at work."""
     if not now.length:
         return []
-    row = [HERE if _is_here(now, cell, width) else MISSING for cell in range(width)]
+    row = [_who_brought(now, cell, width) if _is_here(now, cell, width) else MISSING for cell in range(width)]
     for one in now.fetching:
         if one.end is None or one.begin < one.end:
             row[min(width - 1, one.begin * width // now.length)] = one.number
     return row
+
+
+def _who_brought(now: Progress, cell: int, width: int) -> int:
+    assert now.length is not None
+    if not now.piece_length:
+        return HERE
+    piece = (cell * now.length // width) // now.piece_length
+    others = (one for one in now.members if not one.is_us)
+    return next((BROUGHT - index for index, one in enumerate(others) if one.piece_bits >> piece & 1), HERE)
 
 
 def _is_here(now: Progress, cell: int, width: int) -> bool:
@@ -125,9 +139,16 @@ def bar(now: Progress, width: int = BAR_WIDTH) -> Text:
             text.append("━", style="green")
         elif cell == MISSING:
             text.append("━", style="bright_black")
+        elif cell <= BROUGHT:
+            text.append("━", style=member_colour(BROUGHT - cell))
         else:
             text.append("╸", style=COLOURS[cell % len(COLOURS)])
     return text
+
+
+def member_colour(index: int) -> str:
+    """Of the other member of that number, in the bar and in its row."""
+    return COLOURS[index % len(COLOURS)]
 
 
 def picture(sight: Sight) -> RenderableType:
@@ -143,6 +164,7 @@ def picture(sight: Sight) -> RenderableType:
     if now.phase is not Phase.FETCHING or not now.length:
         return head
     rows = [_source_row(now, source) for source in sources] if len(sources) > 1 else []
+    rows += _member_rows(now)
     return Group(head, bar(now), *rows)
 
 
@@ -152,3 +174,24 @@ def _source_row(now: Progress, source: str) -> Text:
     mine = [one for one in now.fetching if one.source == source]
     rate = format_rate(sum(one.rate for one in mine))
     return Text(f"  {rate:>12}  {printable(source)}, {counted(len(mine), 'connection')}", no_wrap=True)
+
+
+def _member_rows(now: Progress) -> list[Text]:
+    """Ourselves, then who brought most; the colour is that of its pieces in the bar."""
+    from rich.text import Text
+
+    others = [one for one in now.members if not one.is_us]
+    colours = {one.name: member_colour(index) for index, one in enumerate(others)}
+    ranked = [one for one in now.members if one.is_us] + sorted(others, key=lambda one: -one.fetched)
+    rows = []
+    for one in ranked[:MOST_MEMBERS_SHOWN]:
+        kind = "" if one.is_us else ", helper" if one.is_helper else ", wants it too"
+        figures = f"  {format_rate(one.rate):>12}  {format_size(one.fetched):>10}  "
+        rows.append(
+            Text.assemble(
+                figures, ("■ ", colours.get(one.name, "green")), f"{printable(one.name)}{kind}", no_wrap=True
+            )
+        )
+    if len(ranked) > MOST_MEMBERS_SHOWN:
+        rows.append(Text(f"  and {counted(len(ranked) - MOST_MEMBERS_SHOWN, 'member')} more"))
+    return rows

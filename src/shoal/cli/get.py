@@ -16,9 +16,13 @@ import click
 
 from shoal.cli import options, url_options
 from shoal.cli.course import Course
+from shoal.cli.settings.get import GET
+from shoal.cli.settings.group import places_of
+from shoal.cli.settings.table import Values
+from shoal.cli.settings.table import options as table_options
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.sources import is_url, load_source
-from shoal.cli.url_options import UrlOptions
+from shoal.cli.url_options import Pooling, UrlOptions
 from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
 from shoal.errors import ExitCode, ShoalError, UsageError
 
@@ -31,12 +35,15 @@ FOR_TORRENTS = {
     "max_upload_rate": "--max-upload-rate",
     "port": "--port",
 }
+FOR_POOLS = frozenset({"--peer", "--max-upload-rate", "--port"})  # of these, what a group has a use for, too
 FOR_FILES = {
     "output": "-o",
     "connections": "--connections",
     "checksum": "--checksum",
     "mirrors": "--mirror",
     "remote_time": "--remote-time",
+    "group": "--group",
+    "tracker": "--tracker",
 }
 FOR_URLS = {
     **FOR_FILES,
@@ -52,19 +59,22 @@ FOR_URLS = {
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Which of those options are on this command line."""
+    """Which of those options are on this command line; what a variable or the file says is no reason to refuse."""
 
     for_torrents: tuple[str, ...]
     for_files: tuple[str, ...]
     for_urls: tuple[str, ...]
 
     @classmethod
-    def on(cls, context: click.Context) -> Given:
+    def on(cls, context: click.Context, *, is_pooled: bool) -> Given:
         def given(kind: Mapping[str, str]) -> tuple[str, ...]:
             source = click.core.ParameterSource.COMMANDLINE
             return tuple(flag for name, flag in kind.items() if context.get_parameter_source(name) is source)
 
-        return cls(given(FOR_TORRENTS), given(FOR_FILES), given(FOR_URLS))
+        for_torrents = given(FOR_TORRENTS)
+        if is_pooled:
+            for_torrents = tuple(flag for flag in for_torrents if flag not in FOR_POOLS)
+        return cls(for_torrents, given(FOR_FILES), given(FOR_URLS))
 
     def refuse_for_torrent(self, shown: str) -> None:
         """What is behind the URL `shown` is a torrent. Raises `UsageError`."""
@@ -81,16 +91,8 @@ class Given:
 
 @click.command("get")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.option(
-    "--dir",
-    "folder",
-    type=options.PATH,
-    metavar="DIR",
-    default=".",
-    help="Where to put it. Without it: here.",
-)
+@table_options(GET)
 @url_options.all_options
-@options.max_download_rate_option
 @click.option("--overwrite", is_flag=True, help="Replace files that are in the way.")
 @click.option(
     "--file",
@@ -107,14 +109,9 @@ class Given:
     "--seed-time", type=click.FloatRange(min=0), metavar="SECONDS", help="Seed for so long after the end."
 )
 @options.peer_option
-@options.max_upload_rate_option
-@options.bind_option
-@options.port_option
-@options.name_option
-@options.log_option
 @options.json_option
 @options.quiet_option
-def command(sources: tuple[str, ...], folder: Path, **values: Any) -> int:
+def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
     """Get files: of a torrent, from everybody who has it, or of a URL, over as many connections as are of use.
 
     SOURCE is the http(s) or ftp URL of any file, the URL of a torrent or Metalink, a .torrent file, or
@@ -123,18 +120,22 @@ def command(sources: tuple[str, ...], folder: Path, **values: Any) -> int:
 
     A torrent's files that are there already are checked and kept. Once everything is here, it asks on a terminal
     whether to go on seeding; without one it ends.
+
+    Some of these options may be set in config.toml below [get], and by a variable, as docs/settings.md tells.
     """
-    given = Given.on(click.get_current_context())
+    values |= settings.values
+    folder: Path = values["dir"]
+    given = Given.on(click.get_current_context(), is_pooled=values["group"] is not None)
     if values["no_seed"] and (values["seed_ratio"] is not None or values["seed_time"] is not None):
         raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")
     urls = [source for source in dict.fromkeys(sources) if is_url(source)]
     if not urls and given.for_urls:
         raise UsageError(f"{given.for_urls[0]} is for URLs, and {sources[0]} is none")
     network = NetworkOptions(
-        values["bind"], values["port"], values["name"], values["log_path"], values["quiet"],
+        values["bind"], values["port"], values["name"] or "", values["log"], values["quiet"],
         values["as_json"], values["max_upload_rate"], values["max_download_rate"],
     )  # fmt: skip
-    asked = url_options.checked(urls, folder, network, values)
+    asked = url_options.checked(urls, folder, network, values, pooling_of(settings, values["peers"]))
     course = Course(folder)
     with Voice(network) as voice:
         try:
@@ -147,6 +148,17 @@ def command(sources: tuple[str, ...], folder: Path, **values: Any) -> int:
         if network.as_json:
             voice.json(course.record(course.failure))
     return code
+
+
+def pooling_of(settings: Values, peers: tuple[tuple[str, int], ...]) -> Pooling | None:
+    """With whom; None: alone. Raises `UsageError`."""
+    group = settings["group"]
+    if group is None:
+        if "tracker" in settings.for_now:
+            raise settings.fault("tracker", "goes with a group", hint="--group NAME says which")
+        return None
+    places = places_of(group, settings)
+    return Pooling(group, places.trackers, tuple(dict.fromkeys((*peers, *places.peers))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,5 +213,5 @@ def tell_unfinished(torrents: Sequence[Torrent], voice: Voice) -> None:
         if not torrent.completed.is_set():
             left = format_size(torrent.left_bytes)
             voice.remark(
-                f"{torrent.metainfo.name}: stopped with {left} still to come; the same command goes on from here"
+                f"{torrent.content.name}: stopped with {left} still to come; the same command goes on from here"
             )

@@ -31,6 +31,10 @@ from shoal.units import format_duration, format_rate, format_size
 if TYPE_CHECKING:
     from shoal.cli.get import Given
 
+WAYS = {  # how a file was checked, where that is not by a digest
+    UNVERIFIED: "not checked: no digest is known",
+    "sample": "what others brought was checked by sample: no digest is known",
+}
 MOST_NAMED = 3  # sources in the result's line; more are counted, and listed below it
 
 
@@ -124,13 +128,16 @@ class _Errand:
 
     def _tell(self, got: Downloaded) -> None:
         path = self._asked.folder / got.path.name
-        course = FileCourse(path, got.length, got.seconds, got.sources, got.verified)
+        course = FileCourse(path, got.length, got.seconds, got.sources, got.verified, got.members)
         self._course.files.append(course)
         self._voice.event("got", **course.record())
         if self._is_silent:
             return
         click.echo(result_line(path, got, self._sight.most_connections))
-        if len(got.sources) > 1:
+        if len(got.members) > 1:
+            for name, count in (got.members[0], *sorted(got.members[1:], key=lambda pair: -pair[1])):
+                click.echo(f"  {format_size(count):>10}  {printable(name)}")
+        elif len(got.sources) > 1:
             for name, count in sorted(got.sources, key=lambda pair: -pair[1])[:MOST_SOURCES_SHOWN]:
                 click.echo(f"  {format_size(count):>10}  {printable(name)}")
 
@@ -171,14 +178,15 @@ def result_line(path: Path, got: Downloaded, most_connections: int) -> str:
     """`"got data.iso: 1.00 GiB in 1.2 s (850 MiB/s) from nginx.example, 8 connections, sha256 right"`."""
     names = [printable(name) for name, _ in sorted(got.sources, key=lambda pair: -pair[1])]
     sources = ", ".join(names) if len(names) <= MOST_NAMED else counted(len(names), "source")
-    rate = f" ({format_rate(got.rate)})" if got.received else ""
+    rate = f" ({format_rate(got.rate)})" if got.received or got.members else ""
     origin = f" from {sources}" if sources else ""
     parts = [
         f"got {printable(str(path))}: {format_size(got.length)} in {format_duration(got.seconds)}{rate}{origin}",
         counted(max(most_connections, 1), "connection"),
     ]
+    if len(got.members) > 1:
+        parts.append(f"with {counted(len(got.members) - 1, 'other member')}")
     if got.resumed:
         parts.append(f"{format_size(got.resumed)} were here")
-    is_checked = got.verified != UNVERIFIED
-    parts.append(f"{got.verified} right" if is_checked else "not checked: no digest is known")
+    parts.append(WAYS.get(got.verified) or f"{got.verified} right")
     return ", ".join(parts)

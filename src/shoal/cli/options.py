@@ -12,7 +12,7 @@ import click
 
 from shoal.errors import FormatError, UsageError
 from shoal.formats.foreign_text import TRACKER_SCHEMES, WEB_SEED_SCHEMES, clean_url
-from shoal.protocol.tracker.urls import announce_url, is_http, is_udp, parse_udp_url
+from shoal.protocol.tracker.urls import announce_url, is_http, is_udp, parse_udp_url, shown_url
 from shoal.units import parse_rate, parse_size
 
 MAX_PORT = 65535
@@ -58,7 +58,7 @@ def parse_web_seed_url(text: str) -> str:
 def checked_url(text: str, schemes: frozenset[str]) -> str:
     url = clean_url(text.encode("utf-8", "surrogateescape"), schemes)
     if url is None:
-        raise UsageError(f"'{text}' is not a URL of {', '.join(sorted(schemes))}")
+        raise UsageError(f"'{shown_url(text)}' is not a URL of {', '.join(sorted(schemes))}")
     return url
 
 

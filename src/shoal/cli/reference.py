@@ -45,15 +45,19 @@ def render() -> str:
     return "\n".join([INTRODUCTION, *sections, render_exit_codes()])
 
 
-def render_command(parent: click.Context, verb: str, command: click.Command) -> str:
-    """One command: its line, what it does, its options."""
+def render_command(parent: click.Context, verb: str, command: click.Command, depth: int = 2) -> str:
+    """One command: its line, what it does, its options; and the same of each command below it."""
     context = command.make_context(verb, [], parent=parent, resilient_parsing=True)
-    usage = " ".join([f"shoal {verb}", *command.collect_usage_pieces(context)])
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     text = "\n\n".join(" ".join(block.split()) for block in (command.help or VERBS[verb]).split("\n\n"))
     records = (p.get_help_record(context) for p in command.params if isinstance(p, click.Option))
     rows = [table_row(*record) for record in records if record is not None]
     table = ["| option | |", "|---|---|", *rows, ""] if rows else []
-    return "\n".join([f"## shoal {verb}", "", "```", usage, "```", "", text, "", *table])
+    parts = [f"{'#' * depth} {context.command_path}", "", "```", usage, "```", "", text, "", *table]
+    if isinstance(command, click.Group):
+        below = [(name, command.get_command(context, name)) for name in command.list_commands(context)]
+        parts += [render_command(context, name, one, depth + 1) for name, one in below if one is not None]
+    return "\n".join(parts)
 
 
 def table_row(option: str, explanation: str) -> str:

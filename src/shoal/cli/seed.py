@@ -91,11 +91,9 @@ async def load_all(sources: Sequence[str], network: NetworkOptions) -> list[Meta
 
 
 def _say_what_is_there(torrent: Torrent, folder: Path, voice: Voice) -> None:
-    metainfo: Metainfo = torrent.metainfo
+    name = torrent.content.name
     pieces = torrent.swarm.pieces
     if not pieces.have:
-        voice.remark(
-            f"{metainfo.name}: nothing of it is there; {folder} should be the folder that holds '{metainfo.name}'"
-        )
+        voice.remark(f"{name}: nothing of it is there; {folder} should be the folder that holds '{name}'")
     elif not pieces.has_all:
-        voice.remark(f"{metainfo.name}: {pieces.have.bit_count()} of {pieces.count} pieces are there")
+        voice.remark(f"{name}: {pieces.have.bit_count()} of {pieces.count} pieces are there")

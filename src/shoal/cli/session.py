@@ -73,7 +73,7 @@ def snapshot(torrent: Torrent) -> Snapshot:
     peers = list(torrent.swarm.peers.values())
     wanted = pieces.bytes_in(pieces.all & ~pieces.unwanted)
     return Snapshot(
-        name=torrent.metainfo.name,
+        name=torrent.content.name,
         have=wanted - torrent.left_bytes,
         wanted=wanted,
         down_rate=down,

@@ -196,6 +196,7 @@ async def seeding(
                 network.quiet,
                 read_only=True,
                 have=all_bits(one.metainfo.layout.piece_count),
+                trackers=one.metainfo.trackers,
             )
             for one in shared
         ]

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -22,11 +21,18 @@ from shoal.errors import FormatError, UsageError
 from shoal.protocol.http.origin import origin_of
 
 PASSWORD_VARIABLE = "SHOAL_PASSWORD"
-MOST_CONNECTIONS = 64  # of one download; servers take more for an attack
-PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 TERMINAL = "/dev/tty"
 
 Command = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """With whom URLs are got: a group, and where its members are looked for beside the local network."""
+
+    group: str
+    trackers: tuple[str, ...] = field(repr=False)  # may hold a passkey
+    peers: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +66,6 @@ def parse_header(text: str) -> tuple[str, str]:
     return fetch_options.parse_header(text)
 
 
-def parse_proxy(text: str) -> str:
-    """`http://host:3128`, `socks5h://host:1080`, `host:3128`. Raises `UsageError`, which quotes nothing."""
-    hint = f"write it like http://host:3128 or socks5h://host:1080; there are {', '.join(PROXY_SCHEMES)}"
-    url = text if "://" in text else f"http://{text}"
-    try:
-        parts = urlsplit(url)
-        is_proxy = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        is_proxy = False
-    if not is_proxy:
-        raise UsageError("that is not the URL of a proxy", hint=hint)
-    return url
-
-
 def parse_user(text: str) -> str:
     """Raises `UsageError` for one with a password."""
     if not text or ":" in text:
@@ -91,12 +83,6 @@ _OPTIONS = (
         type=options.PATH,
         metavar="NAME",
         help="The name of the file, instead of the server's.",
-    ),
-    click.option(
-        "--connections",
-        type=click.IntRange(1, MOST_CONNECTIONS),
-        metavar="N",
-        help="No more connections than this at once. Without it: 16; fewer while more add nothing.",
     ),
     click.option(
         "--mirror",
@@ -135,13 +121,6 @@ _OPTIONS = (
         help="Send the cookies in FILE, which browsers export in the format of Netscape.",
     ),
     click.option(
-        "--proxy",
-        type=parse_proxy,
-        metavar="URL",
-        help="Go through this proxy (HTTP or SOCKS). Without it: as the environment says.",
-    ),
-    click.option("--remote-time", is_flag=True, help="Give the file the time that the server says."),
-    click.option(
         "--raw", is_flag=True, help="Get a torrent or Metalink file itself, not what it stands for."
     ),
 )
@@ -154,9 +133,16 @@ def all_options(command: Command) -> Command:
 
 
 def checked(
-    urls: Sequence[str], folder: Path, network: NetworkOptions, values: Mapping[str, Any]
+    urls: Sequence[str],
+    folder: Path,
+    network: NetworkOptions,
+    values: Mapping[str, Any],
+    pooling: Pooling | None = None,
 ) -> UrlOptions:
-    """What is to be done with the URLs; asks for the password if that is wanted. Raises `UsageError`."""
+    """What is to be done with the URLs; asks for the password if that is wanted. Raises `UsageError`.
+
+    `pooling` None: alone.
+    """
     for url in urls:
         parse_source_url(url)
     if len(urls) > 1:
@@ -178,6 +164,9 @@ def checked(
         "max_download_rate": network.max_download_rate,
         "netrc": _netrc() if values["netrc"] else None,
     }
+    if pooling is not None:
+        how |= {"group": pooling.group, "trackers": pooling.trackers, "peers": pooling.peers}
+        chosen |= {"port": network.port, "max_upload_rate": network.max_upload_rate}
     how |= {name: value for name, value in chosen.items() if value is not None}
     output = values["output"]
     if output is not None:

@@ -26,7 +26,10 @@ REMARKS = {  # events that people are told of, with the words for it
     "unreadable": "piece {piece} cannot be read: {error}",
     "note": "{message}",
 }
-TOLD_AS_JSON = ("connected", "disconnected", "banned", "tracker", "unreadable", "bad piece", "note", "got")
+TOLD_AS_JSON = (
+    "connected", "disconnected", "banned", "tracker", "unreadable", "bad piece", "note", "got",
+    "ready", "helping", "helped", "refused",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

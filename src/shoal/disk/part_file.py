@@ -158,6 +158,10 @@ class PartFile:
         except OSError as error:
             raise file_fault(error, self.part_path, "reading") from error
 
+    def duplicate(self) -> int:
+        """A descriptor of one's own, to read from also after `finish`; close it."""
+        return os.dup(self._opened().descriptor)
+
     def on_piece(self, piece: int) -> None:
         """All writes of this piece returned."""
         if not 0 <= piece < self._layout.piece_count:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from shoal.engine.asking import Asker, HttpGet, name_of, why_not_asked
 from shoal.errors import ShoalError
+from shoal.net.guarding import AddressGuard
 from shoal.net.http import get
 from shoal.protocol.tracker.messages import AnnounceRequest, AnnounceResponse, TrackerFailure
 from shoal.protocol.tracker.udp_exchange import Connections
@@ -56,10 +57,11 @@ class Announcer:
         bind: str | None = None,
         connections: Connections | None = None,
         http_get: HttpGet = get,
+        guard: AddressGuard | None = None,
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """`connections` are those of UDP trackers, shared with other torrents."""
+        """`connections` are those of UDP trackers, shared with other torrents; `guard` is for what a stranger named."""
         rng = rng or random.Random()
         self._info_hash = info_hash
         self._peer_id = peer_id
@@ -71,7 +73,7 @@ class Announcer:
         self._key = rng.randbytes(KEY_LENGTH)
         self._schedule = AnnounceSchedule(tiers, rng, is_supported=_is_askable)
         askable = {url for tier in tiers for url in tier if _is_askable(url)}
-        self._asker = Asker(bind, len(askable) == 1, connections or Connections(), http_get)
+        self._asker = Asker(bind, len(askable) == 1, connections or Connections(), http_get, guard)
         self._tracker_ids: dict[str, bytes] = {}
         self._last_messages: dict[str, str] = {}
         self._has_news = asyncio.Event()

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from shoal.engine.resolving import resolve
 from shoal.errors import FormatError, NotFoundError
 from shoal.net import udp_trackers
+from shoal.net.guarding import AddressGuard, allowed_addresses
 from shoal.net.http import HttpResponse, get
 from shoal.protocol.tracker.answers import MAX_ANSWER_LENGTH, parse_announce_response
 from shoal.protocol.tracker.messages import AnnounceRequest, AnnounceResponse, TrackerFailure
@@ -33,6 +34,7 @@ class HttpGet(Protocol):
         bind: str | None,
         timeout: float,  # noqa: ASYNC109
         max_bytes: int,
+        guard: AddressGuard | None,
     ) -> HttpResponse: ...
 
 
@@ -59,13 +61,15 @@ class Asker:
 
     An HTTP tracker has as many seconds as the caller gives it. A UDP tracker that is the only one gets the whole
     ladder of retransmissions, more than two hours of it, and `on_silence` says meanwhile that it is silent; where
-    others wait it gets one try, and the schedule's backoff brings it another (see `udp_exchange`).
+    others wait it gets one try, and the schedule's backoff brings it another (see `udp_exchange`). With a `guard` none
+    is asked at an address that it refuses.
     """
 
     bind: str | None = None
     is_only_one: bool = False
     connections: Connections = field(default_factory=Connections)
     http_get: HttpGet = get
+    guard: AddressGuard | None = None
 
     async def ask(
         self,
@@ -92,7 +96,11 @@ class Asker:
     ) -> AnnounceResponse | TrackerFailure:
         query = encode_announce_query(replace(request, key=request.key.hex().encode()))
         response = await self.http_get(
-            with_query(announce_url(url), query), bind=self.bind, timeout=timeout, max_bytes=MAX_ANSWER_LENGTH
+            with_query(announce_url(url), query),
+            bind=self.bind,
+            timeout=timeout,
+            max_bytes=MAX_ANSWER_LENGTH,
+            guard=self.guard,
         )
         try:
             answer = parse_announce_response(response.body)
@@ -110,6 +118,8 @@ class Asker:
         addresses = await resolve(where.host, where.port, self.bind)
         if not addresses:
             raise NotFoundError(f"{name}: no such host")
+        if self.guard is not None:
+            addresses = allowed_addresses(self.guard, name, addresses)
         return await udp_trackers.announce(
             name,
             addresses,

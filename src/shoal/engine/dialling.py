@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from shoal.engine.neighbour import Neighbour
-from shoal.errors import NetworkError
+from shoal.engine.neighbour import HANDSHAKE_TIMEOUT, Neighbour
+from shoal.engine.security import Secured
+from shoal.errors import NetworkError, ShoalError
 from shoal.net.sockets import Address, connect, format_address
 from shoal.swarm.known_peers import KnownPeers, Source
 
@@ -31,11 +33,12 @@ class Dialling:
         self._announcer: Announcer | None = None
         self._announcing: asyncio.Task[None] | None = None
 
-    def begin_announcing(self, tiers: Sequence[Sequence[str]]) -> None:
-        """Ask these trackers for peers from now on, and tell them of us."""
+    def begin_announcing(self, tiers: Sequence[Sequence[str]], *, by_torrent: bool) -> None:
+        """Ask these trackers for peers, and tell them of us; `by_torrent`: they may be a stranger's choice."""
         if not tiers:
             return
-        from shoal.engine.announcer import Announcer, Totals  # it loads libcurl, which many never need
+        from shoal.engine.announcer import Announcer, Totals  # they load libcurl, which many never need
+        from shoal.net.guarding import TorrentGuard
 
         torrent = self._torrent
         self._announcer = Announcer(
@@ -48,6 +51,7 @@ class Dialling:
             on_message=lambda text: torrent.report("tracker", message=text),
             bind=self._engine.bind,
             connections=self._engine.tracker_connections,
+            guard=TorrentGuard() if by_torrent else None,
             clock=self._engine.now,
             rng=self._engine.rng,
         )
@@ -74,7 +78,8 @@ class Dialling:
         room = min(WANTED_NEIGHBOURS - len(self._torrent.neighbours) - busy, MOST_DIALS - busy)
         if room <= 0:
             return
-        is_seeding = self._torrent.swarm.pieces.is_complete
+        swarm = self._torrent.swarm
+        is_seeding = swarm.pieces.is_complete and swarm.tactics.parts_when_pointless
         for address in self.known.next_to_dial(now, room, self._engine.rng, is_seeding=is_seeding):
             task = self._engine.loop.create_task(self._dial(address))
             self._dials.add(task)
@@ -89,22 +94,45 @@ class Dialling:
             self._engine.crash(error)
 
     async def _dial(self, address: Address) -> None:
+        torrent, secured = self._torrent, None
         try:
             sock = await connect(address, self._engine.bind, within=DIAL_TIMEOUT)
-        except NetworkError as error:
-            self.known.on_failed(address, self._engine.now())
-            self._torrent.report("unreachable", peer=format_address(address), reason=error.message)
+            if torrent.is_secured:
+                secured = await self._secure(sock)
+        except ShoalError as error:
+            self._on_unreachable(address, error.message)
             return
+        wire = sock if secured is None else secured.sock
         try:
-            neighbour = Neighbour(self._engine, sock, address, torrent=self._torrent)
+            neighbour = Neighbour(self._engine, wire, address, torrent=torrent, secured=secured)
         except OSError as error:  # gone already
-            sock.close()
-            self.known.on_failed(address, self._engine.now())
-            self._torrent.report("unreachable", peer=format_address(address), reason=error.strerror)
+            wire.close()
+            self._on_unreachable(address, error.strerror or str(error))
             return
         self._opening.add(neighbour)
         self._engine.remember(neighbour)
         neighbour.start()
+
+    async def _secure(self, sock: socket.socket) -> Secured:
+        """Raises `ShoalError`; then the socket is closed."""
+        security = self._engine.security
+        assert security is not None, "or the torrent would not run"
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+                return await security.secure_outgoing(sock, self._torrent.info_hash)
+        except TimeoutError:
+            sock.close()
+            raise NetworkError("no handshake") from None
+        except OSError as error:
+            sock.close()
+            raise NetworkError(error.strerror or str(error)) from None
+        except BaseException:
+            sock.close()
+            raise
+
+    def _on_unreachable(self, address: Address, reason: str) -> None:
+        self.known.on_failed(address, self._engine.now())
+        self._torrent.report("unreachable", peer=format_address(address), reason=reason)
 
     def on_connected(self, neighbour: Neighbour) -> None:
         """Its handshake is complete."""

@@ -8,43 +8,46 @@ async with Engine(port=None) as engine:
 from __future__ import annotations
 
 import asyncio
-import errno
 import random
 import secrets
-import socket
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from shoal import __version__
 from shoal.disk.workers import Workers
+from shoal.engine.content import Content, PieceStore, TorrentContent
+from shoal.engine.door import Door
+from shoal.engine.extension import Extension
+from shoal.engine.incoming import LARGEST_BUFFERED
 from shoal.engine.neighbour import Neighbour
 from shoal.engine.opening import OnProgress, Opened, open_torrent
-from shoal.engine.saving import Saving
+from shoal.engine.saving import NoSaving, Saving
+from shoal.engine.security import Security
 from shoal.engine.torrent import Report, Torrent, report_nothing
 from shoal.errors import ExistsError, ShoalError
 from shoal.formats.metainfo import Metainfo
 from shoal.net.limited_link import LimitedLink
 from shoal.net.link import RECEIVE_BUFFER, LinkOwner, PeerLink
 from shoal.net.listening import listen
-from shoal.net.sockets import Address, peer_address
+from shoal.net.sockets import Address
 from shoal.net.throttle import Throttle
+from shoal.net.wire import Wire
 from shoal.protocol.peer.peer_id import make_peer_id
 from shoal.protocol.tracker.udp_exchange import Connections
 from shoal.swarm.known_peers import Source
+from shoal.swarm.tactics import Tactics
 
 TICK = 0.5  # seconds; silence, slots and dials are looked at so often
-ACCEPTS_AT_ONCE = 32  # connections a wake-up, so that a flood of them leaves time for the others
-MOST_STRANGERS = 100  # who dialled us and have not shaken hands; then the one that dawdles longest goes
-_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Engine:
     """`bind` is the address that listening and outgoing sockets use; None means all of them.
 
-    The rates are bytes a second, of all torrents and peers together; None is no limit.
+    The rates are bytes a second, of all torrents and peers together; None is no limit. `security` is for torrents
+    that are secured; the others share the port with them.
     """
 
     def __init__(
@@ -55,10 +58,12 @@ class Engine:
         seed: int | None = None,
         max_upload_rate: int | None = None,
         max_download_rate: int | None = None,
+        security: Security | None = None,
     ) -> None:
         self.bind = bind
         self.max_upload_rate = max_upload_rate
         self.max_download_rate = max_download_rate
+        self.security = security
         self.peer_id = make_peer_id(secrets.token_bytes(12))
         self.client_name = f"Shoal {__version__}"
         self.rng = random.Random(seed)
@@ -67,21 +72,18 @@ class Engine:
         self.tracker_connections = Connections()
         self.port = 0
         self._wanted_port = port
-        self._listening: list[socket.socket] = []
         self._neighbours: set[Neighbour] = set()
-        self._strangers: dict[Neighbour, None] = {}  # who dialled us and has not shaken hands, oldest first
-        self._is_accepting = False
         self._ticking: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
         self._outgoing, self._incoming = map(self._throttle, (self.max_upload_rate, self.max_download_rate))
-        self._listening = listen(self.bind, self._wanted_port)
-        self.port = self._listening[0].getsockname()[1]
+        listening = listen(self.bind, self._wanted_port)
+        self.port = listening[0].getsockname()[1]
         self.workers = Workers(self.loop.call_soon_threadsafe, on_crash=self.crash)
         self._handler_before = self.loop.get_exception_handler()
         self.loop.set_exception_handler(self._on_loop_error)
-        self._begin_accepting()
+        self._door = Door(self, listening, self.security)
         self._ticking = self.loop.call_later(TICK, self._tick)
         return self
 
@@ -90,10 +92,8 @@ class Engine:
     ) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
-        self._pause_accepting()
-        for sock in self._listening:
-            sock.close()
         try:
+            await self._door.close()
             # Each torrent ends whatever becomes of the others; the first trouble is told afterwards.
             endings = (torrent.stop() for torrent in self.torrents.values())
             ended = await asyncio.gather(*endings, return_exceptions=True)
@@ -143,11 +143,81 @@ class Engine:
                 should_stop=lambda: is_given_up() or (should_stop is not None and should_stop()),
             )
         ).run()
-        torrent = Torrent(self, metainfo, opened, Saving(self, opened), report=report)
+        torrent = Torrent(
+            self,
+            TorrentContent(metainfo),
+            opened.storage,
+            Saving(self, opened),
+            have=opened.have,
+            wanted=opened.wanted,
+            payload_size=metainfo.payload_size,
+            too_long=opened.too_long,
+            report=report,
+        )
+        tiers = metainfo.trackers if trackers is None else trackers
+        return self._begin(torrent, peers, tiers, by_torrent=trackers is None)
+
+    async def run(
+        self,
+        content: Content,
+        store: PieceStore,
+        *,
+        have: int = 0,
+        wanted: int | None = None,
+        extensions: Sequence[Extension] = (),
+        is_secured: bool = False,
+        tactics: Tactics = Tactics(),  # noqa: B008  frozen
+        trackers: Sequence[Sequence[str]] = (),
+        peers: Iterable[Address] = (),
+        report: Report = report_nothing,
+    ) -> Torrent:
+        """Take part in the swarm of what is not a metainfo's. Its owner remembers what is there.
+
+        `wanted` None is everything. `trackers` are tiers. The store is closed when the torrent stops, and not if
+        it is refused: `ExistsError` for an info hash that is running already.
+        """
+        if content.info_hash in self.torrents:
+            raise ExistsError(f"{content.name}: this is running already")
+        if is_secured and self.security is None:
+            raise ValueError("a secured torrent needs an engine with a security")
+        if content.layout.piece_length > LARGEST_BUFFERED:
+            raise ValueError(
+                f"pieces of {content.layout.piece_length} bytes; the limit is {LARGEST_BUFFERED}"
+            )
+        torrent = Torrent(
+            self,
+            content,
+            store,
+            NoSaving(),
+            have=have,
+            wanted=wanted,
+            extensions=extensions,
+            is_secured=is_secured,
+            tactics=tactics,
+            report=report,
+        )
+        return self._begin(torrent, peers, trackers, by_torrent=False)
+
+    def _begin(
+        self,
+        torrent: Torrent,
+        peers: Iterable[Address],
+        tiers: Sequence[Sequence[str]],
+        *,
+        by_torrent: bool,
+    ) -> Torrent:
         self.torrents[torrent.info_hash] = torrent
         torrent.dialling.learn(peers, Source.HAND)
-        torrent.dialling.begin_announcing(metainfo.trackers if trackers is None else trackers)
+        torrent.dialling.begin_announcing(tiers, by_torrent=by_torrent)
         return torrent
+
+    async def remove(self, torrent: Torrent) -> None:
+        """Stop this one, as leaving the engine would, while the others go on. Raises what its end raises."""
+        try:
+            await torrent.stop()
+        finally:
+            if self.torrents.get(torrent.info_hash) is torrent:
+                del self.torrents[torrent.info_hash]
 
     def torrent_of(self, info_hash: bytes) -> Torrent | None:
         return self.torrents.get(info_hash)
@@ -155,59 +225,31 @@ class Engine:
     def _throttle(self, rate: int | None) -> Throttle | None:
         return None if rate is None else Throttle(rate, self.loop.time, self.loop.call_later)
 
-    def make_link(self, sock: socket.socket, owner: LinkOwner) -> PeerLink:
+    def make_link(self, sock: Wire, owner: LinkOwner) -> PeerLink:
         """The link of one connection, within the limits that all of them share."""
         if self._incoming is None and self._outgoing is None:
             return PeerLink(sock, self.receive_buffer, owner)
         return LimitedLink(sock, self.receive_buffer, owner, incoming=self._incoming, outgoing=self._outgoing)
-
-    # Connections that have no torrent yet
-
-    def _begin_accepting(self) -> None:
-        self._is_accepting = True
-        for sock in self._listening:
-            self.loop.add_reader(sock.fileno(), self._accept, sock)
-
-    def _pause_accepting(self) -> None:
-        self._is_accepting = False
-        for sock in self._listening:
-            self.loop.remove_reader(sock.fileno())
-
-    def _accept(self, listening: socket.socket) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
-            try:
-                sock, _ = listening.accept()
-            except OSError as error:
-                if error.errno in _NO_DESCRIPTORS:
-                    self._pause_accepting()  # until the next tick, or the loop would spin
-                return
-            try:
-                neighbour = Neighbour(self, sock, peer_address(sock), torrent=None)
-            except OSError:  # gone already
-                sock.close()
-                continue
-            self.remember(neighbour)
-            self._strangers[neighbour] = None
-            if len(self._strangers) > MOST_STRANGERS:
-                next(iter(self._strangers)).close("too slow to shake hands in a crowd", is_fault=False)
-            neighbour.start()
 
     def remember(self, neighbour: Neighbour) -> None:
         self._neighbours.add(neighbour)
 
     def forget(self, neighbour: Neighbour) -> None:
         self._neighbours.discard(neighbour)
-        self._strangers.pop(neighbour, None)
+        self._door.forget(neighbour)
 
     def on_introduced(self, neighbour: Neighbour) -> None:
         """Its handshake is complete: it belongs to a torrent now."""
-        self._strangers.pop(neighbour, None)
+        self._door.forget(neighbour)
+
+    def neighbours_of(self, torrent: Torrent) -> list[Neighbour]:
+        """With those that have not joined it yet."""
+        return [neighbour for neighbour in self._neighbours if neighbour.torrent is torrent]
 
     def _tick(self) -> None:
         self._ticking = self.loop.call_later(TICK, self._tick)
-        if not self._is_accepting:
-            self._begin_accepting()
         now = self.now()
+        self._door.tick(now)
         for torrent in list(self.torrents.values()):
             torrent.tick(now)
         for neighbour in list(self._neighbours):

@@ -1,21 +1,20 @@
 """Carry the blocks of pieces in flight to the disk: one copy into the piece's buffer, then hash and write in a worker.
 
 Always true: a piece up to 16 MiB reaches a file only after its hash was found right (`large_pieces.py` has the others).
-A buffer belongs to exactly one piece from its first block until the worker is done with it; there are as many as
-pieces in flight, which bounds memory.
+A buffer belongs to exactly one piece from its first block until it is dropped or whole, and then to the worker; there
+are as many as pieces in flight, which bounds memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from shoal.disk.storage import Storage
 from shoal.disk.workers import Workers
 from shoal.engine.checked import Checked
+from shoal.engine.content import Content, PieceStore, TorrentContent
 from shoal.engine.large_pieces import LargePieces
 from shoal.errors import ShoalError
 from shoal.formats.layout import BLOCK_LENGTH
-from shoal.formats.metainfo import Metainfo, is_piece_good
 from shoal.swarm.blame import digest_blocks
 from shoal.swarm.pieces import PieceProgress
 from shoal.units import MIB
@@ -35,8 +34,8 @@ class Incoming:
 
     def __init__(
         self,
-        metainfo: Metainfo,
-        storage: Storage,
+        content: Content,
+        storage: PieceStore,
         workers: Workers,
         *,
         is_suspect: Callable[[int], bool],
@@ -44,8 +43,8 @@ class Incoming:
         on_caught_up: Callable[[], None],
         on_error: Callable[[ShoalError], None],
     ) -> None:
-        self._metainfo = metainfo
-        self._layout = metainfo.layout
+        self._content = content
+        self._layout = content.layout
         self._storage = storage
         self._workers = workers
         self._is_suspect = is_suspect
@@ -54,8 +53,12 @@ class Incoming:
         self._free: list[memoryview] = []
         self._large: LargePieces | None = None
         if self._layout.piece_length > LARGEST_BUFFERED:
+            if not isinstance(content, TorrentContent):
+                raise ValueError(
+                    "pieces above 16 MiB are for torrents with a metainfo: they are hashed part by part"
+                )
             self._large = LargePieces(
-                metainfo,
+                content.metainfo,
                 storage,
                 workers,
                 is_suspect=is_suspect,
@@ -75,7 +78,10 @@ class Incoming:
             buffer = self._buffers[piece] = self._take_buffer()
         buffer[begin : begin + len(view)] = view
         if progress.received == progress.all_blocks:
-            self._workers.submit(lambda: self._check_and_write(piece, buffer), self._done)
+            del self._buffers[piece]
+            self._workers.submit(
+                lambda: self._check_and_write(progress, buffer), lambda checked: self._done(checked, buffer)
+            )
 
     def end_wake_up(self) -> None:
         """All blocks that came together have been stored."""
@@ -100,15 +106,16 @@ class Incoming:
             return self._free.pop()
         return memoryview(bytearray(self._layout.piece_length))
 
-    def _done(self, checked: Checked) -> None:
-        self._free.append(self._buffers.pop(checked.piece))
+    def _done(self, checked: Checked, buffer: memoryview) -> None:
+        self._free.append(buffer)
         self._on_checked(checked)
 
     # In a worker
 
-    def _check_and_write(self, piece: int, buffer: memoryview) -> Checked:
+    def _check_and_write(self, progress: PieceProgress, buffer: memoryview) -> Checked:
+        piece = progress.piece
         data = buffer[: self._layout.piece_size(piece)]
-        is_good = is_piece_good(self._metainfo, piece, data)
+        is_good = self._content.is_good(piece, data)
         digests: tuple[bytes, ...] = ()
         if not is_good or self._is_suspect(piece):
             digests = tuple(digest_blocks(data, BLOCK_LENGTH))
@@ -116,5 +123,5 @@ class Incoming:
             try:
                 self._storage.write(self._layout.piece_offset(piece), data)
             except ShoalError as error:
-                return Checked(piece, False, digests, error)
-        return Checked(piece, is_good, digests)
+                return Checked(progress, False, digests, error)
+        return Checked(progress, is_good, digests)

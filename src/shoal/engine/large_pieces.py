@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 
-from shoal.disk.storage import Storage
 from shoal.disk.workers import Workers
 from shoal.engine.checked import Checked
+from shoal.engine.content import PieceStore
 from shoal.errors import ShoalError
 from shoal.formats.layout import BLOCK_LENGTH
 from shoal.formats.metainfo import Metainfo
@@ -29,7 +29,7 @@ class LargePieces:
     def __init__(
         self,
         metainfo: Metainfo,
-        storage: Storage,
+        storage: PieceStore,
         workers: Workers,
         *,
         is_suspect: Callable[[int], bool],
@@ -47,7 +47,7 @@ class LargePieces:
         self._on_error = on_error
         self._waiting: dict[int, list[tuple[int, bytes]]] = {}  # piece -> blocks by torrent offset
         self._writing: set[int] = set()  # pieces with a batch on its way
-        self._whole: set[int] = set()  # to be checked once all of it is written
+        self._whole: dict[int, PieceProgress] = {}  # to be checked once all of it is written
         self._backlog = 0  # bytes, waiting and on their way
 
     @property
@@ -60,12 +60,12 @@ class LargePieces:
         self._waiting.setdefault(piece, []).append((self._layout.piece_offset(piece) + begin, bytes(view)))
         self._backlog += len(view)
         if progress.received == progress.all_blocks:
-            self._whole.add(piece)
+            self._whole[piece] = progress
 
     def drop(self, piece: int) -> None:
         """The piece was given up: what waits of it is not written."""
         self._backlog -= sum(len(data) for _, data in self._waiting.pop(piece, ()))
-        self._whole.discard(piece)
+        self._whole.pop(piece, None)
 
     def write_waiting(self) -> None:
         """Send on what waits, a batch a piece."""
@@ -92,9 +92,8 @@ class LargePieces:
                 return
             if piece in self._waiting:
                 self._write(piece, self._waiting.pop(piece))
-            elif piece in self._whole:
-                self._whole.discard(piece)
-                self._workers.submit(lambda: self._check(piece), self._on_checked)
+            elif (progress := self._whole.pop(piece, None)) is not None:
+                self._workers.submit(lambda: self._check(progress), self._on_checked)
             if was_behind and not self.is_behind:
                 self._on_caught_up()
 
@@ -102,7 +101,8 @@ class LargePieces:
 
     # In a worker
 
-    def _check(self, piece: int) -> Checked:
+    def _check(self, progress: PieceProgress) -> Checked:
+        piece = progress.piece
         try:
             sha1 = hashlib.sha1(usedforsecurity=False)
             for part in self._parts(piece):
@@ -113,8 +113,8 @@ class LargePieces:
                 for part in self._parts(piece):
                     digests += digest_blocks(part, BLOCK_LENGTH)
         except ShoalError as error:
-            return Checked(piece, False, (), error)
-        return Checked(piece, is_good, tuple(digests))
+            return Checked(progress, False, (), error)
+        return Checked(progress, is_good, tuple(digests))
 
     def _parts(self, piece: int) -> Iterator[memoryview]:
         """The piece as it is on the disk, a MiB at a time, always in the same memory."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 
-from shoal.disk.storage import Storage
 from shoal.disk.workers import Workers
+from shoal.engine.content import PieceStore
 from shoal.errors import ShoalError
 from shoal.formats.layout import Layout
-from shoal.net.link import Buffer, PeerLink
+from shoal.net.link import PeerLink
+from shoal.net.wire import Buffer
 from shoal.protocol.peer.messages import BLOCK_HEAD_LENGTH, Request, encode_block_head
 from shoal.swarm.peer import Peer
 from shoal.swarm.swarm import Swarm
@@ -45,7 +46,7 @@ class Outgoing:
     def __init__(
         self,
         layout: Layout,
-        storage: Storage,
+        storage: PieceStore,
         workers: Workers,
         swarm: Swarm,
         *,
@@ -77,6 +78,14 @@ class Outgoing:
         if peer.uploads and room <= 0:
             self._unit(self._key_of(self._swarm.next_upload(peer)))  # read ahead while the link is busy
         return answered
+
+    def forget(self, bits: int) -> None:
+        """These pieces may come anew with other bytes: what was read of them is not sent any more."""
+        for key in [key for key in self._units if bits >> key[0] & 1]:
+            unit = self._units.pop(key)
+            self._held_bytes -= len(unit.view)
+            if unit.is_read:
+                self._retired.append(unit)
 
     def _queue_run(self, link: PeerLink, unit: _Unit, start: int, run: list[Request]) -> int:
         view = unit.view
@@ -125,7 +134,8 @@ class Outgoing:
         unit.is_read = True
         waiting, unit.waiting = unit.waiting, []
         if error is not None:
-            if self._units.pop(key, None) is not None:
+            if self._units.get(key) is unit:
+                del self._units[key]
                 self._held_bytes -= len(unit.view)
             self._on_unreadable(key[0], error)
         for link in waiting:

@@ -26,6 +26,20 @@ SAVE_EVERY = 5.0  # seconds
 SAVE_AFTER = 64 * MIB  # or so many new bytes, whichever comes first: what a kill may cost at most
 
 
+class NoSaving:
+    """Of a torrent whose owner remembers what is there."""
+
+    error: ShoalError | None = None
+
+    def on_piece(self, size: int) -> None: ...
+
+    def tick(self, now: float, have: int, ledger: Ledger) -> None: ...
+
+    async def finish(self, have: int, ledger: Ledger) -> None: ...
+
+    def on_crash(self) -> None: ...
+
+
 class Saving:
     """The state of one torrent; its totals go on from those of earlier runs."""
 

@@ -2,35 +2,38 @@
 
 This is the place where the parts meet, not where anything is decided: `swarm/` decides, `incoming.py` and
 `outgoing.py` move bytes, `opening.py` finds out what is there already, `saving.py` remembers it, `dialling.py`
-finds neighbours. Facts for people and logs go to `report`, as a name and its fields.
+finds neighbours, `admission.py` lets them in. Facts for people and logs go to `report`, as a name and its fields.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shoal.engine.admission import Admission
 from shoal.engine.checked import Checked
+from shoal.engine.content import Content, PieceStore
 from shoal.engine.dialling import Dialling
+from shoal.engine.extension import Extension
 from shoal.engine.incoming import Incoming, most_pieces_in_flight
 from shoal.engine.ledger import Ledger
 from shoal.engine.neighbour import Neighbour
-from shoal.engine.opening import Opened
 from shoal.engine.outgoing import Outgoing
-from shoal.engine.saving import Saving
-from shoal.errors import PeerError, ShoalError
-from shoal.formats.metainfo import Metainfo
+from shoal.engine.saving import NoSaving, Saving
+from shoal.errors import ShoalError
+from shoal.formats.layout import BLOCK_LENGTH
 from shoal.net.sockets import Address, format_address
+from shoal.swarm.blame import Verdict, digest_blocks
 from shoal.swarm.peer import Peer
+from shoal.swarm.pieces import PeerKey
 from shoal.swarm.swarm import Swarm
-from shoal.swarm.uploads import refuse_piece
+from shoal.swarm.tactics import Tactics
 from shoal.units import KIB, MIB
 
 if TYPE_CHECKING:
     from shoal.engine.engine import Engine
-
-MOST_CONNECTIONS = 200  # neighbours; memory is planned for so many
 
 MOST_QUEUED = 16 * MIB  # bytes of uploads at the links, all of them together ...
 LEAST_QUEUED = 128 * KIB  # ... but for each enough to keep its socket filled
@@ -46,39 +49,42 @@ class Torrent:
     def __init__(
         self,
         engine: Engine,
-        metainfo: Metainfo,
-        opened: Opened,
-        saving: Saving,
+        content: Content,
+        store: PieceStore,
+        saving: Saving | NoSaving,
         *,
+        have: int,
+        wanted: int | None,
+        payload_size: int | None = None,
+        too_long: tuple[Path, ...] = (),
+        extensions: Sequence[Extension] = (),
+        is_secured: bool = False,
+        tactics: Tactics = Tactics(),  # noqa: B008  frozen
         report: Report = report_nothing,
     ) -> None:
+        """`payload_size` is the content's without padding, where there is some."""
         self.engine = engine
-        self.metainfo = metainfo
-        self.info_hash = metainfo.wire_hash
-        self.storage = opened.storage
+        self.content = content
+        self.info_hash = content.info_hash
+        self.storage = store
+        self.extensions = tuple(extensions)
+        self.is_secured = is_secured
         self.report = report
         self.ledger = Ledger()
-        self.too_long = opened.too_long
+        self.too_long = too_long
+        self.is_over = False
         self.neighbours: dict[Address, Neighbour] = {}
         self.failed: asyncio.Future[ShoalError] = engine.loop.create_future()  # what ended this torrent
         self.completed = asyncio.Event()
+        self._payload_size = content.layout.total_size if payload_size is None else payload_size
         self._saving = saving
+        self._ended = asyncio.Event()
         self._piece_checked = asyncio.Event()
         self._spoken_to: set[Neighbour] = set()  # with something to say, until the end of this loop turn
-        self.swarm = Swarm(
-            metainfo.layout,
-            info_hash=self.info_hash,
-            now=engine.now(),
-            rng=engine.rng,
-            have=opened.have,
-            wanted=opened.wanted,
-            most_in_flight=most_pieces_in_flight(metainfo.piece_length),
-            max_upload_rate=engine.max_upload_rate,
-            max_download_rate=engine.max_download_rate,
-        )
+        self.swarm = self._make_swarm(have, wanted, tactics)
         self.incoming = Incoming(
-            metainfo,
-            opened.storage,
+            content,
+            store,
             engine.workers,
             is_suspect=self.swarm.blame.is_suspect,
             on_checked=self._on_checked,
@@ -86,37 +92,39 @@ class Torrent:
             on_error=self.fail,
         )
         self.outgoing = Outgoing(
-            metainfo.layout, opened.storage, engine.workers, self.swarm, on_unreadable=self._on_unreadable
+            content.layout, store, engine.workers, self.swarm, on_unreadable=self._on_unreadable
         )
         self.dialling = Dialling(self)
+        self.admission = Admission(self)
         if self.swarm.pieces.is_complete:
             self.completed.set()
 
-    # Neighbours come and go
+    def _make_swarm(self, have: int, wanted: int | None, tactics: Tactics) -> Swarm:
+        return Swarm(
+            self.content.layout,
+            info_hash=self.info_hash,
+            now=self.engine.now(),
+            rng=self.engine.rng,
+            have=have,
+            wanted=wanted,
+            most_in_flight=most_pieces_in_flight(self.content.layout.piece_length),
+            tactics=tactics,
+            max_upload_rate=self.engine.max_upload_rate,
+            max_download_rate=self.engine.max_download_rate,
+        )
 
-    def admit(self, newcomer: Neighbour) -> None:
-        """Raise `PeerError` if this connection must not be: ourselves, a double, a banned one, one too many."""
-        if newcomer.peer_id == self.engine.peer_id:
-            self.dialling.known.on_self(newcomer.address)
-            raise PeerError("that is ourselves")
-        if self.dialling.known.is_banned(newcomer.address):
-            raise PeerError("this address is banned")
-        if newcomer.address in self.neighbours:
-            raise PeerError("this address is connected already")
-        if len(self.neighbours) >= MOST_CONNECTIONS:
-            raise PeerError("all places are taken")
-        for other in self.neighbours.values():
-            if other.peer_id == newcomer.peer_id:
-                # Both sides may have dialled at once: both must keep the same one of the two connections.
-                keeps_ours = self.engine.peer_id > newcomer.peer_id
-                if other.is_outgoing == newcomer.is_outgoing or other.is_outgoing == keeps_ours:
-                    raise PeerError("we are connected already")
-                other.close("connected twice", is_fault=False)
-                return
+    # Neighbours come and go
 
     def join(self, neighbour: Neighbour, peer: Peer) -> None:
         self.neighbours[neighbour.address] = neighbour
         self.dialling.on_connected(neighbour)
+        self.admission.note(neighbour)
+        for extension in self.extensions:
+            if neighbour.speaks(extension.name) and not neighbour.is_closed:
+                neighbour.extensions.append(extension)
+                extension.on_joining(neighbour)
+        if neighbour.is_closed:
+            return
         self.swarm.join(peer)
         self.report("connected", peer=format_address(neighbour.address), client=peer.name)
 
@@ -132,13 +140,14 @@ class Torrent:
             self.report(
                 "disconnected", peer=format_address(neighbour.address), client=peer.name, reason=reason
             )
+            for extension in neighbour.extensions:
+                extension.on_parted(neighbour, reason)
         self.dialling.on_parted(neighbour, is_fault=is_fault)
 
     def learn_listen_port(self, neighbour: Neighbour, port: int) -> None:
         """A peer that dialled us says where it can be dialled. Raises `PeerError` for a banned one."""
         listens_at = (neighbour.address[0], port)
-        if self.dialling.known.is_banned(listens_at):
-            raise PeerError("this address is banned")
+        self.admission.check_address(listens_at)
         neighbour.listens_at = listens_at
         self.report("listens", peer=format_address(neighbour.address), address=format_address(listens_at))
         self.dialling.on_listen_port(neighbour)
@@ -196,37 +205,96 @@ class Torrent:
 
     def _on_checked(self, checked: Checked) -> None:
         self._piece_checked.set()
+        piece = checked.progress.piece
+        if self.swarm.pieces.in_flight.get(piece) is not checked.progress:
+            return  # it came another way meanwhile
         if checked.error is not None:
             self.fail(checked.error)
             return
-        piece = checked.piece
-        senders = dict(self.swarm.pieces.in_flight[piece].senders)
+        senders = dict(checked.progress.senders)
+        if checked.is_good:
+            self._before_have(piece)
         verdict = self.swarm.on_checked(piece, checked.is_good, checked.digests, self.engine.now())
         self._drop_given_up()
         if checked.is_good:
-            size = self.metainfo.layout.piece_size(piece)
-            shares = self.ledger.credit(senders, self.metainfo.layout, piece, self.neighbours)
+            layout = self.content.layout
+            size = layout.piece_size(piece)
+            shares = self.ledger.credit(senders, layout, piece, self.neighbours)
             self.report("piece", piece=piece, bytes=size, sources=shares)
-            self._saving.on_piece(size)
-            if self.swarm.pieces.is_complete:
-                self.completed.set()
-                self.dialling.on_completed()
+            self._on_here(size)
         else:
             self.report("bad piece", piece=piece, senders=[format_address(key) for key in senders])
-        for address in verdict.guilty:
-            self._ban(address, f"sent a corrupt block of piece {piece}")
+        self._ban_guilty(verdict, piece)
 
-    def _ban(self, address: Address, reason: str) -> None:
-        if self.dialling.known.is_banned(address):
-            return  # several of its pieces were on their way
-        neighbour = self.neighbours.get(address)
-        listens_at = neighbour.listens_at if neighbour else None
-        name = neighbour.peer.name if neighbour and neighbour.peer else self.ledger.name_of(address)
-        self.report("banned", peer=format_address(address), client=name, reason=reason)
-        if neighbour is not None:
-            neighbour.close(reason, is_fault=True)
-        for banned in {address, listens_at or address}:
-            self.dialling.known.ban(banned, reason)
+    def _before_have(self, piece: int) -> None:
+        for extension in self.extensions:
+            extension.before_have(piece)
+
+    def _on_here(self, size: int) -> None:
+        self._saving.on_piece(size)
+        if self.swarm.pieces.is_complete and not self.completed.is_set():
+            self.completed.set()
+            self.dialling.on_completed()
+
+    def _ban_guilty(self, verdict: Verdict[PeerKey], piece: int) -> None:
+        for address in verdict.guilty:
+            self.admission.ban(address, f"sent a corrupt block of piece {piece}")
+
+    # What the owner of the content says, who may have other sources than neighbours
+
+    def on_piece_elsewhere(self, piece: int) -> None:
+        """It is here now, written and right, and not by a neighbour: whatever it was before."""
+        pieces = self.swarm.pieces
+        if pieces.have >> piece & 1:
+            return
+        self._before_have(piece)
+        self.swarm.on_piece_elsewhere(piece, self.engine.now())
+        self._drop_given_up()
+        self._on_here(self.content.layout.piece_size(piece))
+        if self.swarm.blame.is_suspect(piece):
+            self._look_back(piece)
+
+    def _look_back(self, piece: int) -> None:
+        """Neighbours had sent it wrong: now that it is right, it shows who."""
+        layout = self.content.layout
+
+        def read() -> list[bytes] | None:
+            data = memoryview(bytearray(layout.piece_size(piece)))
+            try:
+                self.storage.read_into(layout.piece_offset(piece), data)
+            except ShoalError:
+                return None  # so be it: a verdict is worth less than the torrent
+            return digest_blocks(data, BLOCK_LENGTH)
+
+        def judge(digests: list[bytes] | None) -> None:
+            if digests is not None and self.swarm.pieces.have >> piece & 1:
+                self._ban_guilty(self.swarm.blame.on_good_piece(piece, digests), piece)
+
+        self.engine.workers.submit(read, judge)
+
+    def lose(self, bits: int) -> None:
+        """These pieces are not here after all; neighbours that ask for them are refused."""
+        self.outgoing.forget(bits)
+        self.swarm.lose(bits)
+        if not self.swarm.pieces.is_complete:
+            self.completed.clear()
+
+    def suspend(self, bits: int) -> None:
+        """Ask neighbours for none of these until `resume`, whatever becomes of them meanwhile."""
+        self.swarm.suspend(bits, self.engine.now())
+        self._drop_given_up()
+
+    def resume(self, bits: int) -> None:
+        self.swarm.resume(bits, self.engine.now())
+        self._drop_given_up()
+
+    def forget_has(self, bits: int) -> None:
+        """What neighbours told of these pieces does not count any more; who has them tells again."""
+        self.swarm.forget_has(bits)
+
+    def ban_member(self, member: bytes, reason: str) -> None:
+        """Close and refuse every connection of this member from now on."""
+        self.admission.ban_member(member, reason)
 
     def _drop_given_up(self) -> None:
         given_up = self.swarm.desk.given_up
@@ -238,10 +306,7 @@ class Torrent:
     def _on_unreadable(self, piece: int, error: ShoalError) -> None:
         """The disk no longer gives a piece that we have told others about."""
         self.report("unreadable", piece=piece, error=error.message)
-        self.swarm.pieces.lose(1 << piece)
-        for neighbour in list(self.neighbours.values()):
-            if neighbour.peer is not None:
-                refuse_piece(neighbour.peer, piece)
+        self.swarm.lose(1 << piece)
 
     def fail(self, error: ShoalError) -> None:
         """Nothing more can be done for this torrent until somebody mends what `error` says."""
@@ -261,6 +326,8 @@ class Torrent:
     # Time
 
     def tick(self, now: float) -> None:
+        if self.is_over:
+            return
         for neighbour in list(self.neighbours.values()):
             neighbour.on_time(now)
         self.swarm.tick(now)
@@ -270,19 +337,28 @@ class Torrent:
                 neighbour.speak()
         self.dialling.tick(now)
         self._saving.tick(now, self.swarm.pieces.have, self.ledger)
+        for extension in self.extensions:
+            extension.tick(now)
 
     # The end
 
     async def stop(self) -> None:
-        """Leave the swarm, sync what is there and remember it."""
+        """Leave the swarm, sync what is there and remember it. A second call waits for the first."""
+        if self.is_over:
+            await self._ended.wait()
+            return
+        self.is_over = True
         try:
             await self.dialling.stop()
-            for neighbour in list(self.neighbours.values()):
+            for neighbour in self.engine.neighbours_of(self):
                 neighbour.close("we are leaving", is_fault=False)
             await self._wait_for_whole_pieces()
         finally:
-            await self._saving.finish(self.swarm.pieces.have, self.ledger)
-            self.storage.close()
+            try:
+                await self._saving.finish(self.swarm.pieces.have, self.ledger)
+                self.storage.close()
+            finally:
+                self._ended.set()
 
     async def _wait_for_whole_pieces(self) -> None:
         """All bytes of some pieces are here and at the workers: they count, and nothing is written after the sync."""
@@ -303,7 +379,7 @@ class Torrent:
     def have_bytes(self) -> int:
         """The size of what is here: of its pieces, or of the files alone once they are all here."""
         pieces = self.swarm.pieces
-        return self.metainfo.payload_size if pieces.has_all else pieces.bytes_in(pieces.have)
+        return self._payload_size if pieces.has_all else pieces.bytes_in(pieces.have)
 
     @property
     def left_bytes(self) -> int:

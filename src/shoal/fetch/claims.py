@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from shoal.swarm.rate import RateMeter
 from shoal.units import KIB
@@ -27,13 +28,14 @@ class StopReason(enum.Enum):
 
 
 class Claim:
-    """`[done, end)` is on its way; what was before `done` is here."""
+    """`[done, end)` is on its way; what was before `done` is here. It was asked for up to `asked`."""
 
-    __slots__ = ("done", "end", "fetchers")
+    __slots__ = ("asked", "done", "end", "fetchers")
 
     def __init__(self, begin: int, end: int) -> None:
         self.done = begin
         self.end = end
+        self.asked = end
         self.fetchers: list[Fetcher] = []
 
     @property
@@ -66,6 +68,7 @@ class Fetcher:
         self.asked_at = self.heard_at = now
         self.longest_silence = 0.0
         self.delivers = False
+        claim.asked = min(claim.asked, claim.end) if claim.fetchers else claim.end
         claim.fetchers.append(self)
 
     def stall_limit(self, latency: float) -> float:
@@ -75,3 +78,18 @@ class Fetcher:
         rate = self.meter.rate(self.heard_at)
         expected = max(STALL_UNIT / rate if rate else 0.0, self.longest_silence)
         return min(max(SHORTEST_STALL, STALL_FACTOR * expected), LONGEST_STALL)
+
+
+def stalled(running: Sequence[Fetcher], now: float, latency: float, lone_stall: float) -> list[Fetcher]:
+    """Who is silent for too long; if all of several are, it is the line, which gets more time."""
+    heard_at = max((fetcher.heard_at for fetcher in running if fetcher.delivers), default=0.0)
+    found = []
+    for fetcher in running:
+        limit = LONGEST_STALL
+        if heard_at - fetcher.heard_at > SHORTEST_STALL / 2:  # others got something meanwhile
+            limit = fetcher.stall_limit(latency)
+        elif len(running) == 1 and fetcher.delivers:  # a new connection costs nothing
+            limit = max(fetcher.stall_limit(latency), lone_stall)
+        if now - fetcher.heard_at > limit:
+            found.append(fetcher)
+    return found

@@ -15,6 +15,7 @@ from shoal.errors import FormatError, NetworkError, ShoalError
 from shoal.fetch.facts import Facts
 from shoal.fetch.judging import Answer
 from shoal.fetch.options import asked_url
+from shoal.fetch.progress import OnNote
 from shoal.fetch.transfer import Flow, Transfers
 from shoal.formats.metalink import MAX_METALINK_LENGTH, MetalinkFile, parse_metalink
 from shoal.net.curl_errors import host_of
@@ -39,6 +40,42 @@ async def fetch_description(transfers: Transfers, url: str, facts: Facts) -> Met
     if sink.refusal is not None:
         raise sink.refusal
     return _file_of(bytes(sink.body), facts)
+
+
+class Describing:
+    """The description of the file that is on its way here. `on_described` gets it, and may raise a `ShoalError`."""
+
+    def __init__(
+        self, transfers: Transfers, on_described: Callable[[MetalinkFile], None], note: OnNote
+    ) -> None:
+        self._transfers = transfers
+        self._on_described = on_described
+        self._note = note
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def begin(self, group: asyncio.TaskGroup, facts: Facts) -> None:
+        """If there is one."""
+        url = description_url(facts)
+        if url is not None:
+            self._task = group.create_task(self._run(url, facts))
+
+    def end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def wait(self) -> None:
+        if self._task is not None:
+            await self._task
+
+    async def _run(self, url: str, facts: Facts) -> None:
+        try:
+            self._on_described(await fetch_description(self._transfers, url, facts))
+        except ShoalError as error:  # without it the download goes on as well
+            self._note(f"its Metalink is of no use: {error.message}")
 
 
 def _file_of(body: bytes, facts: Facts) -> MetalinkFile:

@@ -9,16 +9,22 @@ whatever reason, what is here is synced and remembered, and the same call goes o
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from shoal.errors import ChecksumError, NetworkError
-from shoal.fetch.options import asked_url
+from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll
 from shoal.fetch.session import Session
 from shoal.fetch.transfer import Transfers
 from shoal.fetch.trust import Trust
 from shoal.net.curl_errors import host_of
+
+if TYPE_CHECKING:
+    from shoal.fetch.pool.requesting import Requesting
 
 MOST_CHANGES = 1  # of the file while it is downloaded; then somebody is still writing it
 MOST_MISFITS = 2  # ranges that do not fit: first it may be another file, then the server cannot do it
@@ -37,10 +43,12 @@ async def download(
     changes: list[str] = []
     misfits: list[str] = []
     trust = Trust([one.url for one in asked])
-    async with Transfers(wanted.options, asked[0]) as transfers:
+    async with Transfers(wanted.options, asked[0]) as transfers, company(wanted, asked[0], on_note) as others:
         while len(changes) <= MOST_CHANGES:
             in_runs = len(misfits) < MOST_MISFITS
-            session = Session(wanted, asked, transfers, trust, started_at, in_runs, on_progress, on_note)
+            session = Session(
+                wanted, asked, transfers, trust, started_at, in_runs, on_progress, on_note, others
+            )
             try:
                 return await session.run()
             except Changed as change:
@@ -48,8 +56,8 @@ async def download(
                 session.note(f"begins anew: the file was replaced on the server: {change}")
             except Disagreed as other:
                 trust.on_disagreed(set(session.answered))
-                others = ", ".join(session.answered.values())
-                session.note(f"begins anew: {host_of(asked[0].url)} has another file than {others}: {other}")
+                named = ", ".join(session.answered.values())
+                session.note(f"begins anew: {host_of(asked[0].url)} has another file than {named}: {other}")
             except ChecksumError as error:
                 if not trust.on_wrong(set(session.gave)):
                     raise
@@ -62,3 +70,28 @@ async def download(
         f"{host_of(asked[0].url)}: the file was replaced again while it was downloaded: {changes[-1]}",
         hint="somebody is still writing it: try again later",
     )
+
+
+@contextlib.asynccontextmanager
+async def company(
+    wanted: Wanted, first: AskedUrl, on_note: OnNote | None
+) -> AsyncIterator[Requesting | None]:
+    """The group that downloads with us, if one was named and this URL may be told to others."""
+    if wanted.group is None:
+        yield None
+        return
+    from shoal.fetch.pool.poolable import reason_not_to_pool
+    from shoal.fetch.pool.requesting import Requesting
+
+    note = on_note or _say_nothing
+    reason = reason_not_to_pool(first, wanted.options)
+    if reason is not None:
+        note(f"downloads without the group: {reason}")
+        yield None
+        return
+    async with Requesting(wanted.group, note) as requesting:
+        yield requesting
+
+
+def _say_nothing(text: str) -> None:
+    """Nobody listens."""

@@ -54,6 +54,16 @@ class Gaps:
         first = bisect_right(self._ends, begin)
         return begin < end and first < len(self._begins) and self._begins[first] < end
 
+    def within(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """What of `[begin, end)` is in it."""
+        rows = slice(bisect_right(self._ends, begin), bisect_left(self._begins, end))
+        found = zip(self._begins[rows], self._ends[rows], strict=True)
+        return [(max(low, begin), min(high, end)) for low, high in found if begin < end]
+
+    def total(self) -> int:
+        """How many offsets."""
+        return sum(self._ends) - sum(self._begins)
+
     def take_first(self) -> tuple[int, int]:
         """The lowest row, which is taken out. There must be one."""
         return self._begins.pop(0), self._ends.pop(0)

@@ -102,6 +102,15 @@ class Growth:
         self._rest(now, max(self._pause, REFUSED_PAUSE))
         self._change(max(1, min(self.target, running)))
 
+    def limit(self, most: int) -> None:
+        """From now on at most so many; with more than before, steps up are tried."""
+        if most < 1:
+            raise ValueError(f"at most {most} fetchers")
+        self._is_fixed = self._is_fixed and most <= self.target
+        self.most = most
+        if self.target > most:
+            self._change(most)
+
     def _window(self, shortest: float, latency: float) -> float:
         if not self._is_starting:
             return FULL_WINDOW

@@ -18,10 +18,16 @@ BEAT = 0.1  # seconds between two looks; a display is fed with it
 
 
 class Opening:
-    """`in_runs`: ask for ranges from the first request on."""
+    """`in_runs`: ask for ranges from the first request on; `first_end`: only as far as that."""
 
     def __init__(
-        self, origins: Origins, name: bytes, in_runs: bool, on_beat: Callable[[], None], on_note: OnNote
+        self,
+        origins: Origins,
+        name: bytes,
+        in_runs: bool,
+        on_beat: Callable[[], None],
+        on_note: OnNote,
+        first_end: int | None = None,
     ) -> None:
         self.is_waiting = False
         self.trouble = ""
@@ -29,6 +35,7 @@ class Opening:
         self._sources = origins.sources
         self._name = name
         self._in_runs = in_runs
+        self._first_end = first_end
         self._on_beat = on_beat
         self._on_note = on_note
 
@@ -37,9 +44,10 @@ class Opening:
         begin: int | None = 0 if self._in_runs else None
         while True:
             source = await self._next_source()
-            asked = Asked(source.url, begin, name=self._name)
+            end = None if begin is None else self._first_end
+            asked = Asked(source.url, begin, end, name=self._name)
             receiver = self._origins.receiver(source, asked, keep_early)
-            self._origins.begin(source, receiver, begin)
+            self._origins.begin(source, receiver, begin, end)
             while not receiver.judged.is_set():
                 self._on_beat()
                 await self._origins.wait_for_judgement(receiver, BEAT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
+from shoal.errors import FormatError, GuardError, NetworkError, NotFoundError, ShoalError
 from shoal.fetch.facts import Facts, facts_of
 from shoal.fetch.judging import Answer, Asked
 from shoal.fetch.options import AskedUrl
@@ -61,6 +61,15 @@ class Origins:
         if answer.url != source.url:
             self._places[source.url] = answer.url
 
+    def know(self, url: str, facts: Facts) -> None:
+        """What the file of this source is, though it was not asked yet."""
+        self._facts[url] = self._first = facts
+
+    def known_source(self) -> Source | None:
+        """One that gave the file, or may."""
+        usable = [source for source in self.sources if source.patience.gave_up is None]
+        return next((source for source in usable if source.url in self._facts), next(iter(usable), None))
+
     def is_stranger(self, source: Source) -> bool:
         """It never gave anything that fits: that it has another file is its own fault."""
         return source.url not in self._facts
@@ -76,7 +85,7 @@ class Origins:
 
     def is_final(self, source: Source, error: ShoalError) -> bool:
         """Whether to ask again is of no use."""
-        if isinstance(error, FormatError):
+        if isinstance(error, FormatError | GuardError):
             return True
         if source.meter.total:
             return False

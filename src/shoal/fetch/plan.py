@@ -1,7 +1,8 @@
 """Decide which bytes of a file are fetched by whom.
 
-Always true: each byte is here, in a gap, or in one claim; a claim has one fetcher, or two at its very end. A fetcher
-has at most one claim, and never more of them run than `most_fetchers`. Pure: told the time, it sends nothing.
+Always true: each byte is here, in a gap, in one claim, or withheld: others bring it. A claim has one fetcher, or two at
+its very end. A fetcher has at most one claim, and never more of them run than `most_fetchers`. Pure: told the time, it
+sends nothing.
 
 The first fetcher claims all there is to its right. One that comes later, or is done with its run, takes the lowest
 gap; without a gap the back of the claim that would end last, as much as lets both end together. So there are few
@@ -15,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from shoal.fetch.claims import LONE_STALL, LONGEST_STALL, SHORTEST_STALL, Claim, Fetcher, StopReason
-from shoal.fetch.gaps import gaps_between
+from shoal.fetch.claims import LONE_STALL, Claim, Fetcher, StopReason, stalled
+from shoal.fetch.gaps import Gaps, gaps_between
 from shoal.fetch.growth import Growth
 from shoal.units import KIB
 
@@ -29,6 +30,7 @@ WAITS_A_TAIL = 4.0  # ... and what ends within so many waits for a first byte: a
 DOUBLED_MOST = 256 * KIB  # of one claim's end, fetched by two
 NEAR = 8  # a claim is cut at the border of a piece if one is within 1/8 of what is cut
 USUAL_LATENCY = 0.1  # seconds until a first byte, before one was seen
+AHEAD = 0.3  # seconds; who ends sooner is to find its next run waiting: a few looks, and what rates err by
 
 
 class Run(NamedTuple):
@@ -41,6 +43,17 @@ class Run(NamedTuple):
 class Stop(NamedTuple):
     fetcher: int
     reason: StopReason
+
+
+class Demand(NamedTuple):
+    """What the fetchers could do with, for whoever offers them runs."""
+
+    rate: float  # bytes a second of all
+    latency: float  # seconds until a first byte
+    fetchers: int  # worth having
+    idle: int  # of them: without a run, or about to be
+    waiting: int  # bytes in gaps: offered, and not begun
+    begun_bits: int  # the pieces that fetchers are at
 
 
 def piece_length_for(length: int) -> int:
@@ -72,7 +85,11 @@ class Plan:
         self.have_bits = have_bits
         self.received = 0  # bytes that fetchers brought, those that came twice counted twice
         self._gaps = gaps_between(have_bits, self.piece_length, length)
-        self.bytes_left = sum(end - begin for begin, end in self._gaps)
+        self._withheld = Gaps()
+        self._borders: list[
+            int
+        ] = []  # where what was offered ends: no run goes on from one offer into the next
+        self.bytes_left = self._gaps.total()
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
         self._growth = Growth(most_fetchers, first_fetchers)
@@ -111,7 +128,7 @@ class Plan:
         return self._fetchers[number].position
 
     def end_of(self, number: int) -> int:
-        """Where its run ends now; its position if it is over. It only ever shrinks."""
+        """Where its run ends now; its position if it is over. Never beyond what it asked for."""
         fetcher = self._fetchers[number]
         return fetcher.claim.end if fetcher.claim is not None else fetcher.position
 
@@ -125,6 +142,22 @@ class Plan:
         for fetcher in self._running():
             assert fetcher.claim is not None
             yield fetcher.number, Run(fetcher.position, fetcher.claim.end)
+
+    @property
+    def own_left(self) -> int:
+        """Bytes that are left and not withheld."""
+        return self.bytes_left - self._withheld.total()
+
+    def demand(self, now: float) -> Demand:
+        busy = begun_bits = 0
+        for fetcher in self._running():
+            assert fetcher.claim is not None
+            rate = fetcher.meter.rate(now)
+            busy += not rate or fetcher.claim.left > rate * AHEAD
+            begun_bits |= 1 << fetcher.claim.done // self.piece_length
+        idle = max(0, self._growth.target - busy)
+        rate = self.rate(now)
+        return Demand(rate, self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -152,7 +185,8 @@ class Plan:
 
     def tick(self, now: float) -> list[Stop]:
         """Look at the rates, some times a second. -> The fetchers to stop, until `on_ended` is told of them."""
-        self._void_stalled(now)
+        for fetcher in stalled(list(self._running()), now, self._latency, self._lone_stall):
+            self._end(fetcher, StopReason.STALLED)
         self._growth.look(
             now,
             delivering=sum(fetcher.has_delivered for fetcher in self._running()),
@@ -215,24 +249,43 @@ class Plan:
         """Until now all were held by ourselves: none was silent."""
         self._growth.excuse()
         for fetcher in self._running():
-            fetcher.heard_at = max(fetcher.heard_at, now) if fetcher.delivers else fetcher.heard_at
+            if fetcher.delivers:
+                fetcher.heard_at = now
 
     def on_piece(self, piece: int) -> None:
         """This piece came some other way; nobody has to fetch it."""
         begin, end = piece * self.piece_length, min((piece + 1) * self.piece_length, self.length)
-        for claim in [claim for claim in self._claims if claim.done < end and begin < claim.end]:
-            self._gaps.add(end, claim.end)
-            claim.end = max(begin, claim.done)
-            if claim.done == claim.end:
-                for fetcher in list(claim.fetchers):
-                    self._end(fetcher, StopReason.TAKEN)
-        self._gaps.remove(begin, end)
+        self._take_away(begin, end)
+        self._withheld.remove(begin, end)
         self.have_bits |= 1 << piece
         self._count_left()
+
+    def withhold(self, begin: int, end: int) -> None:
+        """Others bring these bytes: what of them is not here is nobody's to fetch. What came already stays."""
+        for low, high in self._take_away(begin, end):
+            self._withheld.add(low, high)
+
+    def offer(self, begin: int, end: int) -> None:
+        """Others do not bring these bytes after all: what of them was withheld is to be fetched.
+
+        A fetcher that asked for more than it was left goes on into what begins where its run ends.
+        """
+        for low, high in self._withheld.within(begin, end):
+            self._withheld.remove(low, high)
+            for claim in self._claims:
+                if claim.end == low:
+                    claim.end = low = min(high, claim.asked)
+            self._gaps.add(low, high)
+            self._borders.append(high)
+
+    def limit(self, most_fetchers: int) -> None:
+        """From now on so many may run."""
+        self._growth.limit(most_fetchers)
 
     def lose(self, begin: int, end: int) -> None:
         """These bytes came and are wrong: they are fetched again."""
         self._gaps.add(begin, end)
+        self._withheld.remove(begin, end)
         for claim in self._claims:
             self._gaps.remove(claim.done, claim.end)
         for piece in range(begin // self.piece_length, -(-end // self.piece_length)):
@@ -243,7 +296,11 @@ class Plan:
 
     def _next_claim(self, fetcher: Fetcher, now: float) -> Claim | None:
         if self._gaps:
-            claim = Claim(*self._gaps.take_first())
+            begin, end = self._gaps.take_first()
+            border = min((border for border in self._borders if begin < border < end), default=end)
+            self._gaps.add(border, end)
+            self._borders = [other for other in self._borders if other != border]
+            claim = Claim(begin, border)
             self._claims.append(claim)
             return claim
         rate = fetcher.meter.rate(now) or self._average(now)
@@ -271,7 +328,11 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
-        if claim.left >= 2 * BLOCK and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
+        if (
+            not self._withheld
+            and claim.left >= 2 * BLOCK
+            and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
+        ):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
                 return self._near_border(claim.done, claim.end - min(share, claim.left - BLOCK), claim.end)
@@ -312,19 +373,6 @@ class Plan:
         self._has_latency = True
         fetcher.delivers = fetcher.has_delivered = True
 
-    def _void_stalled(self, now: float) -> None:
-        """Who is silent for too long loses its run; if all of several are, it is the line, which gets more time."""
-        heard_at = max((fetcher.heard_at for fetcher in self._running() if fetcher.delivers), default=0.0)
-        running = list(self._running())
-        for fetcher in running:
-            limit = LONGEST_STALL
-            if heard_at - fetcher.heard_at > SHORTEST_STALL / 2:  # others got something meanwhile
-                limit = fetcher.stall_limit(self._latency)
-            elif len(running) == 1 and fetcher.delivers:  # a new connection costs nothing
-                limit = max(fetcher.stall_limit(self._latency), self._lone_stall)
-            if now - fetcher.heard_at > limit:
-                self._end(fetcher, StopReason.STALLED)
-
     def _end(self, fetcher: Fetcher, reason: StopReason | None) -> None:
         """Its run is over; what nobody else fetches of it is a gap again."""
         claim = fetcher.claim
@@ -336,6 +384,19 @@ class Plan:
             self._claims.remove(claim)
             self._gaps.add(claim.done, claim.end)
 
+    def _take_away(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """Nobody has to fetch these bytes. -> Those of them that somebody had."""
+        taken = self._gaps.within(begin, end)
+        for claim in [claim for claim in self._claims if claim.done < end and begin < claim.end]:
+            self._gaps.add(end, claim.end)
+            taken.append((max(begin, claim.done), min(end, claim.end)))
+            claim.end = max(begin, claim.done)
+            if claim.done == claim.end:
+                for fetcher in list(claim.fetchers):
+                    self._end(fetcher, StopReason.TAKEN)
+        self._gaps.remove(begin, end)
+        return taken
+
     def _whole_pieces(self, done: int, claim: Claim) -> list[int]:
         """The pieces that became whole when the claim went on from `done`."""
         pieces = []
@@ -343,11 +404,14 @@ class Plan:
             begin, end = piece * self.piece_length, min((piece + 1) * self.piece_length, self.length)
             if claim.done < end and claim.left:
                 continue
-            if self._gaps.overlap(begin, end) or any(c.done < end and begin < c.end for c in self._claims):
+            if self._gaps.overlap(begin, end) or self._withheld.overlap(begin, end):
+                continue
+            if any(claim.done < end and begin < claim.end for claim in self._claims):
                 continue
             self.have_bits |= 1 << piece
             pieces.append(piece)
         return pieces
 
     def _count_left(self) -> None:
-        self.bytes_left = sum(end - begin for begin, end in self._gaps) + sum(c.left for c in self._claims)
+        fetched = sum(claim.left for claim in self._claims)
+        self.bytes_left = self._gaps.total() + self._withheld.total() + fetched

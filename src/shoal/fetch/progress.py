@@ -6,12 +6,16 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shoal.disk.checksum import Checksum
 from shoal.fetch.facts import Facts
 from shoal.fetch.options import FetchOptions
 from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
 from shoal.formats.metalink import MetalinkFile
+
+if TYPE_CHECKING:
+    from shoal.fetch.pool.requesting import GroupWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Wanted:
     described: MetalinkFile | None = None  # what the Metalink says of it that names the URLs
     most_fetchers: int = DEFAULT_MOST_FETCHERS
     first_fetchers: int = 1  # before it is known whether more are worth it
+    group: GroupWish | None = None  # with whom to download
     overwrite: bool = False
     keeps_remote_time: bool = False
     is_document: Callable[[Facts, str], bool] | None = None  # (facts, URL): wanted in memory instead?
@@ -51,6 +56,19 @@ class Fetching:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberProgress:
+    """A member of the group at work on the same file. `runs` are `(begin, end)` in bytes, what it fetches just now."""
+
+    name: str
+    is_helper: bool
+    is_us: bool
+    fetched: int  # bytes of the file here that it brought from the origin
+    rate: float  # bytes a second, from the origin
+    runs: tuple[tuple[int, int], ...]
+    piece_bits: int  # the pieces here that it brought
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A few times a second. `have_bits`: the pieces that are here, 0 with only one stream."""
 
@@ -60,6 +78,7 @@ class Progress:
     here: int  # bytes of the file
     rate: float  # bytes a second
     fetching: tuple[Fetching, ...] = ()
+    members: tuple[MemberProgress, ...] = ()  # ourselves first; none: nobody else is here
     have_bits: int = 0
     piece_length: int = 0
     seconds: float = 0.0  # since the beginning
@@ -81,12 +100,15 @@ class Downloaded:
     received: int  # bytes that came now; without those of an earlier try, with those that came twice
     resumed: int  # bytes that were here
     sources: tuple[tuple[str, int], ...]  # who gave how many bytes
-    verified: str  # "sha256", "sha256 pieces", ...: by digest; "none": nothing was known to compare it with
+    verified: str  # "sha256", "sha256 pieces": by digest; "sample": what members brought, by sample; "none": not at all
     facts: Facts
+    members: tuple[tuple[str, int], ...] = ()  # who of a group fetched how many bytes of it, ourselves first
 
     @property
     def rate(self) -> float:
-        return self.received / max(self.seconds, 1e-9)
+        """Bytes a second, from wherever they came."""
+        count = self.length - self.resumed if self.members else self.received
+        return count / max(self.seconds, 1e-9)
 
 
 @dataclass(frozen=True, slots=True)

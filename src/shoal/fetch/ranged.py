@@ -1,7 +1,8 @@
 """A file fetched in runs, by several connections: the plan decides, transfers carry out, the part file keeps.
 
 Always true: what a response brings is written only where `judge` said that it belongs, and only as far as the plan
-still wants it from this fetcher. A version that changed ends all of it (`Changed`).
+still wants it from this fetcher. A version that changed ends all of it (`Changed`). Where a group downloads together,
+its `Company` looks at each beat what is ours to fetch.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from shoal.disk.piece_digests import PieceDigests
 from shoal.errors import NetworkError, ShoalError
@@ -30,6 +32,24 @@ from shoal.fetch.writing import Writing
 QUESTION = 0  # the number of a fetcher that fetches nothing
 QUICK_BEAT = BEAT / 2  # seconds between two looks ...
 QUICK_FOR = 1.5  # ... while it shows how many connections are worth having
+WAKE_WITHIN = 0.02  # seconds; what comes together is looked at together
+
+
+class Company(Protocol):
+    """The others with whom a file is fetched."""
+
+    @property
+    def has_others(self) -> bool:
+        """Whether anybody is there who may bring what our sources do not."""
+
+    def beat(self, now: float) -> None:
+        """Some times a second: say what is ours to fetch."""
+
+    def is_settled(self, now: float) -> bool:
+        """All is here: whether nothing of it is in doubt."""
+
+    def on_pause(self, seconds: float) -> None:
+        """A server asked to wait so long."""
 
 
 class Changed(Exception):
@@ -52,12 +72,16 @@ class Ranged:
         writing: Writing,
         name: bytes,
         on_beat: Callable[[], None],
-        on_note: OnNote,
-        is_to_wait: Callable[[], bool],
+        company: Company | None = None,
+        *,
+        on_note: OnNote = lambda text: None,
+        is_to_wait: Callable[[], bool] = lambda: False,
     ) -> None:
         """`is_to_wait`: though all is here, it is not yet known what to compare it with."""
         self.plan = plan
         self.repairs: Repairs | None = None
+        self._company = company
+        self._is_stopped = False
         self._origins = origins
         self._sources = origins.sources
         self._writing = writing
@@ -74,6 +98,7 @@ class Ranged:
         self._question: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._event = asyncio.Event()
+        self._is_woken = False
         self.trouble = ""
 
     # ---- from outside
@@ -86,7 +111,7 @@ class Ranged:
         else:
             self._sources.leave(1)
         soon = time.monotonic() + QUICK_FOR
-        while not self._is_done and self._failure is None:
+        while not self._is_over() and self._failure is None:
             self._beat(group)
             try:
                 async with asyncio.timeout(QUICK_BEAT if time.monotonic() < soon else BEAT):
@@ -94,6 +119,7 @@ class Ranged:
             except TimeoutError:
                 pass
             self._event.clear()
+            self._is_woken = False
         for task in self._tasks.values():
             task.cancel()
         if self._question is not None:
@@ -118,6 +144,24 @@ class Ranged:
             repairs.on_written(begin, end)
 
         self._writing.on_span = on_span
+
+    def _is_over(self) -> bool:
+        if self._is_stopped or not self.plan.is_complete:
+            return self._is_stopped
+        if self._is_to_wait() or not (self.repairs is None or self.repairs.is_done):
+            return False
+        return self._company is None or self._company.is_settled(time.monotonic())
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        if not self._is_woken:
+            self._is_woken = True
+            asyncio.get_running_loop().call_later(WAKE_WITHIN, self._event.set)
+
+    def stop(self) -> None:
+        """Nobody wants the rest."""
+        self._is_stopped = True
+        self._event.set()
 
     def fail(self, error: Exception) -> None:
         """End it with this, unless something else was first."""
@@ -145,12 +189,6 @@ class Ranged:
         """There is nothing to fetch, or nobody is to be waited for."""
         return self.plan.is_complete and (self.repairs is None or not self.repairs.bytes_left)
 
-    @property
-    def _is_done(self) -> bool:
-        if not self.plan.is_complete or self._is_to_wait():
-            return False
-        return self.repairs is None or self.repairs.is_done
-
     # ---- fetchers
 
     def _beat(self, group: asyncio.TaskGroup) -> None:
@@ -159,6 +197,8 @@ class Ranged:
             receiver.flush()
         if self._writing.is_full:
             self.plan.excuse(now)
+        if self._company is not None:
+            self._company.beat(now)
         for stop in self.plan.tick(now):
             task = self._tasks[stop.fetcher]
             if task.cancelling():
@@ -174,7 +214,8 @@ class Ranged:
                 self.repairs.beat(group, now)
             except ShoalError as error:
                 self.fail(error)
-        if not self._tasks and not self._is_idle and self._sources.are_given_up:
+        has_others = self._company is not None and self._company.has_others
+        if not (self._tasks or self._is_idle or has_others) and self._sources.are_given_up:
             self.fail(self._sources.error())
         self._on_beat()
 
@@ -329,6 +370,8 @@ class Ranged:
                     self.fail(NoRangesAfterAll(reason))
             case Retry(after, error):
                 self.trouble = str(error)
+                if after is not None and self._company is not None:
+                    self._company.on_pause(after)
                 return self._sources.on_refused(number, now, error, retry_after=after)
             case Refused(error):
                 if not self._origins.forget_place(source):

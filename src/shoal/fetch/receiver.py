@@ -114,6 +114,17 @@ def without_first(chunks: list[bytes], count: int) -> list[bytes]:
     return kept
 
 
+def keep_in(body: bytearray, most: int) -> Keep:
+    """Into memory, up to so much."""
+
+    def keep(receiver: Receiver) -> Flow:
+        chunks, _ = receiver.take()
+        body.extend(b"".join(chunks))
+        return Flow.MORE if len(body) <= most else Flow.END
+
+    return keep
+
+
 def keep_early(receiver: Receiver) -> Flow:
     """Nobody knows yet: it stays in hand, and when that is much, the transfer is held."""
     return Flow.HOLD if receiver.count >= MOST_EARLY else Flow.MORE

@@ -11,23 +11,28 @@ import random
 import time
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import ChecksumError, FormatError, ShoalError
 from shoal.fetch.claims import LONE_STALL
-from shoal.fetch.description import description_url, fetch_description
+from shoal.fetch.description import Describing
 from shoal.fetch.facts import Facts, facts_of, file_name
+from shoal.fetch.judging import WriteAt
 from shoal.fetch.limit import longest_pause
 from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
-from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
+from shoal.fetch.pool.poolable import reason_not_to_pool_file
+from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged
-from shoal.fetch.receiver import Receiver
+from shoal.fetch.receiver import Receiver, keep_in
+from shoal.fetch.remembering import Remembering
+from shoal.fetch.showing import progress_of
 from shoal.fetch.sources import Source, Sources
 from shoal.fetch.stream import Stream
-from shoal.fetch.transfer import Flow, Transfers
+from shoal.fetch.transfer import Transfers
 from shoal.fetch.trust import Trust
 from shoal.fetch.verification import Verification
 from shoal.fetch.writing import Writing
@@ -38,7 +43,10 @@ from shoal.formats.safe_names import safe_name
 from shoal.net.curl_errors import host_of
 from shoal.units import format_size
 
-REMEMBERED_EVERY = 5.0  # seconds; what a power cut costs
+if TYPE_CHECKING:
+    from shoal.fetch.pool.pooled import Pooled
+    from shoal.fetch.pool.requesting import Requesting
+
 MOST_DOCUMENT = MAX_METAINFO_LENGTH  # bytes; of a Metalink its own parser takes less
 
 
@@ -55,10 +63,13 @@ class Session:
         in_runs: bool,
         on_progress: OnProgress | None,
         on_note: OnNote | None,
+        requesting: Requesting | None,
     ) -> None:
         self._wanted = wanted
         self._asked = {one.url: one for one in asked if one.url in trust.usable}
         self._takes_mirrors = not trust.is_alone
+        self._requesting = requesting  # None: alone
+        self._pooled: Pooled | None = None
         self._first_url = asked[0].url
         self._transfers = transfers
         self._started_at = started_at
@@ -75,11 +86,10 @@ class Session:
         self._part: PartFile | None = None
         self._writing: Writing | None = None
         self._verification = Verification(wanted.checksums, wanted.described)
-        self._describing: asyncio.Task[None] | None = None
+        self._describing = Describing(transfers, self._on_described, self.note)
         self._work: Opening | Ranged | Stream | None = None
         self._resumed = 0
-        self._remembered_at = 0.0
-        self._remembering: asyncio.Task[None] | None = None
+        self._remembering: Remembering | None = None
 
     async def run(self) -> Downloaded | Document:
         document: Document | None = None
@@ -97,8 +107,7 @@ class Session:
                     document = await self._fetch(group)
                 except (ShoalError, Changed, Disagreed, NoRangesAfterAll) as error:
                     failure = error
-                if self._describing is not None:
-                    self._describing.cancel()
+                self._describing.end()
                 self._origins.end_all()  # or the group would wait for one that is held
             if self._writing is not None:
                 await self._writing.drain()
@@ -107,17 +116,24 @@ class Session:
                 )  # of bytes that came when nothing was left to ask for
             if failure is not None:
                 raise failure
-            return document or await self._finish()
+            if document is not None:
+                return document
+            got = await self._finish()
+            await self._leave_pool(lingers=True)
+            return got
         except (Changed, Disagreed, NoRangesAfterAll, ChecksumError):
+            await self._leave_pool()
             self._put_down(keeps=False)
             raise
         finally:
+            await self._leave_pool()
             self._put_down(keeps=True)
 
     @property
     def gave(self) -> dict[str, str]:
-        """Who gave the bytes: URL and name. Empty if some are of an earlier try."""
-        return {} if self._resumed else {one.url: one.name for one in self._sources if one.meter.total}
+        """Who gave the bytes: URL and name. Empty if some came in an earlier try, or from others."""
+        is_theirs = self._resumed or self._requesting is not None
+        return {} if is_theirs else {one.url: one.name for one in self._sources if one.meter.total}
 
     @property
     def answered(self) -> dict[str, str]:
@@ -133,7 +149,8 @@ class Session:
     async def _fetch(self, group: asyncio.TaskGroup) -> Document | None:
         origins = self._origins
         given_name = (self._wanted.name or "").encode()
-        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, self.note)
+        first_end = None if self._requesting is None else self._requesting.probe_end
+        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, self.note, first_end)
         self._work = opening
         source, receiver = await opening.first_response()
         assert receiver.answer is not None
@@ -148,27 +165,23 @@ class Session:
         is_split = self._in_runs_wanted and self._facts.can_be_split(
             is_digest_known=self._verification.is_known
         )
+        if not is_split and first_end is not None and isinstance(receiver.verdict, WriteAt):
+            origins.end(receiver)  # it is only the beginning
+            opening = Opening(origins, given_name, False, self._beat, self.note)
+            source, receiver = await opening.first_response()
         await self._open(is_split)
-        url = description_url(self._facts)
-        if self._takes_mirrors and self._wanted.described is None and url is not None:
-            self._describing = group.create_task(self._describe(url))
+        if self._takes_mirrors and self._wanted.described is None:
+            self._describing.begin(group, self._facts)
         if is_split:
             await self._in_runs(origins, group, receiver, source, raw_name)
         else:
             await self._in_one(origins, receiver, source, raw_name)
-            if self._describing is not None:
-                await self._describing
+            await self._describing.wait()
         return None
 
     async def _document(self, origins: Origins, receiver: Receiver) -> Document:
         body = bytearray()
-
-        def keep(receiver: Receiver) -> Flow:
-            chunks, _ = receiver.take()
-            body.extend(b"".join(chunks))
-            return Flow.MORE if len(body) <= MOST_DOCUMENT else Flow.END
-
-        receiver.hand_to(keep)
+        receiver.hand_to(keep_in(body, MOST_DOCUMENT))
         await origins.wait_for(receiver)
         receiver.flush()
         if receiver.error is not None:
@@ -207,17 +220,60 @@ class Session:
             lone_stall=LONE_STALL + longest_pause(self._wanted.options.max_rate),
         )  # fmt: skip
         self._add_mirrors(self._facts.mirrors)
-        pieces = self._verification.pieces(self._facts.length)
-        self._writing = Writing(self._part, self._on_trouble)
-        self._work = Ranged(
-            origins, plan, self._writing, name, self._beat, self.note, is_to_wait=lambda: self._is_describing
-        )
-        if pieces is not None:
-            self._work.check_pieces(pieces)
         is_fresh = not plan.have_bits
         if not is_fresh:
             origins.end(receiver)
-        await self._work.run(group, receiver if is_fresh else None, source)
+        pooled = self._join_pool(plan, origins, name, source)
+        on_pieces = None if pooled is None else pooled.pool.on_pieces
+        self._writing = Writing(self._part, self._on_trouble, on_pieces)
+        ranged = self._work = Ranged(
+            origins, plan, self._writing, name, self._beat, pooled,
+            on_note=self.note, is_to_wait=lambda: self._describing.is_running,
+        )  # fmt: skip
+        self._remembering = Remembering(self._part, self._on_trouble)
+        self._check_pieces()
+        if pooled is not None and self._requesting is not None:
+            pooled.attach(ranged, group)
+            group.create_task(self._requesting.begin(pooled))
+        await ranged.run(group, receiver if is_fresh else None, source)
+        while pooled is not None and not await self._is_right():
+            self.note("the digest is wrong: what others brought is compared with the server")
+            pooled.pool.doubt()
+            await ranged.run(group, None, source)
+
+    def _join_pool(self, plan: Plan, origins: Origins, name: bytes, source: Source) -> Pooled | None:
+        assert self._part is not None
+        if self._requesting is None:
+            return None
+        reason = reason_not_to_pool_file(self._facts)
+        if reason is not None:
+            self.note(f"downloads without the group: {reason}")
+            return None
+        self._pooled = self._requesting.pooled(
+            source.url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
+            has_digest=self._verification.is_known, on_lost=self._verification.restart,
+        )  # fmt: skip
+        return self._pooled
+
+    async def _leave_pool(self, *, lingers: bool = False) -> None:
+        pooled, self._pooled = self._pooled, None
+        if pooled is not None and self._requesting is not None:
+            await self._requesting.end(lingers=lingers)
+
+    async def _is_right(self) -> bool:
+        """Whether the digest is, if one is known; only what others brought may be fetched once more."""
+        assert self._writing is not None and isinstance(self._work, Ranged)
+        await self._writing.drain()
+        if self._pooled is None or not self._pooled.pool.has_doubtful:
+            return True
+        try:
+            await asyncio.to_thread(
+                self._verification.finish_all, self._work.plan.length, lambda: self._is_stopped
+            )
+        except ChecksumError:
+            self._verification.restart()
+            return False
+        return True
 
     async def _in_one(self, origins: Origins, receiver: Receiver, source: Source, name: bytes) -> None:
         assert self._part is not None
@@ -244,28 +300,21 @@ class Session:
                 self._asked[one.url] = one
                 self._sources.add(one.url, host_of(one.url), time.monotonic())
 
-    @property
-    def _is_describing(self) -> bool:
-        return self._describing is not None and not self._describing.done()
-
-    async def _describe(self, url: str) -> None:
-        """What the Metalink says that the response named; without it the download goes on as well."""
-        try:
-            file = await fetch_description(self._transfers, url, self._facts)
-            self._on_described(file)
-        except ShoalError as error:
-            self.note(f"its Metalink is of no use: {error.message}")
-
     def _on_described(self, file: MetalinkFile) -> None:
         """Raises `FormatError`."""
         if not self._verification.on_described(file):
             raise FormatError("its digest is another than the one in the response")
         self._add_mirrors((*file.urls, *self._facts.mirrors))
-        work, length = self._work, self._facts.length
-        if isinstance(work, Ranged) and work.repairs is None and length is not None:
-            pieces = self._verification.pieces(length)
-            if pieces is not None:
-                work.check_pieces(pieces)
+        self._check_pieces()
+
+    def _check_pieces(self) -> None:
+        """On their way, if it is alone; what others bring is not told of byte by byte."""
+        work = self._work
+        if not isinstance(work, Ranged) or work.repairs is not None or self._pooled is not None:
+            return
+        pieces = self._verification.pieces(work.plan.length)
+        if pieces is not None:
+            work.check_pieces(pieces)
 
     def _begin_anew(self) -> None:
         assert self._part is not None and self._writing is not None
@@ -282,12 +331,17 @@ class Session:
 
     def _beat(self) -> None:
         now = time.monotonic()
-        if isinstance(self._work, Ranged):
-            self._remember(now)
+        if self._remembering is not None:
+            self._remembering.beat(self._group, now)
         if self._part is not None and self._writing is not None:
             self._verification.advance(self._checked_prefix())
         if self._on_progress is not None:
-            self._on_progress(self._progress(now))
+            self._on_progress(
+                progress_of(
+                    self._work, self._sources, self._pooled, phase=self._phase, name=self._name,
+                    facts=self._facts, began_at=self._started_at, now=now,
+                )
+            )  # fmt: skip
 
     def _checked_prefix(self) -> int:
         """So many bytes from the first on are here, and right as far as can be told now."""
@@ -296,46 +350,6 @@ class Session:
             return self._writing.written
         here = self._part.prefix_length
         return here if self._work.repairs is None else min(here, self._work.repairs.good_prefix)
-
-    def _remember(self, now: float) -> None:
-        if self._remembering is None and now - self._remembered_at >= REMEMBERED_EVERY:
-            is_first = not self._remembered_at
-            self._remembered_at = now
-            if not is_first:
-                self._remembering = self._group.create_task(self._remember_now())
-
-    async def _remember_now(self) -> None:
-        assert self._part is not None
-        try:
-            await asyncio.to_thread(self._part.remember)
-        except ShoalError as error:
-            self._on_trouble(error)
-        finally:
-            self._remembering = None
-
-    def _progress(self, now: float) -> Progress:
-        work, facts = self._work, self._facts
-        fetching = () if work is None or isinstance(work, Opening) else work.fetching(now)
-        here = have_bits = 0
-        if isinstance(work, Ranged):
-            here, have_bits = work.bytes_here, work.plan.have_bits
-        elif isinstance(work, Stream):
-            here = work.position
-        deadline = self._sources.next_deadline()
-        is_waiting = work is not None and work.is_waiting
-        return Progress(
-            phase=Phase.WAITING if is_waiting else self._phase,
-            name=self._name,
-            length=facts.length,
-            here=here,
-            rate=sum(one.rate for one in fetching),
-            fetching=fetching,
-            have_bits=have_bits,
-            piece_length=piece_length_for(facts.length or 0),
-            seconds=now - self._started_at,
-            waits_for=max(0.0, deadline - now) if is_waiting and deadline is not None else 0.0,
-            trouble=work.trouble if work is not None else "",
-        )
 
     # ---- the end
 
@@ -351,9 +365,9 @@ class Session:
         if self._verification.is_known:
             self._phase = Phase.CHECKING
             self._beat()
-            if isinstance(work, Stream):
-                await asyncio.to_thread(self._verification.finish_pieces, length, lambda: self._is_stopped)
-            await asyncio.to_thread(self._verification.finish, length, lambda: self._is_stopped)
+            is_half_done = isinstance(work, Ranged) and work.repairs is not None
+            finish = self._verification.finish if is_half_done else self._verification.finish_all
+            await asyncio.to_thread(finish, length, lambda: self._is_stopped)
         modified_at = self._facts.modified_at if self._wanted.keeps_remote_time else None
         path = await asyncio.to_thread(part.finish, modified_at)
         given = [(source.name, source.meter.total) for source in self._sources if source.meter.total]
@@ -364,9 +378,14 @@ class Session:
             received=sum(count for _, count in given),
             resumed=self._resumed,
             sources=tuple(given),
-            verified=self._verification.verified,
+            verified=self._verification.checked_by or self._sample() or "none",
+            members=() if self._pooled is None else self._pooled.shares(),
             facts=self._facts,
         )
+
+    def _sample(self) -> str:
+        """What others brought was compared here and there."""
+        return "sample" if self._pooled is not None and self._pooled.pool.audits.checked_bytes else ""
 
     def _put_down(self, *, keeps: bool) -> None:
         """Leave the part file as it is to be found: synced and remembered, or gone. Nothing runs any more."""

@@ -182,6 +182,11 @@ class Sources:
         source.patience.wait(now, retry_after)
         return True
 
+    def wait_all(self, now: float, seconds: float) -> None:
+        """Another member was asked to wait."""
+        for source in self._all:
+            source.patience.wait(now, seconds)
+
     def give_up(self, number: int, error: ShoalError) -> None:
         """What its source said cannot be mended: not there, not allowed, another file."""
         self._of[number].patience.give_up(error)

@@ -4,6 +4,9 @@
 rate. `Transfers.get` is one of them: it follows redirects itself, hop by hop, so that each host is told only what
 `options.Secrets` allows, and asks every host for the bytes as they are (`Accept-Encoding: identity`).
 
+With a guard (`net/guarding.py`) every hop, and every address that is connected to, is one that the guard lets pass; it
+is told of a host that was seen at a public address before, or was led to from one.
+
 Always true: the sink hears of one response, that of the last hop, and then its body in order; certificates are
 checked; every failure is one line that names the host. A transfer that its sink ends early takes its connection along
 over HTTP/1.1, but not over HTTP/2. Each transfer that runs has a connection of its own, over HTTP/2 too.
@@ -26,9 +29,11 @@ from shoal.fetch.judging import Answer
 from shoal.fetch.limit import Limit
 from shoal.fetch.options import AskedUrl, FetchOptions, Secrets, Told
 from shoal.net.addresses import is_wildcard
-from shoal.net.curl_errors import error_of, host_of, hosts_without_proxy
+from shoal.net.curl_errors import error_of, host_of
+from shoal.net.environment_proxies import hosts_without_proxy
+from shoal.net.guarding import AddressGuard, Watch
 from shoal.protocol.http.head import FtpReplies, Head, HeadReader
-from shoal.protocol.http.origin import origin_of, redirect_target
+from shoal.protocol.http.origin import Origin, origin_of, redirect_target
 from shoal.units import KIB
 
 BUFFER = 512 * KIB  # bytes libcurl reads at once; with its usual 16 KiB a core reads half as fast
@@ -67,8 +72,10 @@ class Sink(Protocol):
 class Transfers:
     """Use as an async context manager; at its end nothing of it is left, not even a connection."""
 
-    def __init__(self, options: FetchOptions, first: AskedUrl) -> None:
+    def __init__(self, options: FetchOptions, first: AskedUrl, guard: AddressGuard | None = None) -> None:
         self._options = options
+        self._guard = guard
+        self._public: set[Origin] = set()  # those that were seen at a public address
         self._secrets = Secrets(options, first)
         self._loop = asyncio.get_running_loop()
         self._limit = None if options.max_rate is None else Limit(options.max_rate, self._loop)
@@ -100,20 +107,33 @@ class Transfers:
 
         Without `begin` no range is asked for.
         `at` is where `source` led to before, if it is to be asked there. True: the body came to its end; False:
-        `sink` ended it. Raises `NotFoundError`, `FormatError` or `NetworkError`.
+        `sink` ended it. Raises `NotFoundError`, `FormatError`, `GuardError` or `NetworkError`.
         """
         hops = [source.url] if at is None or at == source.url else [source.url, at]
         for _ in range(self._options.most_redirects + 1):
+            watch = self._watch(hops)
             transfer = _Transfer(hops[-1], begin, end, sink, self._limit)
-            came_to_its_end = await self._perform(transfer, self._secrets.told_to(hops, source))
+            came_to_its_end = await self._perform(transfer, self._secrets.told_to(hops, source), watch)
             if transfer.location is None:
                 return came_to_its_end
             hops.append(redirect_target(hops[-1], transfer.location))
         raise NetworkError(f"{host_of(source.url)}: redirects too often")
 
-    async def _perform(self, transfer: _Transfer, told: Told) -> bool:
+    def _watch(self, hops: list[str]) -> Watch | None:
+        """The guard over the request to the last of `hops`. Raises `GuardError` if it may not be made."""
+        if self._guard is None:
+            return None
+        came_from_public = any(origin_of(url) in self._public for url in hops)
+        hop = len(hops) - 1
+        return Watch(
+            self._guard, hops[-1], hop=hop, came_from_public=came_from_public, proxy=self._options.proxy
+        )
+
+    async def _perform(self, transfer: _Transfer, told: Told, watch: Watch | None) -> bool:
         with contextlib.closing(transfer):
             self._set_up(transfer.curl, transfer, told)
+            if watch is not None:
+                watch.set_up(transfer.curl)
             try:
                 await self._multi.perform(transfer.curl)
             except pycurl.error as error:
@@ -121,7 +141,10 @@ class Transfers:
                     raise transfer.bug from None
                 if transfer.was_ended or transfer.location is not None:
                     return False
-                raise error_of(transfer.url, error) from None
+                raise (watch and watch.error()) or error_of(transfer.url, error) from None
+            finally:
+                if watch is not None and watch.is_public:
+                    self._public.add(origin_of(transfer.url))
             return transfer.on_end()
 
     def _set_up(self, curl: pycurl.Curl, transfer: _Transfer, told: Told) -> None:

@@ -43,14 +43,14 @@ class Verification:
         return self._described is not None and bool(self._described.piece_digests)
 
     @property
-    def verified(self) -> str:
-        """For people: "sha256", "sha256 pieces", "none"."""
+    def checked_by(self) -> str:
+        """For people: "sha256", "sha256 pieces"; "" if nothing is known."""
         if self.checksums:
             return self.checksums[0].algorithm
         if self._has_pieces:
             assert self._described is not None
             return f"{self._described.piece_digest_name.replace('-', '')} pieces"
-        return "none"
+        return ""
 
     @property
     def version(self) -> str:
@@ -76,7 +76,7 @@ class Verification:
         if self._described is None:
             before, self._described = self.checksums, file
             if self.checksums != before:
-                self._restart()
+                self.restart()
         return True
 
     # ---- the work
@@ -84,15 +84,20 @@ class Verification:
     def begin(self, part: PartFile) -> None:
         """The file's bytes come from its beginning, or from what is here of it."""
         self._part = part
-        self._restart()
+        self.restart()
 
     def advance(self, end: int) -> None:
         """The bytes up to `end` are here. Fewer than before: some of them were wrong."""
         if end < self._hashed_to:
-            self._restart()
+            self.restart()
         self._hashed_to = end
         if self._checker is not None:
             self._checker.advance(end)
+
+    def finish_all(self, length: int, should_stop: ShouldStop) -> None:
+        """Also what was not checked on its way. Raises `ChecksumError`."""
+        self.finish_pieces(length, should_stop)
+        self.finish(length, should_stop)
 
     def finish(self, length: int, should_stop: ShouldStop) -> None:
         """All `length` bytes are here. Raises `ChecksumError`."""
@@ -100,7 +105,7 @@ class Verification:
             self._checker.finish(length, should_stop=should_stop)
 
     def finish_pieces(self, length: int, should_stop: ShouldStop) -> None:
-        """Where they were not checked on their way. Raises `ChecksumError`."""
+        """Raises `ChecksumError`."""
         expected = self.pieces(length)
         if expected is None or self._part is None:
             return
@@ -124,7 +129,8 @@ class Verification:
             self._checker.close()
             self._checker = None
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Some of what was here comes again."""
         self.close()
         self._hashed_to = 0
         if self._part is not None and self.checksums:

@@ -1,19 +1,24 @@
 """Bytes on their way from transfers to the part file, by one thread, in the order they came.
 
 Always true: a piece is said to be here only after all of its bytes are written; no more than `MOST_QUEUED` bytes and
-what the connections' buffers hold wait for the disk: above that, whoever brings more is held.
+what the connections' buffers hold wait for the disk: above that, whoever brings more is held. Where somebody asks for
+them, the SHA-256 of whole pieces are computed by the same thread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from shoal.disk.part_file import PartFile
 from shoal.disk.workers import Workers
 from shoal.errors import ShoalError
+from shoal.fetch.plan import piece_length_for
 from shoal.units import MIB
+
+OnPieces = Callable[[Sequence[tuple[int, bytes]]], None]
 
 MOST_QUEUED: Final = 32 * MIB  # bytes; a disk that pauses for a tenth of a second holds nobody
 
@@ -21,9 +26,17 @@ MOST_QUEUED: Final = 32 * MIB  # bytes; a disk that pauses for a tenth of a seco
 class Writing:
     """`on_trouble` is called once, with what the disk refused; nothing is written after that."""
 
-    def __init__(self, part: PartFile, on_trouble: Callable[[ShoalError], None]) -> None:
+    def __init__(
+        self,
+        part: PartFile,
+        on_trouble: Callable[[ShoalError], None],
+        on_pieces: OnPieces | None = None,
+    ) -> None:
+        """`on_pieces` is told of pieces that are written, each with its SHA-256."""
         self.part = part
         self.on_span: Callable[[int, int], object] = lambda begin, end: None  # these bytes are written
+        self._on_pieces = on_pieces
+        self._piece_length = piece_length_for(part.length or 0)
         self.written = 0  # bytes
         self._loop = asyncio.get_running_loop()
         self._workers = Workers(self._loop.call_soon_threadsafe, 1)
@@ -48,17 +61,27 @@ class Writing:
         count = sum(map(len, chunks))
         self._queued += count
 
-        def write() -> tuple[int, int]:
+        def write() -> tuple[int, int, list[tuple[int, bytes]]]:
+            digests = []
             if self._error is None:
                 try:
                     self.part.write_all(offset, chunks)
                     for piece in pieces:
                         self.part.on_piece(piece)
+                        if self._on_pieces is not None:
+                            digests.append((piece, self._digest(piece)))
                 except ShoalError as error:
                     self._error = error
-            return offset, count
+            return offset, count, digests
 
         self._workers.submit(write, self._on_written)
+
+    def _digest(self, piece: int) -> bytes:
+        """In the worker's thread. What was just written is in memory still."""
+        length = min(self._piece_length, (self.part.length or 0) - piece * self._piece_length)
+        view = memoryview(bytearray(length))
+        self.part.read_into(piece * self._piece_length, view)
+        return hashlib.sha256(view).digest()
 
     def when_room(self, go_on: Callable[[], None]) -> None:
         """Call it when there is room again."""
@@ -75,8 +98,10 @@ class Writing:
         """Write what is queued, and end the thread. For that moment the loop stands still."""
         self._workers.close()
 
-    def _on_written(self, span: tuple[int, int]) -> None:
-        offset, count = span
+    def _on_written(self, done: tuple[int, int, list[tuple[int, bytes]]]) -> None:
+        offset, count, digests = done
+        if digests and self._on_pieces is not None:
+            self._on_pieces(digests)
         self._queued -= count
         self.written += count
         if self._error is None:

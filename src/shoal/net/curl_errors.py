@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -11,8 +10,6 @@ import pycurl  # type: ignore[import-untyped]  # its stubs are a package of thei
 
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.protocol.tracker.urls import shown_url
-
-LOOPBACK = "localhost,127.0.0.0/8,::1"  # no proxy reaches our own loopback
 
 _WEIRD_REPLY = pycurl.E_FTP_WEIRD_SERVER_REPLY  # the code has outgrown its name
 _REASONS: dict[int, str] = {
@@ -60,9 +57,3 @@ def phrase_of(status: int) -> str:
     with contextlib.suppress(ValueError):
         return HTTPStatus(status).phrase
     return ""
-
-
-def hosts_without_proxy() -> str:
-    """What the environment excepts from its proxies, and loopback."""
-    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    return "*" if named.strip() == "*" else ",".join(filter(None, (named, LOOPBACK)))

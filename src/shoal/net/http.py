@@ -3,13 +3,15 @@
 `get`, and `put` and `delete` for whoever has a token, on libcurl: redirects, TLS, proxies of the environment (never
 for loopback), IPv4 and IPv6 side by side. Always true: no more than `max_bytes` are kept, the call ends within
 `timeout`, only http and https are followed, certificates are checked, and every failure is one line that names the
-host. Only `get` follows redirects: what was meant for one host, a token above all, reaches no other.
+host. Only `get` follows redirects: what was meant for one host, a token above all, reaches no other. It does so itself,
+hop by hop, so that a guard can look at each.
 docs/decisions/0002-http-client.md says why libcurl, and how it meets the event loop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,7 +23,10 @@ import pycurl  # type: ignore[import-untyped]  # its stubs are a package of thei
 from shoal import __version__
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.net.addresses import is_wildcard
-from shoal.net.curl_errors import error_of, host_of, hosts_without_proxy, phrase_of
+from shoal.net.curl_errors import error_of, host_of, phrase_of
+from shoal.net.environment_proxies import hosts_without_proxy
+from shoal.net.guarding import AddressGuard, Watch
+from shoal.protocol.http.origin import redirect_target
 from shoal.protocol.tracker.urls import shown_url
 from shoal.units import MIB, format_size
 
@@ -33,6 +38,7 @@ MAX_ANSWER_BYTES = 64 * 1024  # to what was put somewhere: a line or two, or a p
 MAX_HEADER_BYTES = 64 * 1024
 
 _HTTP_ONLY = pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT, not yet named by pycurl: do not wait for a name server when cancelled
 _NOT_FOUND_STATUSES = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
@@ -63,18 +69,29 @@ async def get(
     timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - libcurl keeps it, and says what was too slow
     max_bytes: int = DEFAULT_MAX_BYTES,
     max_redirects: int = DEFAULT_MAX_REDIRECTS,
+    guard: AddressGuard | None = None,
 ) -> HttpResponse:
     """Fetch `url` from the local address `bind` (None: any).
 
-    Raises `NotFoundError` (no such host), `NetworkError` (everything else on the way) or `FormatError` (not a
-    URL of ours, not HTTP, too much of it). A status is no error; see `raise_for_status`.
+    Raises `NotFoundError` (no such host), `GuardError` (the guard refuses), `NetworkError` (everything else on the way)
+    or `FormatError` (not a URL of ours, not HTTP, too much of it). A status is no error; see `raise_for_status`.
     """
-    options = {
-        pycurl.FOLLOWLOCATION: True,
-        pycurl.MAXREDIRS: max_redirects,
-        pycurl.ACCEPT_ENCODING: "gzip, deflate",
-    }
-    return await _perform(_Transfer(url, max_bytes), bind, timeout, options)
+    options = {pycurl.ACCEPT_ENCODING: "gzip, deflate"}
+    ends_at = time.monotonic() + timeout
+    came_from_public = False
+    async with pycurl.AsyncCurlMulti() as multi:
+        for hop in range(max_redirects + 1):
+            watch = None
+            if guard is not None:
+                watch = Watch(guard, url, hop=hop, came_from_public=came_from_public, proxy=None)
+            transfer = _Transfer(url, max_bytes, watch)
+            response = await _perform(multi, transfer, bind, ends_at - time.monotonic(), options)
+            location = response.headers.get("location")
+            if response.status not in _REDIRECTS or location is None:
+                return response
+            url = redirect_target(url, location)
+            came_from_public |= watch is not None and watch.is_public
+    raise NetworkError(f"{host_of(url)}: redirects too often")
 
 
 async def put(
@@ -93,7 +110,8 @@ async def put(
         # Who is refused hears why before the body is sent.
         pycurl.HTTPHEADER: [*_header_lines(headers), "Expect: 100-continue"],
     }
-    return await _perform(_Transfer(url, MAX_ANSWER_BYTES), bind, timeout, options)
+    async with pycurl.AsyncCurlMulti() as multi:
+        return await _perform(multi, _Transfer(url, MAX_ANSWER_BYTES), bind, timeout, options)
 
 
 async def delete(
@@ -105,7 +123,8 @@ async def delete(
 ) -> HttpResponse:
     """Have what is at `url` removed. Raises as `get` does."""
     options = {pycurl.CUSTOMREQUEST: "DELETE", pycurl.HTTPHEADER: _header_lines(headers)}
-    return await _perform(_Transfer(url, MAX_ANSWER_BYTES), bind, timeout, options)
+    async with pycurl.AsyncCurlMulti() as multi:
+        return await _perform(multi, _Transfer(url, MAX_ANSWER_BYTES), bind, timeout, options)
 
 
 def _header_lines(headers: Mapping[str, str]) -> list[str]:
@@ -113,15 +132,14 @@ def _header_lines(headers: Mapping[str, str]) -> list[str]:
 
 
 async def _perform(
-    transfer: _Transfer, bind: str | None, seconds: float, options: Mapping[int, Any]
+    multi: Any, transfer: _Transfer, bind: str | None, seconds: float, options: Mapping[int, Any]
 ) -> HttpResponse:
     with contextlib.closing(pycurl.Curl()) as curl:
         _set_up(curl, transfer, bind, seconds, options)
-        async with pycurl.AsyncCurlMulti() as multi:
-            try:
-                await multi.perform(curl)
-            except pycurl.error as error:
-                raise transfer.explain(error) from None
+        try:
+            await multi.perform(curl)
+        except pycurl.error as error:
+            raise transfer.explain(error) from None
         return HttpResponse(
             status=curl.getinfo(pycurl.RESPONSE_CODE),
             headers=transfer.headers,
@@ -135,7 +153,6 @@ def _set_up(
 ) -> None:
     options: dict[int, Any] = {
         pycurl.PROTOCOLS: _HTTP_ONLY,
-        pycurl.REDIR_PROTOCOLS: _HTTP_ONLY,
         pycurl.USERAGENT: USER_AGENT,
         pycurl.TIMEOUT_MS: max(1, round(seconds * 1000)),
         pycurl.NOSIGNAL: True,
@@ -150,6 +167,8 @@ def _set_up(
         options[pycurl.IPRESOLVE] = pycurl.IPRESOLVE_V6 if ":" in bind else pycurl.IPRESOLVE_V4
     for option, value in options.items():
         curl.setopt(option, value)
+    if transfer.watch is not None:
+        transfer.watch.set_up(curl)
     try:
         curl.setopt(pycurl.URL, transfer.url)
     except (pycurl.error, ValueError):
@@ -159,8 +178,9 @@ def _set_up(
 class _Transfer:
     """What has arrived of one response, and why it was cut off if it was."""
 
-    def __init__(self, url: str, max_bytes: int) -> None:
+    def __init__(self, url: str, max_bytes: int, watch: Watch | None = None) -> None:
         self.url = url
+        self.watch = watch
         self.headers: dict[str, str] = {}
         self.body = bytearray()
         self._max_bytes = max_bytes
@@ -189,7 +209,7 @@ class _Transfer:
         """libcurl's error as one of ours."""
         if self._refusal is not None:
             return self._refusal
-        return error_of(self.url, error)
+        return (self.watch and self.watch.error()) or error_of(self.url, error)
 
     def _refuse(self, what: str) -> int:
         self._refusal = FormatError(f"{host_of(self.url)} {what}")

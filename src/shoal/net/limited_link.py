@@ -11,11 +11,11 @@ All bytes of the socket count, those of messages too; the headers of TCP and IP 
 from __future__ import annotations
 
 import contextlib
-import socket
 
-from shoal.net.link import MOST_BUFFERS, Buffer, LinkOwner, PeerLink
+from shoal.net.link import MOST_BUFFERS, LinkOwner, PeerLink
 from shoal.net.throttle import Throttle
 from shoal.net.turns import Rank, Share
+from shoal.net.wire import Buffer, Wire
 
 
 class LimitedLink(PeerLink):
@@ -23,7 +23,7 @@ class LimitedLink(PeerLink):
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: Wire,
         buffer: memoryview,
         owner: LinkOwner,
         *,

@@ -17,6 +17,7 @@ import socket
 from collections.abc import Iterable
 from typing import Final, Protocol
 
+from shoal.net.wire import Buffer, Wire
 from shoal.units import KIB, MIB
 
 RECEIVE_BUFFER: Final = 1 * MIB  # more a wake-up is fewer wake-ups; above it nothing is gained
@@ -29,8 +30,6 @@ MOST_BUFFERS: Final = 512  # for one sendmsg; the system's limit is 1024
 
 # Without it (on Windows) the system buffers as it likes.
 _NOT_SENT_LOW_WATER: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-
-Buffer = bytes | bytearray | memoryview
 
 
 class LinkOwner(Protocol):
@@ -47,7 +46,7 @@ class LinkOwner(Protocol):
 
 
 class PeerLink:
-    def __init__(self, sock: socket.socket, buffer: memoryview, owner: LinkOwner) -> None:
+    def __init__(self, sock: Wire, buffer: memoryview, owner: LinkOwner) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._fd = sock.fileno()

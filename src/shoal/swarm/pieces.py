@@ -1,13 +1,16 @@
 """Keep the one true state of every piece.
 
-Always true: each piece is in exactly one of MISSING, IN_FLIGHT, HAVE, UNWANTED, and only this module moves it.
+Always true: each piece is in exactly one of MISSING, IN_FLIGHT, HAVE, UNWANTED, SUSPENDED, and only this module moves
+it. SUSPENDED is wanted and not here, like MISSING, but nobody is asked for it: somebody else may bring it. So whoever
+chooses what to ask for looks at `missing` and nothing else. `suspend` holds for a piece in whatever state it is, until
+`resume`: one that is here already becomes SUSPENDED when it is lost.
 A piece in flight has a `PieceProgress`: which of its blocks arrived and from whom, and which are asked for.
 It knows peers by their key only, and nothing of bytes.
 """
 
 from __future__ import annotations
 
-from shoal.formats.bitfield import all_bits
+from shoal.formats.bitfield import all_bits, without
 from shoal.formats.layout import Layout
 
 PeerKey = tuple[str, int]  # the address of its connection, which outlives it
@@ -42,7 +45,7 @@ class PieceProgress:
 
 
 class Pieces:
-    """The pieces of one torrent, as four disjoint sets."""
+    """The pieces of one torrent, as five disjoint sets."""
 
     def __init__(self, layout: Layout, *, have: int = 0, wanted: int | None = None) -> None:
         self.layout = layout
@@ -54,7 +57,8 @@ class Pieces:
         self.missing = wanted & ~have
         self.unwanted = self.all & ~wanted & ~have
         self.in_flight: dict[int, PieceProgress] = {}
-        self.needed = self.missing  # MISSING and IN_FLIGHT: what makes a peer interesting
+        self.needed = self.missing  # MISSING, IN_FLIGHT and SUSPENDED: what makes a peer interesting
+        self._never_asked = 0  # what was suspended, whatever its state
 
     @property
     def is_complete(self) -> bool:
@@ -65,6 +69,11 @@ class Pieces:
     def has_all(self) -> bool:
         """The whole torrent is here, wanted or not."""
         return self.have == self.all
+
+    @property
+    def suspended(self) -> int:
+        """Wanted and not here, and nobody is asked for it; what is in flight still is on its way to be checked."""
+        return without(self.needed & self._never_asked, sum(1 << piece for piece in self.in_flight))
 
     def begin(self, piece: int, exclusive_to: PeerKey | None = None) -> PieceProgress:
         """MISSING -> IN_FLIGHT."""
@@ -85,13 +94,32 @@ class Pieces:
     def give_up(self, piece: int) -> None:
         """IN_FLIGHT -> MISSING: a bad hash, or nobody left to finish it and its buffer is needed."""
         del self.in_flight[piece]
-        self.missing |= 1 << piece
+        self.missing |= without(1 << piece, self._never_asked)
+
+    def take_in(self, piece: int) -> None:
+        """Any state -> HAVE: it came another way than from peers."""
+        self.in_flight.pop(piece, None)
+        bit = 1 << piece
+        self.have |= bit
+        self.missing &= ~bit
+        self.needed &= ~bit
+        self.unwanted &= ~bit
+
+    def suspend(self, bits: int) -> None:
+        """MISSING -> SUSPENDED. What is in flight stays so until it is given up or has been checked."""
+        self._never_asked |= bits & self.all
+        self.missing = without(self.missing, bits)
+
+    def resume(self, bits: int) -> None:
+        """SUSPENDED -> MISSING."""
+        self.missing |= self.suspended & bits
+        self._never_asked = without(self._never_asked, bits)
 
     def lose(self, bits: int) -> None:
-        """HAVE -> MISSING, or UNWANTED if nobody wants it: what was there cannot be read any more."""
+        """HAVE -> MISSING, SUSPENDED, or UNWANTED if nobody wants it: what was there is not there after all."""
         lost = self.have & bits
         self.have ^= lost
-        self.missing |= lost & self._wanted
+        self.missing |= without(lost & self._wanted, self._never_asked)
         self.needed |= lost & self._wanted
         self.unwanted |= lost & ~self._wanted
 
@@ -99,6 +127,6 @@ class Pieces:
         """The length of a set of pieces, the short last one counted right."""
         total = bits.bit_count() * self.layout.piece_length
         last = self.count - 1
-        if bits >> last & 1:
+        if bits and bits >> last & 1:
             total -= self.layout.piece_length - self.layout.piece_size(last)
         return total

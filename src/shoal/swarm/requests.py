@@ -107,6 +107,22 @@ class RequestDesk:
         self._pieces.give_up(piece)
         self.given_up.append(piece)
 
+    def suspend(self, bits: int) -> None:
+        """Nobody is asked for these: what is in flight of them is given up, but for what waits to be checked."""
+        for piece, progress in list(self._pieces.in_flight.items()):
+            if bits >> piece & 1 and not progress.is_whole:
+                self.give_up(piece)
+        self._pieces.suspend(bits)
+
+    def take_in(self, piece: int) -> None:
+        """It is here by another way: what peers owe of it is not wanted any more."""
+        progress = self._pieces.in_flight.get(piece)
+        if progress is not None:
+            self.finish(piece)
+            if not progress.is_whole:  # or its buffer is still being looked at
+                self.given_up.append(piece)
+        self._pieces.take_in(piece)
+
     def _owe(self, peer: Peer, piece: int, blocks: int) -> None:
         peer.owed[piece] = peer.owed.get(piece, 0) | blocks
         peer.owed_count += blocks.bit_count()

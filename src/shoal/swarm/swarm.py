@@ -1,9 +1,8 @@
 """One torrent's swarm as we see it: who is there, what they have, and what we say to them.
 
 Facts go in (`join`, `on_message`, `on_block`, `on_checked`, `tick`), decisions come out as messages in each peer's
-outbox and as `close_reason`. The deciders are siblings: `requests.py` asks, `uploads.py` answers, `choker.py`
-chooses whom to serve, `blame.py` finds liars; this module only joins them, so that the same code runs over real
-sockets and in a simulator.
+outbox and as `close_reason`. The deciders are siblings: `requests.py` asks, `uploads.py` answers, `slots.py` says whom,
+`blame.py` finds liars; this module only joins them, so that the same code runs over real sockets and in a simulator.
 """
 
 from __future__ import annotations
@@ -11,22 +10,21 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from shoal.formats.bitfield import iter_bits
+from shoal.formats.bitfield import iter_bits, without
 from shoal.formats.layout import Layout
 from shoal.protocol.peer import messages as m
 from shoal.swarm import uploads
 from shoal.swarm.availability import Availability
 from shoal.swarm.blame import Blame, Verdict
 from shoal.swarm.capacity import SMALL_SWARM, Capacity
-from shoal.swarm.choker import ROUNDS_A_TURN, Candidate, Choker
+from shoal.swarm.choker import ROUNDS_A_TURN
 from shoal.swarm.peer import Peer
 from shoal.swarm.pieces import PeerKey, PieceProgress, Pieces
 from shoal.swarm.pipeline import note_held_back, note_sign_of_life
 from shoal.swarm.requests import RequestDesk
+from shoal.swarm.slots import Slots
 from shoal.swarm.steering import Steering
 from shoal.swarm.tactics import Tactics
-
-MIND_PAUSE = 1.0  # seconds between two changes of a peer's interest that are acted upon at once
 
 
 class Swarm:
@@ -65,11 +63,9 @@ class Swarm:
             max_download_rate=max_download_rate,
         )
         self._capacity = Capacity(layout.piece_length, tactics, now, max_upload_rate)
-        self._choker: Choker[PeerKey] = Choker(now)
-        self._rng = rng
+        self._slots = Slots(self.pieces, self.peers, self.steering, self._capacity, now, rng)
         self._info_hash = info_hash
         self._untold = 0  # pieces that the others are told of at the next tick
-        self._is_choice_stale = False  # somebody's interest changed and slots were not chosen anew
 
     # Who is there
 
@@ -106,7 +102,7 @@ class Swarm:
         if self.desk.has_work:
             self.refill_all(now)
         if not peer.am_choking:
-            self._rechoke(now)
+            self._slots.rechoke(now)
 
     # What they say
 
@@ -134,9 +130,9 @@ class Swarm:
                 self.desk.pardon(peer, now)
                 self.desk.refill(peer, now)
             case m.Interested():
-                self._on_interest(peer, True, now)
+                self._slots.on_interest(peer, True, now)
             case m.NotInterested():
-                self._on_interest(peer, False, now)
+                self._slots.on_interest(peer, False, now)
             case m.Cancel():
                 uploads.cancel_request(peer, message)
             case m.Reject(piece, begin, length):
@@ -180,28 +176,6 @@ class Swarm:
         self._update_interest(peer, now)
         self._part_if_pointless(peer)
 
-    def _on_interest(self, peer: Peer, is_interested: bool, now: float) -> None:
-        if peer.peer_interested == is_interested:
-            return
-        peer.peer_interested = is_interested
-        if now - peer.changed_mind_at < MIND_PAUSE:  # a flood of these must cost no more than reading it
-            self._is_choice_stale = True
-            return
-        peer.changed_mind_at = now
-        if self._has_slot_to_move(peer):
-            self._rechoke(now)
-
-    def _has_slot_to_move(self, peer: Peer) -> bool:
-        """Between rounds nobody loses a slot: a change of mind matters if it frees one or may take a free one."""
-        if not peer.am_choking:
-            return not peer.peer_interested
-        return peer.peer_interested and self._has_free_slot()
-
-    def _has_free_slot(self) -> bool:
-        wanting = [peer for peer in self.peers.values() if peer.peer_interested and not peer.close_reason]
-        served = sum(not peer.am_choking and peer.has != self.pieces.all for peer in wanting)
-        return served < self._capacity.slots(len(wanting))
-
     def _on_choke(self, peer: Peer, now: float) -> None:
         peer.peer_choking = True
         self.desk.forget_exclusive(peer)
@@ -236,12 +210,7 @@ class Swarm:
             verdict = self.blame.on_good_piece(piece, digests)
             self.desk.finish(piece)
             self.pieces.complete(piece)
-            if self.tactics.tells_at_once:
-                self._tell(1 << piece)
-            else:
-                self._untold |= 1 << piece
-            if self.pieces.is_complete:
-                self._on_complete(now)
+            self._on_here(piece, now)
         else:
             verdict = self.blame.on_bad_piece(piece, self.pieces.in_flight[piece].senders, digests)
             self.desk.give_up(piece)
@@ -251,6 +220,37 @@ class Swarm:
                 self.peers[key].close_reason = f"sent a corrupt block of piece {piece}"
         self._refill_idle(now)
         return verdict
+
+    def on_piece_elsewhere(self, piece: int, now: float) -> None:
+        """It is here, right, and not by us: whatever its state was. It must not be here already."""
+        was_complete = self.pieces.is_complete
+        self.desk.take_in(piece)
+        self._on_here(piece, now, was_complete=was_complete)
+        self._refill_idle(now)
+
+    def _on_here(self, piece: int, now: float, *, was_complete: bool = False) -> None:
+        if self.tactics.tells_at_once:
+            self._tell(1 << piece)
+        else:
+            self._untold |= 1 << piece
+        if self.pieces.is_complete and not was_complete:
+            self._on_complete(now)
+
+    def suspend(self, bits: int, now: float) -> None:
+        """Peers are asked for none of these until `resume`; `desk.given_up` names what was given up for it."""
+        self.desk.suspend(bits)
+        self._refill_idle(now)
+
+    def resume(self, bits: int, now: float) -> None:
+        self.pieces.resume(bits)
+        self._refill_idle(now)
+
+    def lose(self, bits: int) -> None:
+        """These are not here after all, though others were told so: who asks for them is refused."""
+        lost = self.pieces.have & bits
+        self.pieces.lose(lost)
+        for peer in self.peers.values():
+            uploads.refuse_pieces(peer, lost)
 
     def _tell(self, bits: int) -> None:
         for piece in iter_bits(bits):
@@ -263,7 +263,7 @@ class Swarm:
         for peer in self.peers.values():
             self._update_interest(peer, now)
             self._part_if_pointless(peer)
-        self._rechoke(now)
+        self._slots.rechoke(now)
 
     # What goes out
 
@@ -278,6 +278,12 @@ class Swarm:
         """As `UploadQueue.take_run`: these are being answered."""
         self.steering.on_handing(peer, piece)
         return peer.uploads.take_run(piece, start, stop, limit)
+
+    def forget_has(self, bits: int) -> None:
+        """What anybody told of these pieces does not count any more; who has them tells again."""
+        for peer in self.peers.values():
+            self.availability.remove(peer.has & bits)
+            peer.has = without(peer.has, bits)
 
     # Time
 
@@ -298,10 +304,7 @@ class Swarm:
             self.steering.reveal(leechers[0])  # nobody is here to pass anything on
         if self.desk.has_work:
             self.refill_all(now)
-        is_round = now >= self._choker.next_deadline()
-        if is_round or self._is_choice_stale:
-            self._rechoke(now)
-        if is_round:
+        if self._slots.tick(now):
             self._allow_fast()
         if self._untold:
             self._tell(self._untold)
@@ -336,6 +339,8 @@ class Swarm:
         self._part_if_pointless(peer)
 
     def _part_if_pointless(self, peer: Peer) -> None:
+        if not self.tactics.parts_when_pointless:
+            return
         if self.pieces.is_complete and (peer.has == self.pieces.all or peer.is_upload_only):
             peer.close_reason = "neither side wants anything"
 
@@ -347,38 +352,3 @@ class Swarm:
         for peer in self.peers.values():
             if peer.am_choking and peer.peer_interested:
                 uploads.allow_fast(peer, spread, self._info_hash, self.pieces.count)
-
-    def _rechoke(self, now: float) -> None:
-        self._is_choice_stale = False
-        candidates = [
-            Candidate(
-                key=peer.key,
-                is_interested=peer.peer_interested,
-                upload_rate=peer.sent.rate(now),
-                download_rate=peer.received.rate(now),
-                is_unchoked=not peer.am_choking,
-                unchoked_at=peer.unchoked_at,
-                is_snubbed=peer.is_snubbed,
-                joined_at=peer.joined_at,
-                has_everything=peer.has == self.pieces.all,
-            )
-            for peer in self.peers.values()
-            if not peer.close_reason
-        ]
-        slots = self._capacity.slots(sum(candidate.is_interested for candidate in candidates))
-        decision = self._choker.decide(
-            candidates,
-            slots=slots,
-            round_seconds=self._capacity.round_seconds(slots),
-            is_seeding=self.pieces.is_complete,
-            now=now,
-            rng=self._rng,
-        )
-        for peer in self.peers.values():
-            is_chosen = peer.key in decision.unchoked
-            if is_chosen and peer.am_choking:
-                uploads.unchoke(peer, now)
-                self.steering.offer(peer, now)
-            elif not is_chosen and not peer.am_choking:
-                uploads.choke(peer)
-                self.steering.on_choked(peer)

@@ -21,6 +21,7 @@ class Tactics:
     allows_fast: bool = True  # off: who is choked gets nothing (BEP 6)
     pipeline_follows_rate: bool = True  # off: a fixed number of requests
     has_endgame: bool = True  # off: no block is asked of two
+    parts_when_pointless: bool = True  # off: who wants nothing stays connected with who wants nothing
 
     @classmethod
     def standard(cls) -> Tactics:
@@ -33,6 +34,11 @@ class Tactics:
             slots_follow_capacity=False,
             rounds_follow_pieces=False,
         )
+
+    @classmethod
+    def pool(cls) -> Tactics:
+        """Where members have more to say to each other than pieces: all are told of all, and nobody leaves for want."""
+        return cls(super_seeds=False, parts_when_pointless=False)
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -67,9 +67,9 @@ def unchoke(peer: Peer, now: float) -> None:
     peer.say(Unchoke())
 
 
-def refuse_piece(peer: Peer, piece: int) -> None:
-    """The piece cannot be read any more: its requests are rejected."""
-    _drop_requests(peer, lambda request: request[0] == piece)
+def refuse_pieces(peer: Peer, bits: int) -> None:
+    """These pieces are not here any more: requests for them are rejected."""
+    _drop_requests(peer, lambda request: bool(bits >> request[0] & 1))
 
 
 def _drop_requests(peer: Peer, is_dropped: Callable[[Request], bool]) -> None:

@@ -18,7 +18,7 @@ from shoal.errors import NotFoundError, UsageError
 
 FILE_VARIABLE = "SHOAL_CONFIG"
 FILE_NAME = "config.toml"
-SECTIONS = ("tracker",)  # all there may be in the file, whoever reads it
+SECTIONS = ("tracker", "get", "helper", "group")  # all there may be in the file, whoever reads it
 MAX_LENGTH = 1 << 20  # bytes; nobody writes more by hand, and a wrong name may lead to anything
 
 
@@ -30,18 +30,33 @@ class ConfigFile:
     text: str
     content: Mapping[str, Any]
 
-    def section(self, name: str) -> Mapping[str, Any]:
-        """The keys of one section; none where it is absent."""
-        section = self.content.get(name, {})
-        if not isinstance(section, dict):
-            raise self.fault(f"'{name}' is a section", name, hint=f"write [{name}], and its keys below it")
+    def section(self, *path: str) -> Mapping[str, Any]:
+        """The keys of one section, `("tracker")` or `("group", "lab")`; none where it is absent."""
+        section: Mapping[str, Any] = self.content
+        for depth, name in enumerate(path, 1):
+            section = section.get(name, {})
+            if not isinstance(section, dict):
+                header = ".".join(path[:depth])
+                raise self.fault(
+                    f"'{header}' is a section", *path[:depth], hint=f"write [{header}], and its keys below it"
+                )
         return section
 
-    def check_keys(self, section: str, known: Iterable[str]) -> None:
-        """Raise `UsageError` for the first key that nobody knows."""
-        for key in self.section(section):
-            if key not in known:
-                raise self.fault(f"there is no setting {section}.{key}", section, key, hint=near(key, known))
+    def unknown_keys(self, path: Sequence[str], known: Iterable[str]) -> list[UsageError]:
+        """What to say of each key of a section that nobody knows."""
+        known = list(known)
+        return [
+            self.fault(f"there is no setting {'.'.join((*path, key))}", *path, key, hint=near(key, known))
+            for key in self.section(*path)
+            if key not in known
+        ]
+
+    def unknown_sections(self) -> list[UsageError]:
+        return [
+            self.fault(f"there is no section [{name}]", name, hint=near(name, SECTIONS))
+            for name in self.content
+            if name not in SECTIONS
+        ]
 
     def origin(self, *keys: str) -> str:
         """`"/path/config.toml:12: tracker.port"`"""
@@ -61,22 +76,26 @@ def read_config(named: str | None, environ: Mapping[str, str]) -> ConfigFile | N
     Raises `NotFoundError` for an absent file that is named, `FileError`, and `UsageError` for what is not TOML, and
     for sections that nobody knows.
     """
-    path, source = chosen_path(named, environ)
+    config = parse_config(*chosen_path(named, environ))
+    if config is not None:
+        for fault in config.unknown_sections():
+            raise fault
+    return config
+
+
+def parse_config(path: Path, source: str) -> ConfigFile | None:
+    """The file, whatever sections it has; None if it is absent and nobody named it."""
     data = read_bytes(path, source)
     if data is None:
         return None
     try:
         text = data.decode("utf-8-sig").replace("\r\n", "\n")
-        config = ConfigFile(path, text, tomllib.loads(text))
+        return ConfigFile(path, text, tomllib.loads(text))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path}:{line}: not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise UsageError(describe_syntax_error(path, text, str(error))) from None
-    for name in config.content:
-        if name not in SECTIONS:
-            raise config.fault(f"there is no section [{name}]", name, hint=near(name, SECTIONS))
-    return config
 
 
 def chosen_path(named: str | None, environ: Mapping[str, str]) -> tuple[Path, str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Sequence
 
+from shoal.cli.settings.every import COMMANDS, EVERY
 from shoal.cli.settings.file import FILE_NAME, FILE_VARIABLE
+from shoal.cli.settings.group import GROUP
 from shoal.cli.settings.table import Section, Setting
-from shoal.cli.settings.tracker import TRACKER
 
 INTRODUCTION = f"""\
 # Settings
@@ -20,7 +22,8 @@ taken whole from the first of them that has it. Whoever writes something wrong i
 **The file** is `--config FILE`, or `${FILE_VARIABLE}`, or `{FILE_NAME}` in the usual folder of this system
 (`~/.config/shoal` on Linux, `~/Library/Application Support/shoal` on macOS). It is [TOML](https://toml.io); there need
 not be one, unless it is named. `{FILE_VARIABLE}=/dev/null` reads none. Relative paths in it start from its folder, and
-`~` is your home. A key that nobody knows is an error.
+`~` is your home. A key that nobody knows is an error. `shoal config path` says where it is, `shoal config check`
+whether it is right, and `shoal config show` which settings are in force, and where each comes from.
 
 **Variables**: a list is written with commas or spaces between its parts (a path that holds one belongs in the file); a
 switch is `1`, `true`, `yes`, `on`, or `0`, `false`, `no`, `off`; an empty variable counts as one that is not set.
@@ -28,20 +31,37 @@ switch is `1`, `true`, `yes`, `on`, or `0`, `false`, `no`, `off`; an empty varia
 **Secrets** on a command line are seen by everybody who lists the processes of the machine. Set them by a variable, or
 in a file that only you may read. They are never printed, logged or quoted in an error.
 
-In Kubernetes a service of the name `shoal-tracker` sets `SHOAL_TRACKER_PORT` (to `tcp://...`) in every container: give
-it another name, or set `enableServiceLinks: false`.
+In Kubernetes a service of the name `shoal-tracker` sets `SHOAL_TRACKER_PORT` (to `tcp://...`) in every container, and
+one of the name `shoal-helper` likewise: give it another name, or set `enableServiceLinks: false`.
 """
+
+GROUPS = """\
+## Groups
+
+What is below `[group.NAME]` holds for the group NAME in whatever command uses it: `shoal get --group NAME`,
+`shoal helper --group NAME`. An option or a variable of the command beats it; it beats what the file says of the
+command. A group's key is not here, but in a place of its own that only its owner reads.
+
+| in `[group.NAME]` | |
+|---|---|"""
+GROUP_EXAMPLE = "lab"  # a name
 
 
 def render() -> str:
     """The whole page."""
-    return "\n".join([INTRODUCTION, *map(render_section, [TRACKER]), render_example([TRACKER])])
+    sections = [*map(render_section, COMMANDS), render_groups()]
+    return "\n".join([INTRODUCTION, *sections, render_example(EVERY)])
 
 
 def render_section(section: Section) -> str:
     rows = [render_row(section, setting) for setting in section.settings]
     head = f"| option | in `[{section.name}]` | variable | default | |\n|---|---|---|---|---|"
     return "\n".join([f"## shoal {section.name}", "", head, *rows, ""])
+
+
+def render_groups() -> str:
+    rows = [f"| `{setting.name}` | {setting.help} A list. |" for setting in GROUP.settings]
+    return "\n".join([GROUPS, *rows, ""])
 
 
 def render_row(section: Section, setting: Setting) -> str:
@@ -62,7 +82,7 @@ def option_with_value(setting: Setting) -> str:
     return f"{setting.option} {setting.metavar or setting.kind.metavar}"
 
 
-def render_example(sections: list[Section]) -> str:
+def render_example(sections: Sequence[Section]) -> str:
     """A file that sets nothing: every key is there behind a `#`, with its default or something like it."""
     lines = [
         "## A whole file",
@@ -72,7 +92,7 @@ def render_example(sections: list[Section]) -> str:
         "```toml",
     ]
     for section in sections:
-        lines.append(f"[{section.name}]")
+        lines.append(f"[{section.name}]" if section.is_command else f"[{section.name}.{GROUP_EXAMPLE}]")
         for setting in section.settings:
             lines += ["", *textwrap.wrap(setting.help, 100, initial_indent="# ", subsequent_indent="# ")]
             lines.append(f"#{setting.name} = {example_of(setting)}")

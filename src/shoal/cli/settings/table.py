@@ -11,7 +11,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -68,10 +68,23 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The settings of one command."""
+    """The settings of one command, or (`is_command` false) of a thing that only the file has settings of.
+
+    `path` is where they are in the file; without it, in the section of that name.
+    """
 
     name: str
     settings: tuple[Setting, ...]
+    path: tuple[str, ...] = ()
+    is_command: bool = True
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return self.path or (self.name,)
+
+    def at(self, *path: str) -> Section:
+        """The same settings elsewhere in the file."""
+        return replace(self, path=path)
 
     def variable(self, setting: Setting) -> str:
         return f"SHOAL_{self.name}_{setting.name}".upper()
@@ -79,19 +92,28 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What somebody wrote for a setting, not read yet, and where. `folder` is where relative paths begin."""
+    """What somebody wrote for a setting, not read yet, and where. `folder` is where relative paths begin.
+
+    `is_for_now`: an option or a variable says so, not something that lasts.
+    """
 
     texts: tuple[str, ...]
     origin: str
     folder: Path | None = None
+    is_for_now: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """The value of each setting by name, and where it came from ("" for a default)."""
+    """The value of each setting by name, where it came from ("" for a default), and the file that was read.
+
+    `for_now` are the names of those that an option or a variable says.
+    """
 
     values: Mapping[str, Any]
     origins: Mapping[str, str]
+    for_now: frozenset[str] = frozenset()
+    config: ConfigFile | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -146,25 +168,37 @@ def resolve(
 ) -> Values:
     """The value of every setting. `given` holds what the options got: texts, tuples of them, flags, or None."""
     if config is not None:
-        config.check_keys(section.name, [setting.name for setting in section.settings])
-    values, origins = {}, {}
+        for fault in config.unknown_keys(section.keys, [setting.name for setting in section.settings]):
+            raise fault
+    values, origins, for_now = {}, {}, set()
     for setting in section.settings:
-        written = (
-            from_option(setting, given.get(setting.name))
-            or from_variable(setting, section.variable(setting), environ)
-            or from_file(setting, section, config)
-            or from_default(setting)
-        )
+        written = find(setting, section, given, environ, config)
         values[setting.name] = read(setting, written)
         origins[setting.name] = written.origin
-    return Values(values, origins)
+        if written.is_for_now:
+            for_now.add(setting.name)
+    return Values(values, origins, frozenset(for_now), config)
+
+
+def find(
+    setting: Setting,
+    section: Section,
+    given: Mapping[str, Any],
+    environ: Mapping[str, str],
+    config: ConfigFile | None,
+) -> Written:
+    """What the first of the sources says that says anything."""
+    said = from_option(setting, given.get(setting.name))
+    if said is None and section.is_command:
+        said = from_variable(setting, section.variable(setting), environ)
+    return said or from_file(setting, section, config) or from_default(setting)
 
 
 def from_option(setting: Setting, given: Any) -> Written | None:
     if given is None or given == ():
         return None
     texts = given if setting.is_multiple else (str(given),)
-    return Written(tuple(texts), setting.option)
+    return Written(tuple(texts), setting.option, is_for_now=True)
 
 
 def from_variable(setting: Setting, variable: str, environ: Mapping[str, str]) -> Written | None:
@@ -172,14 +206,15 @@ def from_variable(setting: Setting, variable: str, environ: Mapping[str, str]) -
     text = environ.get(variable, "").strip()
     if not text:
         return None
-    return Written(tuple(re.split(r"[,\s]+", text.strip(", "))) if setting.is_multiple else (text,), variable)
+    texts = tuple(re.split(r"[,\s]+", text.strip(", "))) if setting.is_multiple else (text,)
+    return Written(texts, variable, is_for_now=True)
 
 
 def from_file(setting: Setting, section: Section, config: ConfigFile | None) -> Written | None:
-    if config is None or setting.name not in (keys := config.section(section.name)):
+    if config is None or setting.name not in (keys := config.section(*section.keys)):
         return None
     value = keys[setting.name]
-    origin = config.origin(section.name, setting.name)
+    origin = config.origin(*section.keys, setting.name)
     if setting.is_multiple and not isinstance(value, list):
         raise UsageError(
             f"{origin}: {type_name(type(value))}, not a list", hint=f'write {setting.name} = ["...", "..."]'

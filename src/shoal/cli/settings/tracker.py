@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from shoal.cli.settings.kinds import (
     ADDRESS,
@@ -15,21 +17,45 @@ from shoal.cli.settings.kinds import (
     NETWORK,
     PORT,
     SERVED,
-    STORE,
     TEXT,
     TIME,
     TOKEN,
     WIRE_HASH_LENGTH,
-    WORKERS,
+    Kind,
+    parse_count,
 )
 from shoal.cli.settings.table import Section, Setting, Values
 from shoal.cli.torrent_files import load_metainfo
+from shoal.errors import UsageError
 from shoal.tracker.decision import DEFAULT_INTERVAL
 from shoal.tracker.memory_store import MAX_PEERS, MAX_SWARMS
 from shoal.tracker.server import DEFAULT_PORT
-from shoal.tracker.settings import MEMORY, TrackerSettings
+from shoal.tracker.settings import MEMORY, STORE_SCHEMES, TrackerSettings
+from shoal.tracker.workers import MAX_WORKERS
 
 DEFAULT_STATUS_SECONDS = 60
+
+
+def parse_store(text: str) -> str:
+    """A URL may hold a password, so nothing of it is quoted."""
+    if text == MEMORY:
+        return text
+    try:
+        url = urlsplit(text)
+        is_known = url.scheme in STORE_SCHEMES and bool(url.path if url.scheme == "unix" else url.hostname)
+        is_known = is_known and (url.port is None or url.port > 0)
+    except ValueError:
+        is_known = False
+    if not is_known:
+        schemes = ", ".join(f"{scheme}://" for scheme in STORE_SCHEMES)
+        raise UsageError(
+            f"neither '{MEMORY}' nor a URL of {schemes}", hint="write it like redis://:PASSWORD@HOST:6379/0"
+        )
+    return text
+
+
+WORKERS = Kind("N", partial(parse_count, most=MAX_WORKERS), (int,))
+STORE = Kind("memory|URL", parse_store)
 
 TRACKER = Section(
     "tracker",

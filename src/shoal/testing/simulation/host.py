@@ -196,6 +196,8 @@ class Host:
         if self.has_left or self.is_frozen:
             return
         piece, now, swarm = progress.piece, self.network.clock.now, self.swarm
+        if swarm.pieces.in_flight.get(piece) is not progress:
+            return  # it came another way meanwhile
         wrong = self._wrong.pop(piece, {})
         digests: list[bytes] = []
         if wrong or swarm.blame.is_suspect(piece):

@@ -1,0 +1,75 @@
+"""Who a member is, and what it puts its name to: "I fetched this piece from the origin, and its SHA-256 is this".
+
+Always true: a member's private key is in no repr, message or log; a record counts as verified only with the very
+signature that was found right.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+SEED_LENGTH: Final = 32  # bytes of an Ed25519 private key ...
+MEMBER_LENGTH: Final = 32  # ... of the public one, which is the member's name in records ...
+SIGNATURE_LENGTH: Final = 64  # ... and of a signature
+_DOMAIN: Final = b"shoal piece\0"  # no signature for another purpose can be taken for one of a piece
+
+
+@dataclass(frozen=True, slots=True)
+class MemberKey:
+    """This machine's key in one group."""
+
+    seed: bytes = field(repr=False)
+    private: Ed25519PrivateKey = field(init=False, repr=False, compare=False)
+    public: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        private = Ed25519PrivateKey.from_private_bytes(self.seed)
+        object.__setattr__(self, "private", private)
+        object.__setattr__(self, "public", private.public_key().public_bytes_raw())
+
+    def sign(self, info_hash: bytes, piece: int, digest: bytes) -> bytes:
+        """Put our name to the SHA-256 of a piece that we fetched from the origin."""
+        return self.private.sign(_message(info_hash, piece, digest))
+
+
+def new_member_key() -> MemberKey:
+    return MemberKey(secrets.token_bytes(SEED_LENGTH))
+
+
+def verify(info_hash: bytes, piece: int, author: bytes, digest: bytes, signature: bytes) -> bool:
+    """Whether `author` signed that. About 0.1 ms."""
+    try:
+        Ed25519PublicKey.from_public_bytes(author).verify(signature, _message(info_hash, piece, digest))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+class Verifier:
+    """`verify` that remembers the last `most` records that were right: each comes from every neighbour in turn."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._right: OrderedDict[tuple[bytes, int, bytes, bytes], bytes] = OrderedDict()
+
+    def is_right(self, info_hash: bytes, piece: int, author: bytes, digest: bytes, signature: bytes) -> bool:
+        record = info_hash, piece, author, digest
+        if self._right.get(record) == signature:
+            self._right.move_to_end(record)
+            return True
+        if not verify(info_hash, piece, author, digest, signature):
+            return False
+        self._right[record] = signature
+        if len(self._right) > self._most:
+            self._right.popitem(last=False)
+        return True
+
+
+def _message(info_hash: bytes, piece: int, digest: bytes) -> bytes:
+    return _DOMAIN + info_hash + piece.to_bytes(4, "big") + digest

@@ -1,0 +1,329 @@
+"""Decide which pieces of a pool this machine fetches from the origin.
+
+Always true: what is here is not ours to fetch; what a member is believed to be fetching, or has and passes on, is not
+either, except at the very end, or while two claims cross. Nothing stays unclaimed while a fetcher of ours is idle and
+somebody wants it. Pure: told the time, it sends nothing.
+
+Told by the swarm: who is there, what they have and claim, who is silent. Asked with what the fetchers could do with
+(`plan.Demand`), it answers with the runs to offer to the plan and to withhold from it; `my_runs` is what to tell
+others. At the beginning everything is withheld from the plan. docs/pooling.md, section Claims, has the rules and
+their reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from shoal.fetch.plan import Demand
+from shoal.fetch.pool.member import MOST_CLAIMED, MOST_RUNS, Member, checked_runs
+from shoal.fetch.pool.runs import PieceRun as PieceRun
+from shoal.fetch.pool.runs import Places, run_from, runs_of
+from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
+from shoal.swarm.rate import RateMeter
+from shoal.units import MIB
+
+RUN_SECONDS = (
+    2.0  # of our own rate: long enough that requests are few, short enough to lose when we fall silent
+)
+SHORTEST_RUN = 1 * MIB
+FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
+LONGEST_RUN = 16 * MIB
+ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
+CROSSING = 1.0  # seconds; whoever claims what we told it of so long ago knows what it does
+STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
+LEAST_TAIL = 0.3  # seconds; what ends sooner is left to whoever fetches it
+GAIN = 2.0  # times sooner has a piece to come that is fetched twice
+MOST_AHEAD = 4.0  # seconds' worth that a helper has and no requester took
+LEAST_AHEAD = 4 * MIB
+
+
+class Decision(NamedTuple):
+    """What to offer to the plan, and then to withhold from it."""
+
+    take: tuple[PieceRun, ...] = ()
+    drop: tuple[PieceRun, ...] = ()
+
+
+class Board:
+    def __init__(
+        self, piece_count: int, piece_length: int, length: int, me: bytes, *,
+        have: int, is_helper: bool, now: float, salt: bytes,
+    ) -> None:  # fmt: skip
+        """`me` and the members are their keys, `have` the pieces that are here; `salt` is the same for all members."""
+        self.have = have
+        self.my_runs: tuple[PieceRun, ...] = ()
+        self._piece_count = piece_count
+        self._piece_length = piece_length
+        self._length = length
+        self._everything = all_bits(piece_count)
+        self._me = me
+        self._is_helper = is_helper
+        self._places = Places(piece_count, salt)
+        self._my_places = self._places.in_order_of(me)
+        self._members: dict[bytes, Member] = {}
+        self._mine = 0  # ours to fetch, and not here
+        self._taken: list[tuple[float, int]] = []  # when we took which of them
+        self._lost_to: int = 0  # of ours: to be dropped, for they are somebody else's
+        self._forced = 0  # ours alone to fetch, whatever others have
+        self._brought = 0  # by us, from the origin
+        self._next = -1  # the piece behind our last run
+        self._rate = 0.0  # ours, when we last had one
+        self._alone_since: float | None = now
+        self._has_all = False  # all that was unclaimed was taken, for nobody else is there
+        self._heard_at = now
+        self._declined_at: float | None = None  # what is unclaimed was left to faster members
+        self._idle_since: float | None = None  # there is nothing unclaimed
+        self._lag = RateMeter(now)  # of pieces that come from neighbours ...
+        self._lags_since: float | None = None  # ... while they have some that we want
+
+    # -- what happened -------------------------------------------------------------------------------
+
+    def join(self, member: bytes, now: float, *, is_helper: bool, has: int = 0) -> None:
+        self._members[member] = Member(member, now, is_helper, has)
+        self._alone_since = None
+        self._heard_at = now
+
+    def leave(self, member: bytes, now: float) -> None:
+        self._members.pop(member, None)
+
+    def on_heard(self, member: bytes, now: float) -> None:
+        """Anything came from it."""
+        self._heard_at = self._members[member].heard_at = now
+
+    def on_have(self, member: bytes, bits: int, now: float) -> None:
+        self.on_heard(member, now)
+        self._members[member].on_have(bits, self._piece_length, now)
+
+    def on_claims(self, member: bytes, runs: Iterable[tuple[int, int]], rate: float, now: float) -> None:
+        """All that it fetches now. Raises `PeerError` for what no honest member says."""
+        self.on_heard(member, now)
+        other = self._members[member]
+        pieces = checked_runs(tuple(PieceRun(*run) for run in runs), self._piece_count)
+        crossing = other.on_claims(pieces, rate, self._piece_length, now) & self._mine
+        is_first = self._places.rank(member) > self._places.rank(self._me)
+        for taken_at, bits in self._taken:
+            if is_first or now - max(taken_at, other.joined_at) > CROSSING:
+                self._lost_to |= crossing & bits
+
+    def on_owing(self, member: bytes, is_owing: bool, now: float) -> None:
+        """Whether we wait for blocks of it."""
+        self._members[member].on_owing(is_owing, now)
+
+    def on_piece(self, piece: int, now: float) -> None:
+        """It is here now, from the origin or from a neighbour."""
+        bit = 1 << piece
+        if self._mine & bit:
+            self._mine ^= bit
+            self._brought |= bit
+            self._heard_at = now
+        else:
+            self._lag.add(self._piece_length, now)
+        self.have |= bit
+        self._forced = without(self._forced, bit)
+
+    def lose(self, bits: int, *, must_fetch: bool = False) -> None:
+        """These are not here after all; `must_fetch`: they have to come from the origin, by ourselves."""
+        self.have = without(self.have, bits)
+        self._brought = without(self._brought, bits)
+        if must_fetch:
+            self._forced |= bits
+
+    # -- what to do ----------------------------------------------------------------------------------
+
+    def decide(self, demand: Demand, now: float) -> Decision:
+        """What to take and to drop. Ask after whatever happened, and some times a second."""
+        before = self._mine
+        self._rate = demand.rate or self._rate
+        for member in self._members.values():
+            member.void_if_late(self._piece_length, now)
+        self._drop(demand, now)
+        runs = list(runs_of(without(self._forced, self._mine)))
+        self._mine |= self._forced
+        if self._is_wanted():
+            runs += self._take(demand, now)
+        take, drop = without(self._mine, before), without(before, self._mine)
+        if take:
+            self._taken.append((now, take))
+        if take or drop:
+            self._taken = [(at, bits & self._mine) for at, bits in self._taken if bits & self._mine]
+        if take or drop or not self._mine:
+            self.my_runs = self._runs_to_tell()
+        return Decision(tuple(runs), tuple(runs_of(drop)))
+
+    def unclaimed(self, now: float) -> int:
+        """The pieces that nobody has who passes them on, nor is believed to be fetching."""
+        bits = without(self._everything, self.have | self._mine)
+        for member in self._members.values():
+            if not member.is_silent(now, self._heard_at):
+                bits = without(bits, member.has | member.live)
+        return bits
+
+    def _is_wanted(self) -> bool:
+        """Whether anybody wants what we would fetch, and takes it off us."""
+        if not self._is_helper:
+            return True
+        requesters = [member for member in self._members.values() if not member.is_helper]
+        if not requesters:
+            return False
+        waiting = self._brought
+        for member in requesters:
+            waiting = without(waiting, member.has)
+        return waiting.bit_count() * self._piece_length <= max(LEAST_AHEAD, MOST_AHEAD * self._rate)
+
+    def _drop(self, demand: Demand, now: float) -> None:
+        """What others have, or have the better right to, or what is too much for our rate now."""
+        begun = demand.begun_bits
+        theirs = 0
+        for member in self._members.values():
+            if not member.is_silent(now, self._heard_at):
+                theirs |= member.has
+        young = sum(bits for taken_at, bits in self._taken if now - taken_at <= CROSSING)
+        self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
+        self._mine = without(self._mine, without(theirs, begun | self._forced))
+        self._lost_to = 0
+        if self._is_helper and all(member.is_helper for member in self._members.values()):
+            self._mine = 0
+        elif self._members and (self._has_all or self._is_too_much(demand.rate)):
+            self._has_all = False
+            self._mine &= self._close_to(begun, 1 / max(1, demand.fetchers)) | self._forced
+
+    def _is_too_much(self, rate: float) -> bool:
+        """Whether our rate has fallen so far that what we claimed is in better hands with others."""
+        size = self._mine.bit_count() * self._piece_length
+        return 0 < rate < size / FALLEN_SECONDS and size > 2 * SHORTEST_RUN
+
+    def _close_to(self, begun: int, share: float) -> int:
+        """A run of ours from each piece that is being fetched."""
+        kept = 0
+        count = self._run_length(share)
+        for first, _ in list(runs_of(begun & self._mine))[:MOST_RUNS]:
+            kept |= run_mask(first, min(count, run_from(self._mine, first)))
+        self._next = kept.bit_length()
+        return kept
+
+    # -- taking --------------------------------------------------------------------------------------
+
+    def _take(self, demand: Demand, now: float) -> list[PieceRun]:
+        free = self.unclaimed(now)
+        if not self._members and (self._alone_since is None or now - self._alone_since >= ALONE_AFTER):
+            self._mine |= free
+            self._has_all = True
+            return list(runs_of(free))
+        count = self._run_count(demand, free)
+        wanted = demand.idle * count * self._piece_length - demand.waiting
+        runs = []
+        if self._is_too_slow(demand, free, now):
+            wanted = 0
+        while wanted > 0 and free and self._has_room(count):
+            is_first_of_two = wanted > count * self._piece_length
+            run = self._next_run(free, max(1, count // 2) if is_first_of_two else count)
+            runs.append(run)
+            self._mine |= run_mask(*run)
+            free = without(free, run_mask(*run))
+            self._next = run.first + run.count
+            wanted -= run.count * self._piece_length
+            self._idle_since = None
+        if free or not demand.idle or demand.waiting:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= STAGGER * self._faster_idle_members():
+            runs += self._double(demand, now)
+        return runs
+
+    def _is_too_slow(self, demand: Demand, free: int, now: float) -> bool:
+        """Whether others would bring all the rest before we a single piece; if they do not begin, we do."""
+        left = free
+        rates = self._rate
+        for member in self._members.values():
+            left |= member.live
+            rates += member.rate(now)
+        a_piece = demand.latency + demand.fetchers * self._piece_length / self._rate if self._rate else 0.0
+        if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + LEAST_TAIL:
+            self._declined_at = None
+            return False
+        self._declined_at = self._declined_at or now
+        return now - self._declined_at < a_piece
+
+    def _has_room(self, count: int) -> bool:
+        """Whether a run more can be told."""
+        most = max(MOST_CLAIMED // self._piece_length, MOST_RUNS)
+        return self._mine.bit_count() + count <= most and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
+
+    def _run_length(self, share: float) -> int:
+        """Pieces of a run by our own rate."""
+        length = min(max(RUN_SECONDS * self._rate * share, SHORTEST_RUN), LONGEST_RUN)
+        return max(1, int(length) // self._piece_length)
+
+    def _run_count(self, demand: Demand, free: int) -> int:
+        """Pieces of the next run: near the end at most half of our share of what is unclaimed."""
+        fetchers = max(1, demand.fetchers)
+        rates = [member.told_rate for member in self._members.values()]
+        known = [rate for rate in (*rates, self._rate) if rate]
+        usual = sum(known) / len(known) if known else 1.0
+        everybody = sum(rate or usual for rate in (*rates, self._rate))
+        share = (self._rate or usual) / everybody / fetchers
+        return max(1, min(self._run_length(1 / fetchers), int(free.bit_count() * share)))
+
+    def _next_run(self, free: int, count: int) -> PieceRun:
+        """Behind our last one if that is free, else where we rank highest; no sliver is left beside it."""
+        first = self._next
+        if first < 0 or not free >> first & 1:
+            first = self._best_place(free)
+            behind = without(run_mask(0, first), free).bit_length()  # where this free row begins
+            if first - behind < count:
+                first = behind
+        there = run_from(free, first)
+        return PieceRun(first, there if there < count + count // 2 else count)
+
+    def _best_place(self, free: int) -> int:
+        for first in self._my_places:
+            if free >> first & 1:
+                return first
+        return lowest_bit(free)
+
+    # -- the very end --------------------------------------------------------------------------------
+
+    def _faster_idle_members(self) -> int:
+        """So many are idle as well, and go first."""
+        mine = (self._rate, self._me)
+        return sum(
+            not member.claims and (member.told_rate, member.name) > mine for member in self._members.values()
+        )
+
+    def _double(self, demand: Demand, now: float) -> list[PieceRun]:
+        """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
+        once, twice = 0, self.have | self._mine
+        for member in self._members.values():
+            twice |= once & member.live
+            once |= member.live
+        left = [
+            (member.seconds_left(self._piece_length, now), without(member.live, twice))
+            for member in self._members.values()
+        ]
+        seconds, bits = max((one for one in left if one[1]), default=(0.0, 0))
+        count = bits.bit_count()
+        if not count or not self._rate or seconds < LEAST_TAIL:
+            return []
+        a_piece = self._piece_length / self._rate
+        share = int((seconds - demand.latency) / (a_piece + seconds / count))
+        if not share and (demand.latency + a_piece) * GAIN < seconds:
+            share = 1
+        if share <= 0:
+            return []
+        run = max(runs_of(bits), key=lambda run: run.count)
+        share = min(share, max(1, run.count - 1), self._run_length(1.0))
+        doubled = PieceRun(run.first + run.count - share, share)
+        self._mine |= run_mask(*doubled)
+        self._idle_since = now
+        return [doubled]
+
+    def _runs_to_tell(self) -> tuple[PieceRun, ...]:
+        """As many as a message may hold; the rest is said later."""
+        most = max(MOST_CLAIMED // self._piece_length, MOST_RUNS)
+        told = []
+        for first, count in sorted(runs_of(self._mine), key=lambda run: -run.count)[:MOST_RUNS]:
+            told.append(PieceRun(first, min(count, most)))
+            most -= told[-1].count
+        return tuple(sorted(run for run in told if run.count > 0))

@@ -1,0 +1,78 @@
+"""Where a helper keeps what it fetched: one part file a URL, with its records beside it.
+
+Always true: names are info hashes, so no stranger's name becomes a path; what is in use is locked by its `PartFile`
+and never removed; what nobody uses is removed, the one unused for longest first, until the rest has its size.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from shoal.disk.part_file import PartFile
+from shoal.errors import ShoalError
+from shoal.fetch.plan import piece_length_for
+
+_PART, _RECORD, _RECORDS = ".part", ".part.shoal", ".records"
+
+
+class Cache:
+    """`size` is how many bytes may stay when nobody uses them; 0: nothing stays."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder = folder
+        self._size = size
+
+    @property
+    def keeps(self) -> bool:
+        return self._size > 0
+
+    def open(self, info_hash: bytes, length: int) -> PartFile:
+        """Blocks. Raises `ExistsError` if another process is at it, `DiskFullError`, `FileError`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return PartFile.open(
+            self.folder, info_hash.hex(), info_hash, length, piece_length=piece_length_for(length)
+        )
+
+    def records_path(self, info_hash: bytes) -> Path:
+        return self.folder / f"{info_hash.hex()}{_RECORDS}"
+
+    def put_back(self, part: PartFile, info_hash: bytes) -> None:
+        """Nobody uses it any more. Blocks."""
+        if self.keeps and part.have_bits:
+            part.remember()
+            part.close()
+            with suppress(OSError):
+                os.utime(part.part_path)
+        else:
+            part.discard()
+            self.records_path(info_hash).unlink(missing_ok=True)
+        self.make_room()
+
+    def make_room(self) -> None:
+        """Remove what is too much; also what a killed process left. Blocks."""
+        entries = []
+        total = 0
+        for path in self.folder.glob(f"*{_PART}"):
+            with suppress(OSError):
+                status = path.stat()
+                entries.append((status.st_mtime, status.st_blocks * 512, path))
+                total += status.st_blocks * 512
+        for _, size, path in sorted(entries):
+            if total <= self._size:
+                return
+            if self._remove(path):
+                total -= size
+
+    def _remove(self, path: Path) -> bool:
+        """False: it is in use, or no file of ours."""
+        name = path.name.removesuffix(_PART)
+        try:
+            info_hash = bytes.fromhex(name)
+            part = PartFile.open(self.folder, name, None, None, piece_length=1)
+            part.discard()
+        except (ValueError, ShoalError):
+            return False
+        self.records_path(info_hash).unlink(missing_ok=True)
+        return True

@@ -1,0 +1,101 @@
+"""Who is in a pool with us, for people: what each brought and fetches now. Nothing is decided by it.
+
+A member is known by its key, and called by the address it was met at; who has gone is remembered for what it brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shoal.fetch.progress import MemberProgress
+from shoal.formats.layout import Layout
+from shoal.net.sockets import format_address
+from shoal.protocol.group.messages import Claims
+
+if TYPE_CHECKING:
+    from shoal.engine.neighbour import Neighbour
+
+OURSELVES = "this machine"
+NOTHING = Claims()
+
+
+@dataclass(slots=True)
+class _Known:
+    name: str
+    is_helper: bool
+    claims: Claims = NOTHING
+    bits: int = 0  # the pieces here that it brought
+
+
+class Company:
+    def __init__(self, layout: Layout, me: bytes) -> None:
+        self._layout = layout
+        self._me = me
+        self._known = {me: _Known(OURSELVES, False)}
+
+    @property
+    def other_count(self) -> int:
+        """Members that are or were here, without us."""
+        return len(self._known) - 1
+
+    def name_of(self, member: bytes) -> str:
+        known = self._known.get(member)
+        return known.name if known is not None and known.name else f"member {member.hex()[:8]}"
+
+    def on_joined(self, neighbour: Neighbour, *, is_helper: bool) -> None:
+        if neighbour.member == self._me:
+            return  # another program of this machine: what it signs is ours
+        known = self._known.setdefault(neighbour.member, _Known("", is_helper))
+        known.name = format_address(neighbour.listens_at or neighbour.address)
+        known.is_helper = is_helper
+
+    def on_claims(self, member: bytes, claims: Claims) -> None:
+        if member != self._me and member in self._known:
+            self._known[member].claims = claims
+
+    def on_parted(self, member: bytes) -> None:
+        self.on_claims(member, Claims())
+
+    def on_piece(self, piece: int, author: bytes) -> None:
+        self._known.setdefault(author, _Known("", False)).bits |= 1 << piece
+
+    def on_lost(self, bits: int) -> None:
+        for known in self._known.values():
+            known.bits &= ~bits
+
+    def progress(self, claims: Claims, rate: float) -> tuple[MemberProgress, ...]:
+        """Ourselves first, with these claims and this rate; none if nobody else was ever here."""
+        if len(self._known) == 1:
+            return ()
+        ours = self._known[self._me]
+        ours.claims = claims
+        found = [self._one(self._me, ours, rate)]
+        for member, known in self._known.items():
+            if member != self._me:
+                found.append(self._one(member, known, known.claims.rate if known.claims.runs else 0.0))
+        return tuple(found)
+
+    def _one(self, member: bytes, known: _Known, rate: float) -> MemberProgress:
+        return MemberProgress(
+            name=self.name_of(member),
+            is_helper=known.is_helper,
+            is_us=member == self._me,
+            fetched=bytes_in(self._layout, known.bits),
+            rate=rate,
+            runs=tuple(self._spans(known.claims.runs)),
+            piece_bits=known.bits,
+        )
+
+    def _spans(self, runs: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+        for first, count in runs:
+            begin = first * self._layout.piece_length
+            yield begin, min(begin + count * self._layout.piece_length, self._layout.total_size)
+
+
+def bytes_in(layout: Layout, bits: int) -> int:
+    """The length of a set of pieces, the short last one counted right."""
+    total = bits.bit_count() * layout.piece_length
+    last = layout.piece_count - 1
+    return total - (layout.piece_length - layout.piece_size(last) if bits >> last & 1 else 0)

@@ -1,0 +1,206 @@
+"""A helper: it is in the meetings of its groups and works for those who ask, within what its owner allows.
+
+Always true: a refusal names its reason; one URL is worked on once, however many ask; what ends one work (a full disk,
+another version, a quota) ends nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from shoal.disk.state import state_dir
+from shoal.errors import FormatError, ShoalError
+from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.guard import Guard
+from shoal.fetch.options import AskedUrl, FetchOptions
+from shoal.fetch.pool.cache import Cache
+from shoal.fetch.pool.helper_options import HelperOptions
+from shoal.fetch.pool.meeting import Attendant
+from shoal.fetch.pool.meetings import Contacts, Events, Meetings
+from shoal.fetch.pool.poolable import reason_not_to_pool
+from shoal.fetch.pool.question import belongs
+from shoal.fetch.pool.quota import Quota
+from shoal.fetch.pool.work import Work
+from shoal.fetch.transfer import Transfers
+from shoal.net.environment_proxies import proxy_of_environment
+from shoal.net.sockets import format_address
+from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
+from shoal.protocol.http.origin import origin_of, split_user
+from shoal.protocol.tracker.urls import shown_url
+
+MOST_WORKS = 64  # URLs at a time; each costs a file, connections and a thread
+
+Report = Callable[..., None]
+
+
+class HelperServer:
+    """`report(event, **fields)` is told what people may read."""
+
+    def __init__(
+        self,
+        options: HelperOptions,
+        groups: list[JoinedGroup],
+        contacts: dict[str, Contacts],
+        cache: Cache,
+        quota: Quota,
+        report: Report,
+    ) -> None:
+        self._options = options
+        self._cache = cache
+        self._quota = quota
+        self._report = report
+        self._works: dict[bytes, Work] = {}
+        self._begun: set[bytes] = set()
+        self._askers: dict[bytes, set[Attendant]] = {}
+        self._guard = Guard(options.allow_hosts, options.allow_private)
+        events = Events(
+            on_change=lambda key, attendant: None,
+            on_message=self._on_message,
+            on_gone=self._on_gone,
+            note=lambda text: report("note", message=text),
+        )
+        self.meetings = Meetings(
+            groups,
+            contacts,
+            events,
+            is_helper=True,
+            bind=options.bind,
+            port=options.port,
+            max_upload_rate=options.max_upload_rate,
+        )
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
+        """Until `stop` is set."""
+        await asyncio.to_thread(self._cache.make_room)
+        options = FetchOptions(
+            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=Guard.MOST_HOPS
+        )
+        nobody = AskedUrl(
+            "https://nobody.invalid/"
+        )  # no secret is ever told, so whose they are does not matter
+        async with self.meetings, Transfers(options, nobody, self._guard) as transfers:
+            self._transfers = transfers
+            on_ready(self.meetings.engine.port)
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._tasks: set[asyncio.Task[None]] = set()
+                await stop.wait()
+                for task in self._tasks:
+                    task.cancel()
+
+    # ---- what members say
+
+    def _on_message(self, group: JoinedGroup, attendant: Attendant, message: Any) -> None:
+        match message:
+            case AskHelp():
+                self._on_asked(group, attendant, message)
+            case Pause(tag, seconds):
+                for work in self._works.values():
+                    work.on_others_pause(tag, float(seconds))
+
+    def _on_gone(self, group: JoinedGroup, attendant: Attendant) -> None:
+        for askers in self._askers.values():
+            askers.discard(attendant)
+
+    def _on_asked(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
+        reason = self._reason_to_refuse(group, ask)
+        if reason:
+            self._refuse(attendant, ask, reason)
+            return
+        self._askers.setdefault(ask.info_hash, set()).add(attendant)
+        if ask.info_hash in self._begun:
+            attendant.say(Helping(ask.info_hash))
+        elif ask.info_hash not in self._works:
+            work = Work(group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
+            self._works[ask.info_hash] = work
+            task = self._group.create_task(self._work(work))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _refuse(self, attendant: Attendant, ask: AskHelp, reason: str) -> None:
+        attendant.say(Refused(ask.info_hash, reason))
+        self._report(
+            "refused", url=shown_url(ask.url), member=format_address(attendant.address), reason=reason
+        )
+
+    def _reason_to_refuse(self, group: JoinedGroup, ask: AskHelp) -> str:
+        """Empty: it is helped. What only a connection shows is refused when it is made."""
+        try:
+            url, user = split_user(ask.url)
+            host = origin_of(url).host
+            if url != ask.url or user is not None:
+                return "the URL is not plain"
+            if not belongs(group.key, ask):
+                return "the URL, length and version do not belong to that pool"
+        except FormatError as error:
+            return error.message
+        secret = reason_not_to_pool(AskedUrl(url), FetchOptions())
+        if secret:
+            return secret
+        refusal = self._guard.refusal(url, hop=0, is_proxied=bool(proxy_of_environment(url)))
+        if refusal is not None:
+            return f"{host} {refusal}"
+        if self._quota.is_used_up:
+            return "what it may fetch in a day is used up"
+        if len(self._works) >= MOST_WORKS and ask.info_hash not in self._works:
+            return "it is busy with too many files"
+        return ""
+
+    # ---- works
+
+    async def _work(self, work: Work) -> None:
+        info_hash = work.ask.info_hash
+        self._report("helping", url=shown_url(work.ask.url), bytes=work.ask.length)
+        try:
+            await work.run(partial(self._on_begun, info_hash))
+        except ShoalError as error:
+            for attendant in self._askers.get(info_hash, ()):
+                self._refuse(attendant, work.ask, error.message)
+        finally:
+            self._begun.discard(info_hash)
+            self._askers.pop(info_hash, None)
+            del self._works[info_hash]
+        self._report(
+            "helped",
+            url=shown_url(work.ask.url),
+            fetched=work.fetched,
+            sent=work.sent,
+            members=work.member_count,
+            seconds=round(time.monotonic() - work.began_at, 3),
+        )
+
+    def _on_begun(self, info_hash: bytes) -> None:
+        self._begun.add(info_hash)
+        for attendant in self._askers.get(info_hash, ()):
+            attendant.say(Helping(info_hash))
+
+    def _note(self, text: str) -> None:
+        self._report("note", message=text)
+
+
+async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report) -> None:
+    """Help the groups of `options`, of which this machine has the keys, until `stop` is set.
+
+    Raises `NotFoundError` for a group without a key, `NetworkError` for a port that is taken, `FileError`.
+    """
+    from shoal.fetch.group.keyring import load_group
+
+    groups = [load_group(name) for name in options.groups]
+    contacts = {
+        name: Contacts(options.trackers.get(name, ()), options.peers.get(name, ())) for name in options.groups
+    }
+    state = state_dir() / "helper"
+    folder = options.cache or state / "files"
+    cache = Cache(folder, options.cache_size if options.cache is not None else 0)
+    server = HelperServer(
+        options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report
+    )
+
+    def on_ready(port: int) -> None:
+        report("ready", port=port, groups=list(options.groups))
+
+    await server.run(stop, on_ready)

@@ -1,0 +1,228 @@
+"""The meetings that this machine is in, one a group, on one engine: its port, its voice on the LAN, its trackers.
+
+Both a requester and a helper have one of these. Nothing is decided here about downloads.
+
+Always true: what is said of us (pools, origins) is said in the meeting of the group it belongs to, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from shoal.engine.engine import Engine
+from shoal.engine.resolving import resolve
+from shoal.engine.torrent import Torrent
+from shoal.fetch.group.membership import JoinedGroup, Membership
+from shoal.fetch.pool.content import MeetingContent, NoStore
+from shoal.fetch.pool.meeting import Attendant, Meeting
+from shoal.fetch.pool.pool import Pool
+from shoal.net.local_discovery import LocalDiscovery
+from shoal.net.sockets import Address
+from shoal.protocol.group.messages import Pause, Presence
+from shoal.swarm.known_peers import Source
+from shoal.swarm.tactics import Tactics
+
+IN_MEETINGS = Tactics(super_seeds=False, parts_when_pointless=False)
+IN_POOLS = Tactics(super_seeds=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """How members of one group are found, beside the LAN."""
+
+    trackers: tuple[str, ...] = ()
+    peers: tuple[tuple[str, int], ...] = ()  # hosts, by address or by name
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What its owner is told."""
+
+    on_change: Callable[[JoinedGroup, Attendant], None]  # a member came, or its presence changed
+    on_message: Callable[[JoinedGroup, Attendant, Any], None]
+    on_gone: Callable[[JoinedGroup, Attendant], None]
+    note: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Attended:
+    group: JoinedGroup
+    meeting: Meeting
+    torrent: Torrent | None = None
+    pools: set[bytes] = field(default_factory=set)
+    origins: dict[bytes, int] = field(default_factory=dict)
+
+
+class Meetings:
+    """Use as an async context manager: inside, the engine runs and members are met."""
+
+    def __init__(
+        self,
+        groups: Sequence[JoinedGroup],
+        contacts: Mapping[str, Contacts],
+        events: Events,
+        *,
+        is_helper: bool = False,
+        bind: str | None = None,
+        port: int | None = None,
+        max_upload_rate: int | None = None,
+    ) -> None:
+        """`contacts` by the group's name."""
+        self.membership = Membership(groups)
+        self.engine = Engine(bind=bind, port=port, max_upload_rate=max_upload_rate, security=self.membership)
+        self._contacts = contacts
+        self._events = events
+        self._is_helper = is_helper
+        self._stack = AsyncExitStack()
+        self._groups = {group.name: _Attended(group, self._meeting(group)) for group in groups}
+
+    def _meeting(self, group: JoinedGroup) -> Meeting:
+        return Meeting(
+            Presence(is_helper=self._is_helper),
+            on_change=lambda attendant: self._on_change(group, attendant),
+            on_message=lambda attendant, message: self._events.on_message(group, attendant, message),
+            on_gone=lambda attendant: self._events.on_gone(group, attendant),
+        )
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.engine)
+            discovery = LocalDiscovery(self.engine.bind, self.engine.port, self._on_found, self._events.note)
+            await stack.enter_async_context(discovery)
+            for attended in self._groups.values():
+                await self._attend(attended)
+                discovery.join(attended.group.key.meeting_hash)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def _attend(self, attended: _Attended) -> None:
+        group = attended.group
+        contacts = self._contacts.get(group.name, Contacts())
+        found = [await resolve(host, port, self.engine.bind) for host, port in contacts.peers]
+        attended.torrent = await self.engine.run(
+            MeetingContent(f"group {group.name}", group.key.meeting_hash),
+            NoStore(),
+            wanted=0,
+            extensions=(attended.meeting,),
+            is_secured=True,
+            tactics=IN_MEETINGS,
+            trackers=tuple((url,) for url in contacts.trackers),
+            peers=[(address[0], address[1]) for addresses in found for address in addresses],
+        )
+
+    # ---- members
+
+    def is_helper(self, group: str, peer_id: bytes) -> bool:
+        """Whether the program of that id is one, as far as it told."""
+        for attendant in self.attendants(group):
+            if attendant.neighbour.peer_id == peer_id:
+                return attendant.presence.is_helper
+        return False
+
+    def attendants(self, group: str) -> list[Attendant]:
+        return self._groups[group].meeting.attendants
+
+    def _on_found(self, info_hash: bytes, address: Address) -> None:
+        """A voice on the LAN."""
+        torrent = self.engine.torrent_of(info_hash)
+        if torrent is not None:
+            torrent.dialling.learn([address], Source.TRACKER)
+
+    def _on_change(self, group: JoinedGroup, attendant: Attendant) -> None:
+        """Whoever is in a pool of ours is dialled for it."""
+        for info_hash in self._groups[group.name].pools.intersection(attendant.presence.pools):
+            self.introduce(info_hash, attendant)
+        self._events.on_change(group, attendant)
+
+    def introduce(self, info_hash: bytes, attendant: Attendant) -> None:
+        """This member is in that pool of ours."""
+        torrent = self.engine.torrent_of(info_hash)
+        if torrent is not None:
+            torrent.dialling.learn([attendant.address], Source.TRACKER)
+
+    # ---- pools and origins
+
+    async def open_pool(self, group: str, pool: Pool, wanted: int) -> Torrent:
+        """Its torrent runs, and the group is told of it."""
+        attended = self._groups[group]
+        self.membership.admit(pool.info_hash, attended.group)
+        torrent = await self.engine.run(
+            pool.content,
+            pool.store,
+            have=pool.told_bits,
+            wanted=wanted,
+            extensions=(pool,),
+            is_secured=True,
+            tactics=IN_POOLS,
+        )
+        pool.attach(torrent)
+        attended.pools.add(pool.info_hash)
+        self._tell(attended)
+        for attendant in attended.meeting.attendants:
+            if pool.info_hash in attendant.presence.pools:
+                self.introduce(pool.info_hash, attendant)
+        return torrent
+
+    async def close_pool(self, group: str, pool: Pool) -> None:
+        attended = self._groups[group]
+        attended.pools.discard(pool.info_hash)
+        self._tell(attended)
+        if pool.torrent is not None:
+            await self.engine.remove(pool.torrent)
+            self.membership.dismiss(pool.info_hash)
+
+    def share_of(self, group: str, tag: bytes, most: int) -> int:
+        """Of `most` connections, all members' together, those that are ours; at least one."""
+        return max(1, most // (1 + self.users_of(group, tag)))
+
+    def use_origin(self, group: str, tag: bytes, connections: int) -> None:
+        """So many connections of ours go there now."""
+        attended = self._groups[group]
+        if connections:
+            attended.origins[tag] = connections
+        else:
+            attended.origins.pop(tag, None)
+        self._tell(attended)
+
+    def users_of(self, group: str, tag: bytes) -> int:
+        """How many other members ask that origin now."""
+        return sum(tag in attendant.presence.origins for attendant in self.attendants(group))
+
+    def pause(self, group: str, tag: bytes, seconds: float) -> None:
+        """The origin asked us to wait: so does everybody."""
+        self._groups[group].meeting.tell_all(Pause(tag, max(1, round(seconds))))
+
+    def _tell(self, attended: _Attended) -> None:
+        attended.meeting.tell(
+            Presence(self._is_helper, tuple(sorted(attended.pools)), dict(attended.origins))
+        )
+
+
+class AtOrigin:
+    """One origin, as the members of one group share it."""
+
+    def __init__(self, meetings: Meetings, group: str, tag: bytes) -> None:
+        self.tag = tag
+        self._meetings = meetings
+        self._group = group
+
+    def use(self, connections: int) -> None:
+        """So many connections of ours go there now."""
+        self._meetings.use_origin(self._group, self.tag, connections)
+
+    def share_of(self, most: int) -> int:
+        """How many of `most` connections, the group's altogether, are ours."""
+        return self._meetings.share_of(self._group, self.tag, most)
+
+    def pause(self, seconds: float) -> None:
+        """It asked us to wait: everybody is told."""
+        self._meetings.pause(self._group, self.tag, seconds)

@@ -1,0 +1,385 @@
+"""One URL's swarm within a group, as this machine takes part in it.
+
+Here meet what decides (`board.py`, `authors.py`, `audits.py`), the plan of our own connections to the origin, the part
+file, and the torrent in which members exchange pieces. It is the extension `shoal_pool` of that torrent.
+
+Always true:
+- A piece is passed on only with a record: before each `have` goes the signed line that says who fetched it.
+- What comes from members is believed only as far as a record covers it; pieces in dispute are asked of nobody.
+- The plan fetches what the board says is ours, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from shoal.disk.part_file import PartFile
+from shoal.errors import PeerError, ShoalError
+from shoal.fetch.pool.audits import Audit, Audits
+from shoal.fetch.pool.authors import Authors, News
+from shoal.fetch.pool.board import Board
+from shoal.fetch.pool.company import Company
+from shoal.fetch.pool.content import PartStore, PoolContent
+from shoal.fetch.pool.runs import PieceRun
+from shoal.fetch.progress import MemberProgress
+from shoal.formats.bitfield import iter_bits
+from shoal.formats.layout import Layout
+from shoal.protocol.group.messages import POOL, Accuse, Claims, PieceRecord, PoolMessage, Records
+from shoal.protocol.group.pool import encode_pool, parse_pool
+from shoal.protocol.group.records import split_records
+
+if TYPE_CHECKING:
+    from shoal.engine.neighbour import Neighbour
+    from shoal.engine.torrent import Torrent
+    from shoal.fetch.group.signing import MemberKey
+    from shoal.fetch.plan import Plan
+
+
+class Owner(Protocol):
+    """Whose download it is: a requester's session, or a helper's work."""
+
+    def wake(self) -> None:
+        """There may be something to do: call `beat` soon."""
+
+    def on_lost(self) -> None:
+        """Pieces that were here are wrong, and are fetched again."""
+
+    def on_failure(self, error: ShoalError) -> None:
+        """The disk does not give what was written."""
+
+    def note(self, text: str) -> None:
+        """A line for people."""
+
+    def can_audit(self) -> bool:
+        """Whether there is room for one audit more."""
+
+    def audit(self, audit: Audit) -> None:
+        """Fetch these bytes from the origin, and tell `on_audited`."""
+
+
+class Pool:
+    """Made when the facts of the file are known; `attach` when its torrent runs."""
+
+    name = POOL
+
+    def __init__(
+        self,
+        info_hash: bytes,
+        part: PartFile,
+        plan: Plan,
+        board: Board,
+        authors: Authors,
+        audits: Audits,
+        me: MemberKey,
+        *,
+        wanted_bits: int,
+        is_helper: Callable[[bytes], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        """`wanted_bits`: the pieces to be had from members; `is_helper` tells whether the peer of that id is one."""
+        layout = Layout(plan.piece_length, [plan.length])
+        self.info_hash = info_hash
+        self.content = PoolContent(part.path.name, info_hash, layout, authors)
+        self.store = PartStore(part)
+        self.torrent: Torrent | None = None
+        self.is_opened = False
+        self.board = board
+        self.authors = authors
+        self.audits = audits
+        self.company = Company(layout, me.public)
+        self.wanted_bits = wanted_bits
+        self.told_bits = 0  # pieces that are here and have a record: what others may have of us
+        self._part = part
+        self._plan = plan
+        self._layout = layout
+        self._me = me
+        self._is_helper = is_helper
+        self._clock = clock
+        self._owner: Owner | None = None
+        self._neighbours: set[Neighbour] = set()
+        self._told_claims = Claims()
+        self._settled = 0  # pieces that we fetched ourselves
+        self._backed = 0  # pieces of which it is known what they must hash to
+        self._unbacked = 0  # pieces that somebody has and nobody's record covers: not to be asked for
+
+    @property
+    def owner(self) -> Owner:
+        assert self._owner is not None, "set before anything happens"
+        return self._owner
+
+    @owner.setter
+    def owner(self, owner: Owner) -> None:
+        self._owner = owner
+
+    def attach(self, torrent: Torrent) -> None:
+        """It runs, with the pieces of `told_bits` as they were."""
+        self.torrent = torrent
+        for piece in iter_bits(self.told_bits & ~torrent.swarm.pieces.have):
+            torrent.on_piece_elsewhere(piece)
+
+    @property
+    def sent_bytes(self) -> int:
+        return 0 if self.torrent is None else self.torrent.ledger.sent
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether somebody wants a piece that nobody but us has, of those who are here."""
+        peers = [neighbour.peer for neighbour in self._neighbours if neighbour.peer is not None]
+        for peer in peers:
+            elsewhere = 0
+            for other in peers:
+                elsewhere |= other.has
+            if peer.peer_interested and self.told_bits & ~elsewhere:
+                return True
+        return False
+
+    @property
+    def members(self) -> list[Neighbour]:
+        return list(self._neighbours)
+
+    def progress(self, rate: float) -> tuple[MemberProgress, ...]:
+        """Who brings what, for people; `rate` is ours."""
+        return self.company.progress(self._told_claims, rate)
+
+    # ---- what our own connections bring
+
+    def on_pieces(self, found: Iterable[tuple[int, bytes]]) -> None:
+        """These pieces came from the origin and are on the disk; with their SHA-256."""
+        for piece, digest in found:
+            for author in self.authors.settle(piece, digest):
+                self.ban(author, f"signed a false piece {piece}")
+            signature = self._me.sign(self.info_hash, piece, digest)
+            self.authors.on_record(PieceRecord(piece, self._me.public, digest, signature), self._me.public)
+            self._settled |= 1 << piece
+            self._back(piece)
+            self._on_here(piece)
+            if self.torrent is not None:
+                self.torrent.on_piece_elsewhere(piece)
+
+    def take_up(self, record: PieceRecord) -> bool:
+        """A piece that is here since another time, and who answered for it then."""
+        if record.piece >= self._layout.piece_count or not self._part.have_bits >> record.piece & 1:
+            return False
+        if self.authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
+            return False
+        self._backed |= 1 << record.piece
+        self.told_bits |= 1 << record.piece
+        self.board.on_piece(record.piece, self._clock())
+        return True
+
+    def records(self) -> list[PieceRecord]:
+        """Of all that can be passed on."""
+        records = (self.authors.record_of(piece) for piece in iter_bits(self.told_bits))
+        return [record for record in records if record is not None]
+
+    # ---- what is wrong though its digest was signed
+
+    @property
+    def has_doubtful(self) -> bool:
+        """Whether others brought any of it that was not compared with the origin entirely."""
+        return bool(self.told_bits & ~self._settled)
+
+    def doubt(self) -> None:
+        """The file is wrong: what others brought is fetched again, which shows who lied."""
+        self._forget(self.told_bits & ~self._settled, must_fetch=True)
+
+    # ---- what is to be done
+
+    def beat(self, now: float) -> None:
+        """Some times a second, and when the owner was woken."""
+        for neighbour in self._neighbours:
+            peer = neighbour.peer
+            if peer is not None:
+                self.board.on_heard(neighbour.peer_id, neighbour.heard_at)
+                self.board.on_owing(neighbour.peer_id, peer.owed_count > 0, now)
+        self.audits.requesters = 1 + sum(not self._is_helper(one.peer_id) for one in self._neighbours)
+        demand = self._plan.demand(now)
+        decision = self.board.decide(demand, now)
+        for run in decision.take:
+            self._plan.offer(*self._bytes_of(run))
+        for run in decision.drop:
+            self._plan.withhold(*self._bytes_of(run))
+        self._tell_claims(int(demand.rate))
+        while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
+            self.owner.audit(audit)
+
+    def _tell_claims(self, rate: int) -> None:
+        runs = tuple((run.first, run.count) for run in self.board.my_runs)
+        if runs != self._told_claims.runs:
+            self._told_claims = Claims(runs, rate)
+            self._say_all(self._told_claims)
+
+    def _bytes_of(self, run: PieceRun) -> tuple[int, int]:
+        begin = run.first * self._layout.piece_length
+        return begin, min(begin + run.count * self._layout.piece_length, self._layout.total_size)
+
+    # ---- what members say (the torrent calls)
+
+    def on_joining(self, neighbour: Neighbour) -> None:
+        self._neighbours.add(neighbour)
+        is_helper = self._is_helper(neighbour.peer_id)
+        self.board.join(neighbour.peer_id, self._clock(), is_helper=is_helper)
+        self.company.on_joined(neighbour, is_helper=is_helper)
+        for message in split_records(self.records()):
+            self._say(neighbour, message)
+        self._say(neighbour, self._told_claims)
+        self.owner.wake()
+
+    def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
+        match parse_pool(payload):
+            case Claims() as claims:
+                self.board.on_claims(neighbour.peer_id, claims.runs, float(claims.rate), self._clock())
+                self.company.on_claims(neighbour.member, claims)
+                self.owner.wake()
+            case Records(records):
+                for record in records:
+                    self._on_record(neighbour, record)
+            case Accuse(author, piece, begin):
+                self.audits.accuse(neighbour.member, author, piece, begin)
+                self.owner.wake()
+
+    def _on_record(self, neighbour: Neighbour, record: PieceRecord) -> None:
+        piece = record.piece
+        if piece >= self._layout.piece_count:
+            raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
+        match self.authors.on_record(record, neighbour.member):
+            case News.NEW:
+                self._back(piece)
+            case News.CONFLICT:
+                self._dispute(piece)
+            case News.LIE:
+                self.ban(record.author, f"signed a false piece {piece}")
+            case News.FORGED:
+                raise PeerError(f"a record of piece {piece} with a wrong signature")
+
+    def _back(self, piece: int) -> None:
+        """Somebody answers for it: it may be asked for."""
+        bit = 1 << piece
+        self._backed |= bit
+        if self._unbacked & bit:
+            self._unbacked ^= bit
+            if self.torrent is not None:
+                self.torrent.resume(bit)
+
+    def _unback(self, bits: int) -> None:
+        """Nobody answers for these: they are not asked for."""
+        self._backed &= ~bits
+        self._unbacked |= bits
+        if self.torrent is not None:
+            self.torrent.suspend(bits)
+
+    def _dispute(self, piece: int) -> None:
+        """Two members say different things of it: the origin decides, asked by ourselves."""
+        self._unback(1 << piece)
+        self._forget(1 << piece, must_fetch=True)
+        self.owner.wake()
+
+    def on_has(self, neighbour: Neighbour, bits: int) -> None:
+        unbacked = bits & ~self._backed
+        if unbacked:
+            self._unback(unbacked)
+        self.board.on_have(neighbour.peer_id, bits & ~unbacked, self._clock())
+        self.owner.wake()
+
+    def before_have(self, piece: int) -> None:
+        """It is ours now, from wherever: whoever has not got it is told who answers for it."""
+        self._on_here(piece)
+        record = self.authors.record_of(piece)
+        if record is None:
+            return
+        message = Records((record,))
+        bit = 1 << piece
+        for neighbour in self._neighbours:
+            if neighbour.peer is not None and not neighbour.peer.has & bit:
+                self._say(neighbour, message)
+
+    def _on_here(self, piece: int) -> None:
+        bit = 1 << piece
+        if self.told_bits & bit:
+            return
+        self.told_bits |= bit
+        if not self._plan.have_bits & bit:
+            self._plan.on_piece(piece)
+            self._part.on_piece(piece)
+        now = self._clock()
+        self.board.on_piece(piece, now)
+        author = self.authors.author_of(piece)
+        if author is not None:
+            self.company.on_piece(piece, author)
+            if author != self._me.public:
+                self.audits.on_piece(piece, author)
+        if self._plan.is_complete:
+            self.audits.on_whole()
+        self.owner.wake()
+
+    def on_parted(self, neighbour: Neighbour, reason: str) -> None:
+        self._neighbours.discard(neighbour)
+        self.board.leave(neighbour.peer_id, self._clock())
+        self.company.on_parted(neighbour.member)
+        self.owner.wake()
+
+    def tick(self, now: float) -> None:
+        """The owner's beat is more frequent."""
+
+    def _say(self, neighbour: Neighbour, message: PoolMessage) -> None:
+        neighbour.say(self.name, encode_pool(message))
+
+    def _say_all(self, message: PoolMessage) -> None:
+        for neighbour in self._neighbours:
+            self._say(neighbour, message)
+
+    # ---- who lies
+
+    def on_audited(self, audit: Audit, theirs: bytes | None) -> None:
+        """What the origin has there; None: it did not say."""
+        if theirs is None:
+            self.audits.on_failed(audit, self._clock())
+            return
+        ours = memoryview(bytearray(audit.length))
+        try:
+            self.store.read_into(audit.piece * self._layout.piece_length + audit.begin, ours)
+        except ShoalError as error:
+            self.owner.on_failure(error)
+            return
+        if ours == theirs:
+            self.audits.on_same(audit)
+            return
+        author = self.audits.on_different(audit)
+        if author is not None:
+            self._say_all(Accuse(author, audit.piece, audit.begin))
+            self.ban(author, f"sent false bytes of piece {audit.piece}")
+
+    def ban(self, author: bytes, reason: str) -> None:
+        """Nothing of it is believed any more, and what was is fetched again."""
+        if author == self._me.public or self.authors.is_banned(author):
+            return  # the first: another program of this machine, with this machine's key
+        self.owner.note(f"{self.company.name_of(author)} is out: it {reason}")
+        lost = self.authors.ban(author)
+        self.audits.on_banned(author)
+        if self.torrent is not None:
+            self.torrent.ban_member(author, reason)
+            self.torrent.forget_has(lost)
+        self._unback(lost)
+        self._forget(lost)
+        for piece in iter_bits(lost):
+            if self.authors.digest_of(piece) is not None:
+                self._back(piece)
+
+    def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
+        """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
+        here = bits & self.told_bits
+        self.told_bits &= ~bits
+        self.board.lose(bits, must_fetch=must_fetch)
+        self.company.on_lost(here)
+        self.audits.on_lost(here)
+        if not here:
+            return
+        if self.torrent is not None:
+            self.torrent.lose(here)
+        for piece in iter_bits(here):
+            begin, end = self._bytes_of(PieceRun(piece, 1))
+            self._plan.lose(begin, end)
+            self._plan.withhold(begin, end)
+            self._part.forget(begin, end)
+        self.owner.on_lost()

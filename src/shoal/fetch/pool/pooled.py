@@ -1,0 +1,154 @@
+"""Our own connections to the origin, kept in step with a pool: what both a requester and a helper do.
+
+It carries out what the pool decides: audits, how many connections, when to wait. The plan and the connections are
+`fetch/plan.py`'s and `fetch/ranged.py`'s as in any download; `Ranged` knows this as its company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from shoal.errors import ShoalError
+from shoal.fetch.judging import Asked
+from shoal.fetch.pool.audits import Audit
+from shoal.fetch.progress import MemberProgress
+from shoal.fetch.receiver import Receiver
+from shoal.fetch.transfer import Flow
+
+if TYPE_CHECKING:
+    from shoal.fetch.origins import Origins
+    from shoal.fetch.pool.meetings import AtOrigin
+    from shoal.fetch.pool.pool import Pool
+    from shoal.fetch.ranged import Ranged
+    from shoal.fetch.sources import Source
+
+AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
+MOST_PAUSE = 60.0  # seconds, on another member's word alone
+LONGEST_SETTLING = 3.0  # seconds that the last audits may hold up a file that is here
+
+
+class Pooled:
+    """`on_lost`: pieces that were here are fetched again."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        at_origin: AtOrigin,
+        origins: Origins,
+        *,
+        most_fetchers: int,
+        name: bytes,
+        note: Callable[[str], None],
+        on_lost: Callable[[], None],
+        stays: bool = False,
+    ) -> None:
+        """`stays`: a file that is here is not the end, for others want it."""
+        self.pool = pool
+        self._stays = stays
+        self.note = note
+        self.on_lost = on_lost
+        self._at_origin = at_origin
+        self._origins = origins
+        self._most_fetchers = most_fetchers
+        self._name = name
+        self._audits: set[asyncio.Task[None]] = set()
+        self._complete_at: float | None = None
+        self._paused_until = 0.0
+        pool.owner = self
+
+    def attach(self, ranged: Ranged, group: asyncio.TaskGroup) -> None:
+        """Before `ranged` runs, in whose group audits do."""
+        self._ranged = ranged
+        self._group = group
+
+    # ---- as the company of `Ranged`
+
+    @property
+    def has_others(self) -> bool:
+        return bool(self.pool.members)
+
+    def beat(self, now: float) -> None:
+        share = self._at_origin.share_of(self._most_fetchers)
+        self._at_origin.use(share)
+        self._ranged.plan.limit(share)
+        self.pool.beat(now)
+
+    def is_settled(self, now: float) -> bool:
+        """All is here; whether the audits of it are over, too."""
+        if self._stays:
+            return False
+        if self._complete_at is None:
+            self._complete_at = now
+        return not self.pool.audits.pending or now - self._complete_at > LONGEST_SETTLING
+
+    def on_pause(self, seconds: float) -> None:
+        """The origin asked us to wait so long."""
+        self._at_origin.pause(seconds)
+
+    def on_others_pause(self, tag: bytes, seconds: float) -> None:
+        """An origin asked another member to."""
+        if tag == self._at_origin.tag:
+            self._origins.sources.wait_all(time.monotonic(), min(seconds, MOST_PAUSE))
+
+    # ---- for people
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second that come from members."""
+        torrent = self.pool.torrent
+        return 0.0 if torrent is None else torrent.rates()[0]
+
+    def members(self, now: float) -> tuple[MemberProgress, ...]:
+        """Ourselves first; none if nobody else is or was here."""
+        return self.pool.progress(self._ranged.plan.rate(now))
+
+    def shares(self) -> tuple[tuple[str, int], ...]:
+        """Who fetched how many bytes of the file from the origin."""
+        return tuple((one.name, one.fetched) for one in self.members(time.monotonic()))
+
+    # ---- as the owner of the pool
+
+    def wake(self) -> None:
+        self._complete_at = None
+        self._ranged.wake()
+
+    def on_failure(self, error: ShoalError) -> None:
+        self._ranged.fail(error)
+
+    def can_audit(self) -> bool:
+        return len(self._audits) < AUDITS_AT_ONCE
+
+    def audit(self, audit: Audit) -> None:
+        task = self._group.create_task(self._compare(audit))
+        self._audits.add(task)
+        task.add_done_callback(self._audits.discard)
+
+    async def _compare(self, audit: Audit) -> None:
+        source = self._origins.known_source()
+        begin = audit.piece * self._ranged.plan.piece_length + audit.begin
+        theirs = None if source is None else await self._bytes_of(source, begin, begin + audit.length)
+        self.pool.on_audited(audit, theirs)
+        self._ranged.wake()
+
+    async def _bytes_of(self, source: Source, begin: int, end: int) -> bytes | None:
+        """What the origin has there; None if it did not say, or not of this version."""
+        body = bytearray()
+
+        def keep(receiver: Receiver) -> Flow:
+            chunks, _ = receiver.take()
+            body.extend(b"".join(chunks))
+            return Flow.MORE
+
+        receiver = self._origins.receiver(source, Asked(source.url, begin, end, self._name), keep)
+        await self._origins.transfer(source, receiver, begin, end)
+        receiver.flush()
+        return bytes(body) if receiver.is_accepted and len(body) == end - begin else None
+
+    def end(self) -> None:
+        """The download is over, one way or the other."""
+        for task in self._audits:
+            task.cancel()
+        self._at_origin.use(0)

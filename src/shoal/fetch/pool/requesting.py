@@ -1,0 +1,205 @@
+"""A requester's side of a group: it meets the others, asks helpers for help, and opens the pool of its URL.
+
+It begins beside the download and never holds it up: what fails here is said once, and the download goes on alone.
+
+Always true: nothing of a URL leaves this machine unless `poolable` said that it may, and then only to members of the
+group; a helper is asked once for each pool and connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from shoal.errors import ShoalError
+from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.pool.audits import SHARE, SHARE_WITH_DIGEST
+from shoal.fetch.pool.making import make_pool
+from shoal.fetch.pool.meeting import Attendant
+from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
+from shoal.fetch.pool.pooled import Pooled
+from shoal.fetch.pool.question import question_of
+from shoal.fetch.pool.tags import origin_tag_of
+from shoal.formats.bitfield import all_bits
+from shoal.net.sockets import format_address
+from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
+from shoal.units import KIB
+
+if TYPE_CHECKING:
+    from shoal.disk.part_file import PartFile
+    from shoal.fetch.facts import Facts
+    from shoal.fetch.origins import Origins
+    from shoal.fetch.plan import Plan
+    from shoal.fetch.pool.pool import Pool
+
+PROBE_END = (
+    64 * KIB
+)  # what the first request asks for: enough to learn the facts, and then each begins elsewhere
+LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
+LINGER_WITHOUT = 2.0  # ... and without anybody taking any
+LOOK_EVERY = 0.1  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class GroupWish:
+    """With whom to download."""
+
+    group: JoinedGroup
+    contacts: Contacts = field(default_factory=Contacts)
+    bind: str | None = None
+    port: int | None = None
+    max_upload_rate: int | None = None
+
+
+class Requesting:
+    """Use as an async context manager around the whole download."""
+
+    def __init__(self, wish: GroupWish, note: Callable[[str], None]) -> None:
+        self._wish = wish
+        self._note = note
+        self._group = wish.group.name
+        events = Events(self._on_change, self._on_message, self._on_gone, note)
+        self.meetings = Meetings(
+            [wish.group],
+            {self._group: wish.contacts},
+            events,
+            bind=wish.bind,
+            port=wish.port,
+            max_upload_rate=wish.max_upload_rate,
+        )
+        self._is_meeting = False
+        self._is_over = asyncio.Event()
+        self._pooled: Pooled | None = None
+        self._question: AskHelp | None = None
+        self._asked: set[Attendant] = set()
+        self._refusals: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._meeting = asyncio.get_running_loop().create_task(self._meet())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_over.set()
+        await self._meeting
+
+    async def _meet(self) -> None:
+        try:
+            async with self.meetings:
+                self._is_meeting = True
+                try:
+                    await self._open()
+                    await self._is_over.wait()
+                finally:
+                    self._is_meeting = False
+        except ShoalError as error:
+            self._note(f"downloads alone: group {self._group}: {error.message}")
+
+    # ---- the pool
+
+    @property
+    def probe_end(self) -> int:
+        """How far the first request asks."""
+        return PROBE_END
+
+    def pooled(
+        self,
+        url: str,
+        facts: Facts,
+        part: PartFile,
+        plan: Plan,
+        origins: Origins,
+        *,
+        name: bytes,
+        most: int,
+        has_digest: bool,
+        on_lost: Callable[[], None],
+    ) -> Pooled:
+        """The pool of this file; nobody knows of it before `begin`."""
+        group = self._wish.group
+        question = self._question = question_of(group.key, url, facts)
+        missing = all_bits(plan.piece_count) & ~plan.have_bits
+        plan.withhold(PROBE_END if not plan.have_bits else 0, plan.length)
+        pool = make_pool(
+            group, question.info_hash, part, plan, self.meetings,
+            is_helper=False, wanted_bits=missing, audit_share=SHARE_WITH_DIGEST if has_digest else SHARE,
+        )  # fmt: skip
+        at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
+        return Pooled(
+            pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost
+        )
+
+    async def begin(self, pooled: Pooled) -> None:
+        """Download together from now on, or as soon as anybody is met."""
+        self._pooled = pooled
+        if self._is_meeting:
+            await self._open()
+
+    async def end(self, *, lingers: bool) -> None:
+        """Leave the pool; with `lingers` first let others have what only we can give."""
+        pooled, self._pooled = self._pooled, None
+        self._question = None
+        self._asked.clear()
+        if pooled is None:
+            return
+        pool = pooled.pool
+        pooled.end()
+        try:
+            if lingers:
+                await self._linger(pool)
+            if self._is_meeting:
+                await self.meetings.close_pool(self._group, pool)
+        finally:
+            pool.store.close()
+
+    async def _open(self) -> None:
+        pool = None if self._pooled is None else self._pooled.pool
+        if pool is None or pool.is_opened:
+            return
+        pool.is_opened = True
+        await self.meetings.open_pool(self._group, pool, pool.wanted_bits)
+        for attendant in self.meetings.attendants(self._group):
+            self._ask(attendant)
+
+    async def _linger(self, pool: Pool) -> None:
+        """Whoever is fetching from us gets what it asks for, for a while."""
+        began = moved_at = time.monotonic()
+        sent = pool.sent_bytes
+        while pool.is_needed and not self._is_over.is_set():
+            await asyncio.sleep(LOOK_EVERY)
+            now = time.monotonic()
+            if pool.sent_bytes != sent:
+                sent, moved_at = pool.sent_bytes, now
+            if now - began > LONGEST_LINGER or now - moved_at > LINGER_WITHOUT:
+                return
+
+    # ---- members
+
+    def _ask(self, attendant: Attendant) -> None:
+        if self._question is None or not attendant.presence.is_helper or attendant in self._asked:
+            return
+        if self._pooled is None or self._pooled.pool.torrent is None:
+            return
+        self._asked.add(attendant)
+        attendant.say(self._question)
+
+    def _on_change(self, group: JoinedGroup, attendant: Attendant) -> None:
+        self._ask(attendant)
+
+    def _on_message(self, group: JoinedGroup, attendant: Attendant, message: Any) -> None:
+        match message:
+            case Helping(info_hash) if attendant in self._asked:
+                self.meetings.introduce(info_hash, attendant)
+            case Refused(_, reason) if attendant in self._asked and reason not in self._refusals:
+                self._refusals.add(reason)
+                self._note(f"helper {format_address(attendant.address)} does not help: {reason}")
+            case Pause(tag, seconds) if self._pooled is not None:
+                self._pooled.on_others_pause(tag, float(seconds))
+
+    def _on_gone(self, group: JoinedGroup, attendant: Attendant) -> None:
+        self._asked.discard(attendant)

@@ -1,0 +1,202 @@
+"""One URL that a helper fetches for others: a pool without anybody here who wants the file.
+
+It trusts the requester for nothing but what to ask: the origin's own responses must show the length and validator that
+were named, or the work ends with the reason. It ends by itself when nobody is in the pool any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shoal.disk.part_file import PartFile
+from shoal.errors import ShoalError, UnfinishedError
+from shoal.fetch.options import AskedUrl
+from shoal.fetch.origins import Origins
+from shoal.fetch.plan import Plan
+from shoal.fetch.pool.cache import Cache
+from shoal.fetch.pool.making import make_pool
+from shoal.fetch.pool.meetings import AtOrigin, Meetings
+from shoal.fetch.pool.pooled import Pooled
+from shoal.fetch.pool.question import facts_asked
+from shoal.fetch.pool.records_file import load_records, save_records
+from shoal.fetch.pool.tags import origin_tag_of
+from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
+from shoal.fetch.sources import Sources
+from shoal.fetch.transfer import Transfers
+from shoal.fetch.writing import Writing
+from shoal.formats.bitfield import all_bits, iter_bits
+from shoal.net.curl_errors import host_of
+from shoal.protocol.group.messages import AskHelp
+
+if TYPE_CHECKING:
+    from shoal.fetch.group.membership import JoinedGroup
+    from shoal.fetch.pool.quota import Quota
+
+LEAVES_AFTER = 20.0  # seconds without anybody in the pool; who is late is let in again at once
+SAVES_EVERY = 5.0  # seconds; what a power cut costs
+MOST_CONNECTIONS = 16  # to one origin, all members together
+
+
+class Work:
+    """`run` until nobody needs it. `begun` is set when others can be told to come."""
+
+    def __init__(
+        self,
+        group: JoinedGroup,
+        ask: AskHelp,
+        meetings: Meetings,
+        transfers: Transfers,
+        cache: Cache,
+        quota: Quota,
+        note: Callable[[str], None],
+    ) -> None:
+        self.ask = ask
+        self.fetched = 0  # bytes from the origin
+        self.sent = 0  # bytes to members
+        self.member_count = 0  # that were in the pool
+        self.began_at = time.monotonic()
+        self._group = group
+        self._meetings = meetings
+        self._transfers = transfers
+        self._cache = cache
+        self._quota = quota
+        self._note = note
+        self._url = AskedUrl(ask.url)
+        self._counted = 0
+        self._needed_at = time.monotonic()
+        self._saved_at = time.monotonic()
+        self._saving: asyncio.Task[None] | None = None
+
+    async def run(self, on_begun: Callable[[], None]) -> None:
+        """Raises a `ShoalError` that says why it cannot be helped with this."""
+        part = await asyncio.to_thread(self._cache.open, self.ask.info_hash, self.ask.length)
+        try:
+            await self._work(part, on_begun)
+        finally:
+            await asyncio.to_thread(self._cache.put_back, part, self.ask.info_hash)
+
+    async def _work(self, part: PartFile, on_begun: Callable[[], None]) -> None:
+        length = self.ask.length
+        plan = Plan(length, part.have_bits, most_fetchers=MOST_CONNECTIONS, first_fetchers=2)
+        plan.withhold(0, length)
+        wanted = all_bits(plan.piece_count) & ~part.have_bits if self._cache.keeps else 0
+        pool = self._pool = make_pool(
+            self._group,
+            self.ask.info_hash,
+            part,
+            plan,
+            self._meetings,
+            is_helper=True,
+            wanted_bits=wanted,
+            audit_share=0.0,
+        )
+        self._part = part
+        self._take_up(part, plan)
+        writing = Writing(part, self._on_trouble, pool.on_pieces)
+        failure: Exception | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                try:
+                    await self._fetch(group, plan, writing, on_begun)
+                except (ShoalError, Changed, NoRangesAfterAll) as error:
+                    failure = error
+                self._origins.end_all()
+            await writing.drain()
+        finally:
+            writing.close()
+            await self._meetings.close_pool(self._group.name, pool)
+            self.sent = pool.sent_bytes
+            self.member_count = pool.company.other_count
+            await asyncio.to_thread(self._save)
+            pool.store.close()
+        if isinstance(failure, Changed | NoRangesAfterAll):
+            raise UnfinishedError(f"{host_of(self.ask.url)} does not send me that version: {failure}")
+        if failure is not None:
+            raise failure
+
+    async def _fetch(
+        self, group: asyncio.TaskGroup, plan: Plan, writing: Writing, on_begun: Callable[[], None]
+    ) -> None:
+        url = self.ask.url
+        sources = Sources([(url, host_of(url))], time.monotonic(), random.Random())
+        origins = self._origins = Origins(group, self._transfers, sources, {url: self._url})
+        origins.know(url, facts_asked(self.ask))
+        tag = AtOrigin(self._meetings, self._group.name, origin_tag_of(self._group.key, url))
+        pooled = self._pooled = Pooled(
+            self._pool,
+            tag,
+            origins,
+            most_fetchers=MOST_CONNECTIONS,
+            name=b"",
+            note=self._note,
+            on_lost=_nothing,
+            stays=True,
+        )
+        ranged = self._ranged = Ranged(origins, plan, writing, b"", partial(self._beat, group), pooled)
+        pooled.attach(ranged, group)
+        await self._meetings.open_pool(self._group.name, self._pool, self._pool.wanted_bits)
+        on_begun()
+        try:
+            await ranged.run(group, None, next(iter(sources)))
+        finally:
+            pooled.end()
+
+    def on_others_pause(self, tag: bytes, seconds: float) -> None:
+        self._pooled.on_others_pause(tag, seconds)
+
+    # ---- while it runs
+
+    def _beat(self, group: asyncio.TaskGroup) -> None:
+        now = time.monotonic()
+        received = self._ranged.plan.received
+        self._quota.spend(received - self._counted)
+        self.fetched += received - self._counted
+        self._counted = received
+        if self._pool.members:
+            self._needed_at = now
+        if now - self._needed_at > LEAVES_AFTER:
+            self._ranged.stop()
+        elif self._quota.is_used_up:
+            self._ranged.fail(UnfinishedError("what it may fetch in a day is used up"))
+        if now - self._saved_at > SAVES_EVERY and self._saving is None:
+            self._saved_at = now
+            self._saving = group.create_task(self._save_now())
+
+    async def _save_now(self) -> None:
+        try:
+            await asyncio.to_thread(self._save)
+        except ShoalError as error:
+            self._on_trouble(error)
+        finally:
+            self._saving = None
+
+    def _save(self) -> None:
+        self._quota.save()
+        if self._cache.keeps:
+            self._part.remember()
+            save_records(self._cache.records_path(self.ask.info_hash), self._pool.records())
+
+    def _take_up(self, part: PartFile, plan: Plan) -> None:
+        """What the cache has, as far as somebody answers for it."""
+        known = 0
+        for record in load_records(self._cache.records_path(self.ask.info_hash)):
+            if self._pool.take_up(record):
+                known |= 1 << record.piece
+        for piece in iter_bits(part.have_bits & ~known):
+            begin = piece * plan.piece_length
+            end = min(begin + plan.piece_length, plan.length)
+            plan.lose(begin, end)
+            plan.withhold(begin, end)
+            part.forget(begin, end)
+
+    def _on_trouble(self, error: ShoalError) -> None:
+        self._ranged.fail(error)
+
+
+def _nothing() -> None:
+    """A helper has nothing to check again."""

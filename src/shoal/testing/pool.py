@@ -1,0 +1,395 @@
+"""A simulated pool: several members fetch one file, each by its own `Plan` and `Board`, on virtual time.
+
+Each member has a link to the origin, shared evenly by its connections, and one to the others. Both are fluids: bytes
+move in ticks. A request takes a latency until its first byte; what members say to each other takes one too. The swarm
+is as simple as can be: a requester pulls each piece that it lacks from one of those that have it. The books say when
+who was complete, what the origin sent, how many requests there were, and how long links stood idle.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+from shoal.errors import PeerError
+from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pool.board import Board, PieceRun
+from shoal.formats.bitfield import iter_bits, without
+from shoal.testing.origin import share_evenly
+from shoal.units import KIB, MIB
+
+TICK = 0.01  # seconds
+TICKS_A_LOOK = 5
+PROBE = 64 * KIB  # a requester's first request, for what the origin says of the file
+MOST_PULLS = 8  # at once, by one requester from one holder
+SENT_ANEW = 1.0  # seconds of silence after which a piece is asked of another holder, as the engine does
+NEVER = math.inf
+
+RateAt = Callable[[float], float]  # seconds since the beginning -> bytes a second
+
+
+@dataclass(slots=True)
+class Kind:
+    """What a member is like. Times are seconds since the beginning."""
+
+    rate: float | RateAt = 2.5e6
+    is_helper: bool = False
+    starts_at: float = 0.0
+    dies_at: float = NEVER  # its connections are closed
+    freezes_at: float = NEVER  # they stay open, and it does nothing more
+    crawls_at: float = NEVER  # its link has a hundredth of its rate
+    only_claims: bool = False  # it claims as others do, and fetches nothing
+    floods: bool = False  # it claims as others do, again and again
+    lan_rate: float = 100e6
+
+    def rate_at(self, seconds: float) -> float:
+        rate = self.rate(seconds) if callable(self.rate) else self.rate
+        return rate / 100 if seconds >= self.crawls_at else rate
+
+
+@dataclass(slots=True)
+class Pull:
+    """A piece on its way from one member to another."""
+
+    piece: int
+    holder: Member
+    left: float
+    heard_at: float
+
+
+@dataclass(slots=True)
+class Transfer:
+    opens_at: float
+    end: int  # of what was asked for
+
+
+@dataclass(slots=True)
+class Books:
+    """What a member did."""
+
+    complete_at: float = NEVER
+    requests: int = 0
+    idle: float = 0.0  # seconds without a byte from the origin, while there was something unclaimed
+    messages: int = 0
+    cut_off: float = 0.0  # bytes that were under way when we ended a transfer, at most
+
+
+class Member:
+    def __init__(self, number: int, kind: Kind, pool: SimulatedPool) -> None:
+        self.name = number.to_bytes(32, "big")
+        self.kind = kind
+        self.pool = pool
+        self.books = Books()
+        self.is_there = self.is_frozen = False
+        self.plan = Plan(pool.length, most_fetchers=pool.fetchers, first_fetchers=pool.fetchers)
+        self.board: Board | None = None
+        self.known: dict[bytes, Member] = {}  # with whom it is connected
+        self.has_of: dict[bytes, int] = {}
+        self.out: set[bytes] = set()
+        self.transfers: dict[int, Transfer] = {}
+        self.pulls: dict[int, Pull] = {}
+        self.told: tuple[PieceRun, ...] = ()
+        self._numbers = count(1)
+
+    @property
+    def acts(self) -> bool:
+        return self.is_there and not self.is_frozen
+
+    # -- beginning and end ---------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """It has read what the origin says of the file."""
+        pool, plan = self.pool, self.plan
+        self.is_there = True
+        probe = next(self._numbers)
+        plan.next_run(probe, pool.now)
+        if not self.kind.is_helper:
+            plan.on_bytes(probe, min(PROBE, pool.length), pool.now)
+        plan.on_ended(probe, pool.now, ok=False)
+        plan.withhold(0, pool.length)
+        self.books.requests += 1
+        self.board = Board(
+            plan.piece_count, plan.piece_length, pool.length, self.name,
+            have=plan.have_bits, is_helper=self.kind.is_helper, now=pool.now, salt=pool.salt,
+        )  # fmt: skip
+
+    def meet(self, other: Member) -> None:
+        if not self.acts or self.board is None:
+            return
+        self.known[other.name] = other
+        self.has_of[other.name] = 0
+        self.board.join(other.name, self.pool.now, is_helper=other.kind.is_helper)
+        self.say(other, lambda: other.on_have(self, self.plan.have_bits))
+        self.told = ()
+        self.look()
+
+    def part(self, other: Member) -> None:
+        if self.board is not None and self.known.pop(other.name, None):
+            self.board.leave(other.name, self.pool.now)
+            for piece in [piece for piece, pull in self.pulls.items() if pull.holder is other]:
+                del self.pulls[piece]
+            self.look()
+
+    # -- what others say -----------------------------------------------------------------------------
+
+    def say(self, other: Member, act: Callable[[], None]) -> None:
+        self.books.messages += 1
+        self.pool.at(self.pool.now + self.pool.message_latency, lambda: self._hear(other, act))
+
+    def _hear(self, other: Member, act: Callable[[], None]) -> None:
+        if self.name in other.known and other.acts:
+            act()
+
+    def on_have(self, other: Member, bits: int) -> None:
+        assert self.board is not None
+        self.has_of[other.name] = self.has_of.get(other.name, 0) | bits
+        self.board.on_have(other.name, bits, self.pool.now)
+
+    def on_claims(self, other: Member, runs: tuple[PieceRun, ...], rate: float) -> None:
+        assert self.board is not None
+        try:
+            self.board.on_claims(other.name, runs, rate, self.pool.now)
+        except PeerError:
+            self.out.add(other.name)
+            self.part(other)
+
+    def on_here(self, piece: int) -> None:
+        """A piece is whole now."""
+        assert self.board is not None
+        self.board.on_piece(piece, self.pool.now)
+        for other in self.known.values():
+            self.say(other, lambda other=other: other.on_have(self, 1 << piece))  # type: ignore[misc]
+        if self.plan.is_complete:
+            self.books.complete_at = min(self.books.complete_at, self.pool.now)
+
+    # -- the origin ----------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        board, plan, now = self.board, self.plan, self.pool.now
+        if board is None or not self.acts or self.plan.is_complete:
+            self._tell(())
+            return
+        for stop in plan.tick(now):
+            self._end(stop.fetcher)
+        decision = board.decide(plan.demand(now), now)
+        if not self.kind.only_claims:
+            for run in decision.take:
+                plan.offer(*self.pool.bytes_of(run))
+            for run in decision.drop:
+                plan.withhold(*self.pool.bytes_of(run))
+        self._tell(board.my_runs)
+        while plan.wants_another_fetcher(now) and self._ask(next(self._numbers)):
+            pass
+
+    def _tell(self, runs: tuple[PieceRun, ...]) -> None:
+        if runs == self.told and not (self.kind.floods and runs):
+            return
+        self.told = runs
+        rate = self.plan.rate(self.pool.now)
+        for other in self.known.values():
+            for _ in range(20 if self.kind.floods else 1):
+                self.say(other, lambda other=other: other.on_claims(self, runs, rate))  # type: ignore[misc]
+
+    def _ask(self, number: int) -> bool:
+        run = self.plan.next_run(number, self.pool.now)
+        if run is None:
+            return False
+        self.books.requests += 1
+        self.transfers[number] = Transfer(self.pool.now + self.pool.wait(), run.end)
+        return True
+
+    def _end(self, number: int) -> None:
+        transfer = self.transfers.pop(number)
+        under_way = self.kind.rate_at(self.pool.seconds) * self.pool.origin_latency
+        self.books.cut_off += min(transfer.end - self.plan.position_of(number), under_way)
+        self.plan.on_ended(number, self.pool.now, ok=True)
+        self._ask(number)
+
+    def fetch(self) -> bool:
+        """A tick of its link to the origin. -> Whether a transfer ended."""
+        if not self.acts or self.board is None:
+            return False
+        now, has_ended = self.pool.now, False
+        can = {number: NEVER for number, transfer in self.transfers.items() if transfer.opens_at <= now}
+        rate = self.kind.rate_at(self.pool.seconds)
+        if not can and self.board.unclaimed(now) and not self.plan.is_complete:
+            self.books.idle += TICK
+        for number, share in share_evenly(can, rate * TICK).items():
+            left = self.plan.end_of(number) - self.plan.position_of(number)
+            size = min(left, int(share + self.pool.rng.random()))
+            if size:
+                for piece in self.plan.on_bytes(number, size, now):
+                    self.on_here(piece)
+            if size == left:
+                has_ended = True
+                self._end(number)
+        return has_ended
+
+    # -- the others ----------------------------------------------------------------------------------
+
+    def pull(self) -> None:
+        """Ask those that have it for what is not here."""
+        if self.kind.is_helper or not self.acts or self.board is None or self.plan.is_complete:
+            return
+        now = self.pool.now
+        load = dict.fromkeys(self.known, 0)
+        for piece, pull in list(self.pulls.items()):
+            if now - pull.heard_at > SENT_ANEW and any(
+                has >> piece & 1 and name != pull.holder.name
+                for name, has in self.has_of.items()
+                if name in self.known
+            ):
+                del self.pulls[piece]
+            else:
+                load[pull.holder.name] += 1
+        lacking = without(self.pool.everything, self.plan.have_bits)
+        for name in sorted(load, key=lambda name: load[name]):
+            for piece in iter_bits(self.has_of[name] & lacking):
+                if load[name] >= MOST_PULLS:
+                    break
+                if piece not in self.pulls:
+                    self.pulls[piece] = Pull(piece, self.known[name], self.pool.piece_size(piece), now)
+                    load[name] += 1
+        for name in self.known:
+            self.board.on_owing(name, load[name] > 0, now)
+
+
+@dataclass
+class SimulatedPool:
+    kinds: list[Kind]
+    length: int = 256 * MIB
+    seed: int = 0
+    discovery: float = 0.1  # seconds until two members are connected
+    origin_latency: float = 0.05  # from a request to its first byte
+    message_latency: float = 0.002
+    fetchers: int = 2
+    now: float = 1.0
+    members: list[Member] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.salt = self.rng.randbytes(20)
+        self.began_at = self.now
+        self._piece_length = piece_length_for(self.length)
+        self.everything = (1 << -(-self.length // self._piece_length)) - 1
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self.members = [Member(number, kind, self) for number, kind in enumerate(self.kinds, 1)]
+        for number, member in enumerate(self.members):
+            self._arrange(member, self.members[:number])
+
+    @property
+    def seconds(self) -> float:
+        return self.now - self.began_at
+
+    def at(self, when: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), act))
+
+    def wait(self) -> float:
+        return self.origin_latency * self.rng.uniform(0.8, 1.2)
+
+    def bytes_of(self, run: PieceRun) -> tuple[int, int]:
+        end = (run.first + run.count) * self._piece_length
+        return run.first * self._piece_length, min(end, self.length)
+
+    def piece_size(self, piece: int) -> int:
+        begin, end = self.bytes_of(PieceRun(piece, 1))
+        return end - begin
+
+    def run(self, *, limit: float = 600.0) -> SimulatedPool:
+        """Until every requester that lives has the file. Raises `TimeoutError` if it is not over after `limit`."""
+        ticks = 0
+        while any(
+            not member.plan.is_complete
+            for member in self.members
+            if not member.kind.is_helper
+            and not member.is_frozen
+            and not member.kind.only_claims
+            and member.kind.dies_at > self.seconds
+        ):
+            if self.seconds > limit:
+                raise TimeoutError(f"seed {self.seed}: not complete after {limit} s")
+            self.now += TICK
+            ticks += 1
+            while self._events and self._events[0][0] <= self.now:
+                heapq.heappop(self._events)[2]()
+            for number, member in enumerate(self.members):
+                if member.fetch() or (ticks + number) % TICKS_A_LOOK == 0:
+                    member.look()
+            self._move_pieces()
+        return self
+
+    # -- books ---------------------------------------------------------------------------------------
+
+    @property
+    def took(self) -> float:
+        """Seconds until the last requester had it all."""
+        complete = [member.books.complete_at for member in self.members if not member.kind.is_helper]
+        return max(when for when in complete if when < NEVER) - self.began_at
+
+    @property
+    def origin_bytes(self) -> int:
+        """With what was under way when a transfer was ended."""
+        return sum(member.plan.received + int(member.books.cut_off) for member in self.members)
+
+    @property
+    def requests(self) -> int:
+        return sum(member.books.requests for member in self.members)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _arrange(self, member: Member, earlier: list[Member]) -> None:
+        kind = member.kind
+        starts_at = self.began_at + kind.starts_at
+        probed = 0.0 if kind.is_helper else self.origin_latency + PROBE / kind.rate_at(kind.starts_at)
+        self.at(starts_at + probed, member.begin)
+        for other in earlier:
+            met_at = max(starts_at + probed, self.began_at + other.kind.starts_at) + self.discovery
+            self.at(met_at, lambda other=other: self._meet(member, other))  # type: ignore[misc]
+        if kind.dies_at < NEVER:
+            self.at(self.began_at + kind.dies_at, lambda: self._die(member))
+        if kind.freezes_at < NEVER:
+            self.at(self.began_at + kind.freezes_at, lambda: setattr(member, "is_frozen", True))
+
+    def _meet(self, member: Member, other: Member) -> None:
+        if member.board is None or other.board is None:
+            self.at(self.now + TICK, lambda: self._meet(member, other))
+        elif member.is_there and other.is_there:
+            member.meet(other)
+            other.meet(member)
+
+    def _die(self, member: Member) -> None:
+        member.is_there = False
+        for other in self.members:
+            self.at(self.now + self.message_latency, lambda other=other: other.part(member))  # type: ignore[misc]
+
+    def _move_pieces(self) -> None:
+        """A tick of the links between members."""
+        down: dict[bytes, float] = {}
+        by_holder: dict[bytes, list[tuple[Member, Pull]]] = {}
+        for member in self.members:
+            member.pull()
+            down[member.name] = member.kind.lan_rate * TICK
+            for pull in member.pulls.values():
+                if pull.holder.acts and member.acts:
+                    by_holder.setdefault(pull.holder.name, []).append((member, pull))
+        for pulls in by_holder.values():
+            up = pulls[0][1].holder.kind.lan_rate * TICK / len(pulls)
+            for member, pull in pulls:
+                size = min(up, down[member.name], pull.left)
+                if not size:
+                    continue
+                down[member.name] -= size
+                pull.left -= size
+                pull.heard_at = self.now
+                assert member.board is not None
+                member.board.on_heard(pull.holder.name, self.now)
+                if pull.left <= 0:
+                    del member.pulls[pull.piece]
+                    if not member.plan.have_bits >> pull.piece & 1:
+                        member.plan.on_piece(pull.piece)
+                        member.on_here(pull.piece)

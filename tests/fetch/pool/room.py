@@ -1,0 +1,140 @@
+"""A room of machines on loopback: an origin, helpers and requesters of one group, each with an engine of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from shoal.fetch.download import download
+from shoal.fetch.group.key import GroupKey, new_key
+from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.group.signing import new_member_key
+from shoal.fetch.options import FetchOptions
+from shoal.fetch.pool.cache import Cache
+from shoal.fetch.pool.helper_options import HelperOptions
+from shoal.fetch.pool.helping import HelperServer
+from shoal.fetch.pool.meetings import Contacts
+from shoal.fetch.pool.quota import Quota
+from shoal.fetch.pool.requesting import GroupWish
+from shoal.fetch.progress import Document, Downloaded, OnProgress, Wanted
+from shoal.testing.hostile_origin import HostileOrigin, Page
+from shoal.units import MIB
+
+HOST = "127.0.0.1"
+LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+HELPER = HelperOptions(groups=("room",), bind=HOST, port=0, allow_private=(LOOPBACK,))
+LONGEST = 40.0  # seconds for any story; all of them take a few
+
+
+def made_up(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+@dataclass
+class RunningHelper:
+    """One helper, what it said, and how to end it."""
+
+    server: HelperServer
+    stop: asyncio.Event
+    said: list[tuple[str, dict[str, Any]]]
+    port: int = 0
+
+    def fields_of(self, event: str) -> list[dict[str, Any]]:
+        return [fields for name, fields in self.said if name == event]
+
+
+@dataclass
+class Room:
+    """`get` and `helper` are members of one group; their folders are below `folder`."""
+
+    folder: Path
+    origin: HostileOrigin
+    group: asyncio.TaskGroup
+    key: GroupKey = field(default_factory=lambda: new_key("room"))
+    helpers: list[RunningHelper] = field(default_factory=list)
+    peers: list[tuple[str, int]] = field(default_factory=list)  # whom requesters know
+    notes: list[str] = field(default_factory=list)
+    requesters: int = 0
+
+    def url(self, path: str = "/file.bin") -> str:
+        return self.origin.url(path)
+
+    def serve(self, body: bytes, path: str = "/file.bin", **page: Any) -> None:
+        self.origin.pages[path] = Page(body, **page)
+
+    async def helper(
+        self, options: HelperOptions = HELPER, *, cache_size: int = 0, number: int | None = None
+    ) -> RunningHelper:
+        """Start one; it listens when this returns."""
+        number = len(self.helpers) if number is None else number
+        said: list[tuple[str, dict[str, Any]]] = []
+        server = HelperServer(
+            options,
+            [JoinedGroup(self.key, new_member_key())],
+            {},
+            Cache(self.folder / f"helper{number}", cache_size),
+            Quota(options.quota, self.folder / f"quota{number}.json"),
+            lambda event, **fields: said.append((event, fields)),
+        )
+        helper = RunningHelper(server, asyncio.Event(), said)
+        ready = asyncio.Event()
+
+        def on_ready(port: int) -> None:
+            helper.port = port
+            ready.set()
+
+        self.group.create_task(server.run(helper.stop, on_ready))
+        async with asyncio.timeout(LONGEST):
+            await ready.wait()
+        self.helpers.append(helper)
+        self.peers.append((HOST, helper.port))
+        return helper
+
+    async def get(
+        self,
+        path: str = "/file.bin",
+        *,
+        options: FetchOptions | None = None,
+        on_progress: OnProgress | None = None,
+        connections: int = 8,
+        port: int = 0,
+        **wanted: Any,
+    ) -> Downloaded:
+        """As one requester more."""
+        self.requesters += 1
+        wish = GroupWish(
+            JoinedGroup(self.key, new_member_key()), Contacts(peers=tuple(self.peers)), bind=HOST, port=port
+        )
+        asked = Wanted(
+            (self.url(path),), self.folder / f"requester{self.requesters}", group=wish,
+            options=options or FetchOptions(), most_fetchers=connections, **wanted,
+        )  # fmt: skip
+        async with asyncio.timeout(LONGEST):
+            got = await download(asked, on_progress=on_progress, on_note=self.notes.append)
+        assert not isinstance(got, Document)
+        return got
+
+    def allowing(self, **changes: Any) -> HelperOptions:
+        return replace(HELPER, **changes)
+
+
+@asynccontextmanager
+async def room(folder: Path) -> AsyncIterator[Room]:
+    """Everything in it has ended when the block is left."""
+    with HostileOrigin() as origin:
+        async with asyncio.TaskGroup() as group:
+            made = Room(folder, origin, group)
+            try:
+                yield made
+            finally:
+                for helper in made.helpers:
+                    helper.stop.set()
+
+
+SMALL = 6 * MIB  # two dozen pieces: enough that everybody gets some

@@ -1,0 +1,140 @@
+"""One URL, several machines: real engines, TLS and an HTTP origin on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+from shoal.disk.checksum import parse_checksum
+from shoal.fetch.options import FetchOptions
+from shoal.fetch.progress import Progress
+from shoal.units import KIB, MIB
+
+from .room import SMALL, made_up, room
+
+SLOW = 512 * KIB  # bytes a second of each connection: so that helpers have something to do
+
+
+def run(story) -> None:
+    asyncio.run(story)
+
+
+def test_a_file_comes_from_the_origin_by_way_of_two_helpers_and_ourselves(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, rate=SLOW)
+            await here.helper()
+            await here.helper()
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            assert got.verified == "sample"
+            brought = [count for _, count in got.members]
+            assert len(brought) == 3
+            assert sum(brought) == len(body)
+            assert all(count > 0 for count in brought)
+
+    run(story())
+
+
+def test_with_nobody_there_it_is_downloaded_alone(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body)
+            here.peers.append(("127.0.0.1", 9))
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            assert got.members == ()
+            assert got.received == len(body)
+
+    run(story())
+
+
+def test_requesters_of_the_same_file_help_each_other_so_that_the_origin_sends_it_about_once(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        body = made_up(4 * SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, rate=SLOW)
+            here.peers += [("127.0.0.1", port) for port in (17_001, 17_002, 17_003)]
+            got = await asyncio.gather(*(here.get(port=port) for _, port in list(here.peers)))
+            assert all(one.path.read_bytes() == body for one in got)
+            assert here.origin.sent < 1.15 * len(body)
+
+    run(story())
+
+
+def test_a_known_digest_is_checked_in_the_end_and_named(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, rate=SLOW)
+            await here.helper()
+            digest = hashlib.sha256(body).hexdigest()
+            got = await here.get(checksums=(parse_checksum(f"sha256:{digest}"),))
+            assert got.verified == "sha256"
+
+    run(story())
+
+
+def test_a_second_requester_gets_what_a_helper_has_in_its_cache_without_the_origin(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, rate=SLOW)
+            await here.helper(cache_size=100 * MIB)
+            await here.get()
+            sent = here.origin.sent
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            assert here.origin.sent - sent < len(body) / 2
+
+    run(story())
+
+
+def test_a_helper_refuses_what_its_owner_does_not_allow_and_says_why(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body)
+            helper = await here.helper(here.allowing(allow_private=()))
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            assert helper.fields_of("refused")
+            assert any("does not help" in note for note in here.notes)
+            assert got.received == len(body)
+
+    run(story())
+
+
+def test_a_url_with_a_secret_header_stays_on_this_machine(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body)
+            helper = await here.helper()
+            options = FetchOptions(headers=(("Authorization", "Bearer of-nobody-else"),))
+            got = await here.get(options=options)
+            assert got.path.read_bytes() == body
+            assert not helper.fields_of("helping")
+            assert any("without the group" in note for note in here.notes)
+
+    run(story())
+
+
+def test_progress_tells_who_brings_what(tmp_path: Path) -> None:
+    async def story() -> None:
+        seen: list[Progress] = []
+        async with room(tmp_path) as here:
+            here.serve(made_up(SMALL), rate=SLOW)
+            await here.helper()
+            await here.get(on_progress=seen.append)
+        last = [one for one in seen if one.members][-1]
+        assert last.members[0].is_us
+        assert last.members[1].is_helper
+        assert last.members[1].fetched > 0
+
+    run(story())

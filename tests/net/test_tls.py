@@ -1,0 +1,498 @@
+"""TLS below a `PeerLink`: nothing is lost, nothing waits for a wake-up that never comes, and nothing spins."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shoal.errors import NetworkError, PeerError
+from shoal.fetch.group.certificates import authority_certificate, member_certificate, tls_context
+from shoal.fetch.group.signing import new_member_key
+from shoal.net.limited_link import LimitedLink
+from shoal.net.link import LEAST_AHEAD, RECEIVE_BUFFER, Buffer, PeerLink
+from shoal.net.throttle import Throttle
+from shoal.net.tls import MOST_ANSWERS, RECORD_LENGTH, TlsSocket, secure, secure_incoming
+from shoal.testing.clock import VirtualClock
+from shoal.units import KIB, MIB
+
+PEM = Encoding.PEM
+PATIENCE = 60.0  # seconds; for a busy machine
+NAME = "ab" * 20 + ".shoal"
+AUTHORITY, MEMBER = new_member_key(), new_member_key()
+DIALLING, ANSWERING = (
+    tls_context(
+        authority_certificate(AUTHORITY.seed),
+        member_certificate(AUTHORITY.seed, MEMBER),
+        MEMBER.private,
+        is_server=is_server,
+    )
+    for is_server in (False, True)
+)
+
+
+def sockets(*, least_buffers: bool = False) -> tuple[socket.socket, socket.socket]:
+    """Two ends of a TCP connection, of which the system keeps little where little is wanted."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        if least_buffers:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    for sock in (ours, theirs):
+        sock.setblocking(False)
+        if least_buffers:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    return ours, theirs
+
+
+async def pair(ours: socket.socket, theirs: socket.socket) -> tuple[TlsSocket, TlsSocket]:
+    async with asyncio.TaskGroup() as tasks:
+        dialled = tasks.create_task(secure(ours, DIALLING, name=NAME, within=PATIENCE))
+        answered = tasks.create_task(secure_incoming(theirs, lambda name: ANSWERING, within=PATIENCE))
+    return dialled.result(), answered.result()
+
+
+def play(story: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(PATIENCE):
+            await story()
+
+    asyncio.run(run())
+
+
+class Owner:
+    """Sends these buffers, and expects bytes of that digest."""
+
+    def __init__(self, sock: TlsSocket, buffers: list[Buffer], expected: int) -> None:
+        self.link = PeerLink(sock, memoryview(bytearray(RECEIVE_BUFFER)), self)  # type: ignore[arg-type]
+        self.buffers = iter(buffers)
+        self.digest = hashlib.sha256()
+        self.got = 0
+        self.expected = expected
+        self.wake_ups = 0
+        self.lost = ""
+        self.is_done = asyncio.Event()
+        self._note()
+
+    def _note(self) -> None:
+        if self.got >= self.expected or self.lost:
+            self.is_done.set()
+
+    def start(self) -> None:
+        self.link.start()
+        self.link.flush()
+
+    def on_data(self, view: memoryview) -> None:
+        self.wake_ups += 1
+        self.got += len(view)
+        self.digest.update(view)
+        self._note()
+
+    def on_room(self, room: int) -> None:
+        while self.link.pending < room and (data := next(self.buffers, None)) is not None:
+            self.link.queue(data)
+
+    def on_lost(self, reason: str) -> None:
+        self.lost = reason
+        self._note()
+
+
+def digest_of(buffers: list[Buffer]) -> bytes:
+    return hashlib.sha256(b"".join(buffers)).digest()
+
+
+def blocks(rng: random.Random, total: int) -> list[Buffer]:
+    """Heads and blocks, as a seed answers."""
+    block = rng.randbytes(16 * KIB)
+    return [part for _ in range(total // len(block)) for part in (rng.randbytes(13), memoryview(block))]
+
+
+def small_messages(rng: random.Random, total: int) -> list[Buffer]:
+    return [rng.randbytes(rng.randrange(1, 40)) for _ in range(total // 20)]
+
+
+async def exchange(one: list[Buffer], other: list[Buffer], **how: bool) -> tuple[Owner, Owner]:
+    """Both send all they have to each other, at the same time."""
+    ours, theirs = await pair(*sockets(**how))
+    sizes = [sum(map(len, buffers)) for buffers in (one, other)]
+    owners = Owner(ours, one, sizes[1]), Owner(theirs, other, sizes[0])
+    for owner in owners:
+        owner.start()
+    for owner in owners:
+        await owner.is_done.wait()
+        owner.link.close()
+        assert not owner.lost
+    assert [owner.digest.digest() for owner in owners] == [digest_of(other), digest_of(one)]
+    return owners
+
+
+def test_much_goes_both_ways_at_once() -> None:
+    async def story() -> None:
+        rng = random.Random(1)
+        first, second = await exchange(blocks(rng, 64 * MIB), blocks(rng, 64 * MIB))
+        for owner in (first, second):
+            assert owner.wake_ups < 64 * MIB // (16 * KIB), "many records a wake-up"
+
+    play(story)
+
+
+@pytest.mark.parametrize("least_buffers", [False, True])
+def test_many_small_messages_go_both_ways(least_buffers: bool) -> None:
+    async def story() -> None:
+        rng = random.Random(2)
+        await exchange(small_messages(rng, MIB), small_messages(rng, MIB), least_buffers=least_buffers)
+
+    play(story)
+
+
+def test_blocks_pass_where_the_system_takes_little_at_a_time() -> None:
+    async def story() -> None:
+        rng = random.Random(3)
+        await exchange(blocks(rng, 4 * MIB), small_messages(rng, 100 * KIB), least_buffers=True)
+
+    play(story)
+
+
+def test_what_is_sent_right_behind_the_handshake_wakes_the_reader() -> None:
+    """It is there before anybody reads, and nothing comes after it."""
+
+    async def story() -> None:
+        ours, theirs = sockets()
+        answering = asyncio.create_task(secure_incoming(theirs, lambda name: ANSWERING, within=PATIENCE))
+        dialled = await secure(ours, DIALLING, name=NAME, within=PATIENCE)
+        dialled.sendmsg([b"hello"])
+        owner = Owner(await answering, [], expected=5)
+        owner.start()
+        await owner.is_done.wait()
+        assert owner.got == 5
+        owner.link.close()
+        dialled.close()
+
+    play(story)
+
+
+def is_readable(sock: TlsSocket) -> bool:
+    """Whether the system has something for it, so that a reader would be woken."""
+    with socket.socket(fileno=sock.fileno()) as view:
+        try:
+            return bool(view.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
+        finally:
+            view.detach()
+
+
+SIZES = st.lists(st.integers(1, 40 * KIB), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SIZES, st.lists(st.integers(1, 80 * KIB), min_size=1, max_size=8), st.integers(0, 2**32))
+def test_a_view_is_filled_or_everything_was_read(sent: list[int], views: list[int], seed: int) -> None:
+    """So a reader that is woken by the socket alone, or goes on after a full view, misses nothing."""
+
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        data = random.Random(seed).randbytes(sum(sent))
+        begin, got, turn = 0, b"", 0
+        for size in sent:
+            assert ours.sendmsg([data[begin : begin + size]]) == size
+            begin += size
+            is_full = False
+            while is_full or is_readable(theirs):
+                view = memoryview(bytearray(views[turn % len(views)]))
+                turn += 1
+                try:
+                    count = theirs.recv_into(view)
+                except BlockingIOError:
+                    count = 0
+                got += view[:count]
+                is_full = count == len(view)
+            assert got == data[:begin]
+        ours.close()
+        theirs.close()
+
+    play(story)
+
+
+def test_a_view_of_a_link_is_never_filled_to_its_end() -> None:
+    """A link reads once a wake-up: whatever is left must be in the socket."""
+
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        owner = Owner(theirs, [], expected=8 * MIB)
+        owner.link._buffer = memoryview(bytearray(2 * RECORD_LENGTH))  # the least that it works with
+        owner.start()
+        source = Owner(ours, blocks(random.Random(4), 8 * MIB), expected=1)
+        source.start()
+        await owner.is_done.wait()
+        source.link.close()
+        owner.link.close()
+
+    play(story)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 30 * KIB), max_size=30), st.integers(0, 2**32))
+def test_what_was_taken_has_left_and_nothing_is_sent_twice(sizes: list[int], seed: int) -> None:
+    """The system takes as much as it likes at a time; what is offered again after that begins as before."""
+
+    async def story() -> None:
+        ours, theirs = await pair(*sockets(least_buffers=True))
+        rng = random.Random(seed)
+        data = rng.randbytes(sum(sizes))
+        left: list[Buffer] = []
+        begin = 0
+        for size in sizes:
+            left.append(data[begin : begin + size])
+            begin += size
+        got, view = bytearray(), memoryview(bytearray(64 * KIB))
+        sent = 0
+        while len(got) < len(data):
+            try:
+                count = ours.sendmsg(left[: rng.randrange(1, 5)]) if left else 0
+                sent += count
+                assert sent <= len(data)
+                left = [data[sent:]] if sent < len(data) else []
+            except BlockingIOError:
+                pass
+            try:
+                got += view[: theirs.recv_into(view)]
+            except BlockingIOError:
+                await asyncio.sleep(0)
+        assert got == data
+        assert sent == len(data)
+        ours.close()
+        theirs.close()
+
+    play(story)
+
+
+def test_nothing_spins_while_the_peer_reads_nothing() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        calls = 0
+        plain_sendmsg = TlsSocket.sendmsg
+
+        class Counting(TlsSocket):
+            def sendmsg(self, buffers: Any) -> int:
+                nonlocal calls
+                calls += 1
+                return plain_sendmsg(self, buffers)
+
+        ours.__class__ = Counting
+        source = Owner(ours, blocks(random.Random(5), 64 * MIB), expected=1)
+        source.start()
+        before = -1
+        while calls != before:  # until the system is full
+            before = calls
+            await asyncio.sleep(0.05)
+        assert 0 < source.link.pending <= LEAST_AHEAD * 64
+        assert calls < 10_000
+        source.link.close()
+        theirs.close()
+
+    play(story)
+
+
+def limited(sock: TlsSocket, owner: Any, clock: VirtualClock, rate: int, *, reads: bool) -> LimitedLink:
+    throttle = Throttle(rate, clock, clock.call_later)
+    return LimitedLink(
+        sock,  # type: ignore[arg-type]
+        memoryview(bytearray(RECEIVE_BUFFER)),
+        owner,
+        incoming=throttle if reads else None,
+        outgoing=None if reads else throttle,
+    )
+
+
+@pytest.mark.parametrize("rate", [20 * KIB, 2 * MIB, 200 * MIB])
+def test_a_link_with_a_limit_reads_everything_at_its_rate(rate: int) -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        clock = VirtualClock()
+        owner = Owner(theirs, [], expected=60 * KIB)
+        owner.link = limited(theirs, owner, clock, rate, reads=True)
+        assert ours.sendmsg([bytes(30 * KIB), bytes(30 * KIB)]) == 60 * KIB
+        owner.start()
+        while not owner.is_done.is_set():
+            await asyncio.sleep(0)  # the loop tells that there is something to read
+            before = owner.got
+            clock.advance(0.5)
+            assert owner.got - before <= rate * 0.5 + 16 * KIB
+        assert owner.got == 60 * KIB
+        assert clock.now >= 60 * KIB / rate * 0.7 - 0.5
+        owner.link.close()
+        ours.close()
+
+    play(story)
+
+
+def test_a_link_with_a_limit_sends_everything_at_its_rate() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        clock = VirtualClock()
+        source = Owner(ours, blocks(random.Random(6), 64 * KIB), expected=1)
+        source.link = limited(ours, source, clock, 20 * KIB, reads=False)
+        source.start()
+        sink = Owner(theirs, [], expected=64 * KIB + 4 * 13)
+        sink.start()
+        while not sink.is_done.is_set():
+            before = source.link.sent
+            clock.advance(0.5)
+            assert source.link.sent - before <= 11 * KIB
+            await asyncio.sleep(0)
+        assert clock.now >= 64 / 20 * 0.9
+        source.link.close()
+        sink.link.close()
+
+    play(story)
+
+
+async def what_ends(owner: Owner) -> str:
+    owner.start()
+    await owner.is_done.wait()
+    return owner.lost
+
+
+def test_a_peer_that_closes_in_the_middle_of_a_record_has_closed() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        ours._encrypt(memoryview(bytes(1000)))
+        ours._sock.send(ours._outgoing.read()[:500])
+        ours.close()
+        owner = Owner(theirs, [], expected=1)
+        assert await what_ends(owner) == "the peer closed the connection"
+        assert owner.got == 0, "half a record proves nothing"
+
+    play(story)
+
+
+def test_what_came_before_the_end_is_heard() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        ours.sendmsg([bytes(100 * KIB)])
+        ours.close()
+        owner = Owner(theirs, [], expected=MIB)
+        assert await what_ends(owner) == "the peer closed the connection"
+        assert owner.got == 100 * KIB
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"\x13BitTorrent protocol", b"GET / HTTP/1.1\r\n\r\n", b"\x17\x03\x03\x00\x20" + bytes(32), bytes(100)],
+)
+def test_garbage_instead_of_records_ends_the_connection(garbage: bytes) -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        ours._sock.send(garbage)
+        owner = Owner(theirs, [], expected=1)
+        assert (await what_ends(owner)).startswith("its TLS is not right: ")
+        assert owner.got == 0
+        ours.close()
+
+    play(story)
+
+
+def test_a_record_that_was_changed_on_its_way_is_never_heard() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        ours._encrypt(memoryview(bytes(1000)))
+        record = bytearray(ours._outgoing.read())
+        record[500] ^= 1
+        ours._sock.send(record)
+        owner = Owner(theirs, [], expected=1)
+        assert (await what_ends(owner)).startswith("its TLS is not right: ")
+        assert owner.got == 0
+        ours.close()
+
+    play(story)
+
+
+def test_answers_of_tls_itself_that_pile_up_end_the_connection() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        theirs._outgoing.write(bytes(MOST_ANSWERS + 1))  # as keys that are asked for without end would
+        ours.sendmsg([b"hello"])
+        owner = Owner(theirs, [], expected=100)
+        assert await what_ends(owner) == "it asks for new keys without end"
+        ours.close()
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "said", [b"\x13BitTorrent protocol" + bytes(48), b"GET / HTTP/1.1\r\n\r\n", bytes(100)]
+)
+def test_who_does_not_speak_tls_is_turned_away(said: bytes) -> None:
+    async def story() -> None:
+        ours, theirs = sockets()
+        ours.send(said)
+        with pytest.raises(PeerError, match="not a TLS record|not a ClientHello"):
+            await secure_incoming(theirs, lambda name: ANSWERING, within=PATIENCE)
+        assert theirs.fileno() == -1
+        ours.close()
+
+    play(story)
+
+
+@pytest.mark.parametrize("is_server", [False, True])
+def test_a_peer_that_leaves_or_says_nothing_during_the_handshake_is_a_fault_of_the_network(
+    is_server: bool,
+) -> None:
+    def begin(sock: socket.socket, within: float) -> Awaitable[TlsSocket]:
+        if is_server:
+            return secure_incoming(sock, lambda name: ANSWERING, within=within)
+        return secure(sock, DIALLING, name=NAME, within=within)
+
+    async def story() -> None:
+        ours, theirs = sockets()
+        with pytest.raises(NetworkError, match="no TLS within"):
+            await begin(ours, 0.05)
+        assert ours.fileno() == -1
+        theirs.close()
+        ours, theirs = sockets()
+        theirs.close()
+        with pytest.raises(NetworkError):
+            await begin(ours, PATIENCE)
+        assert ours.fileno() == -1
+
+    play(story)
+
+
+def test_a_handshake_that_is_cancelled_closes_its_socket() -> None:
+    async def story() -> None:
+        ours, theirs = sockets()
+        task = asyncio.create_task(secure(ours, DIALLING, name=NAME, within=PATIENCE))
+        await asyncio.get_running_loop().sock_recv(theirs, 1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert ours.fileno() == -1
+        theirs.close()
+
+    play(story)
+
+
+def test_the_certificate_of_the_peer_is_known() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        shown = member_certificate(AUTHORITY.seed, MEMBER)
+        assert ours.peer_certificate == theirs.peer_certificate
+        assert ssl.DER_cert_to_PEM_cert(ours.peer_certificate).encode() == shown.public_bytes(PEM)
+        assert theirs.server_name == ours.server_name == NAME
+        assert ours.getpeername() == theirs.getsockname()
+        ours.close()
+        theirs.close()
+
+    play(story)
