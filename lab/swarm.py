@@ -10,14 +10,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from bench.harness import argument, compile_ours, machine, make_payload, run_process, size_in_words
 from lab.parts.clients import SHOAL, Client, known_clients
+from lab.parts.command_line import FAILED, parse_rate, run_lab, say
 from lab.parts.line_check import payload_rate
-from lab.parts.namespaces import SUBNET, LabError, own_folder, why_not
+from lab.parts.namespaces import SUBNET, LabError
 from lab.parts.spreading import TRACKER_PORT, Scene, Spread, Swarm, spread
-from lab.parts.stopping import Stopped, stopped_by_signals
 from lab.parts.swarm_table import (
     FRAME,
     FRAME_PAYLOAD,
@@ -31,28 +32,13 @@ from lab.parts.swarm_table import (
 )
 from shoal.units import KIB, parse_size
 
-CANNOT_RUN = 77  # what test programs exit with where they cannot run
-FAILED = 1
 PURE = ("shoal", "libtorrent", "aria2")
 NAMES = (*PURE, "mixed-libtorrent", "mixed-shoal")  # half libtorrent's, half ours, and whose the seed is
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     chosen = parse_options(argv)
-    try:
-        with stopped_by_signals():
-            reason = why_not()
-            if reason is not None:
-                say(reason)
-                return CANNOT_RUN
-            with own_folder() as folder:
-                return run(chosen, folder)
-    except Stopped as stopped:
-        say(str(stopped))
-        return stopped.exit_code
-    except LabError as error:
-        say(str(error))
-        return FAILED
+    return run_lab(partial(run, chosen))
 
 
 def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,11 +56,6 @@ def parse_options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--trace", type=Path, metavar="FILE", help="write when each leecher had everything")
     parser.add_argument("--rates", type=Path, metavar="FILE", help="write each link's rates once a second")
     return parser.parse_args(argv)
-
-
-def parse_rate(text: str) -> int:
-    """`"40mbit"` -> bits a second."""
-    return parse_size(text.lower().removesuffix("bit"))
 
 
 def swarms_of(leechers: int) -> list[Swarm]:
@@ -146,10 +127,6 @@ def take_turns(
             last = max(arrival.seconds for arrival in spreads[-1].arrivals)
             say(f"{name}: the last after {last:.1f} s, {last / scene.bound:.2f} x F/u")
     return spreads, failures
-
-
-def say(text: str) -> None:
-    print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
 def write_files(chosen: argparse.Namespace, scene: Scene, spreads: Sequence[Spread]) -> None:

@@ -10,6 +10,9 @@ made in the namespace we run in. Knows `ip` and `tc`, and nothing of what is mea
 A link is a veth pair. Its host end is shaped to the upload, its bridge end to the download, both by a token bucket
 that charges whole Ethernet frames and holds at most `QUEUE` of them; the hub is a host at the bridge itself, whose
 own link has no limit.
+
+With a `lan` each host has a second link of that rate, to a second bridge, and multicast goes there. Then the hosts see
+each other on the LAN alone: the first bridge passes nothing from host to host.
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ from shoal.units import KIB
 PREFIX = "shoal-lab-"
 NAMED = re.compile(rf"{PREFIX}(\d+)(-.*)?")  # the process that made it
 SUBNET = ipaddress.ip_network("10.77.0.0/16")  # exists inside of the namespaces only
+LAN_SUBNET = ipaddress.ip_network("10.78.0.0/16")  # so does this
+MULTICAST = "224.0.0.0/4"
 QUEUE = "60ms"  # of frames that wait for a link; what does not fit is dropped, as a home router does
 LEAST_BURST = 32 * KIB  # a few frames more than the timers of any kernel need at 100 Mbit/s
 BURST_SECONDS = 0.001  # above that, what a millisecond carries
@@ -62,6 +67,7 @@ class Host:
     name: str
     namespace: str
     address: str
+    lan_address: str  # means something only where there is a LAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,14 @@ class Traffic:
 class Network(AbstractContextManager["Network"]):
     """Hosts `hosts[i]` on links `links[i]`, and a `hub` beside them. Raises `LabError`."""
 
-    def __init__(self, links: Sequence[Link]) -> None:
+    def __init__(self, links: Sequence[Link], *, lan: Link | None = None) -> None:
         prefix = f"{PREFIX}{os.getpid()}-"
-        addresses = SUBNET.hosts()
+        addresses = zip(map(str, SUBNET.hosts()), map(str, LAN_SUBNET.hosts()), strict=True)
         self.links = tuple(links)
-        self.hub = Host("hub", f"{prefix}hub", str(next(addresses)))
+        self.lan = lan
+        self.hub = Host("hub", f"{prefix}hub", *next(addresses))
         self.hosts = tuple(
-            Host(f"host{number}", f"{prefix}{number}", str(next(addresses))) for number in range(len(links))
+            Host(f"host{number}", f"{prefix}{number}", *next(addresses)) for number in range(len(links))
         )
 
     def __enter__(self) -> Network:
@@ -90,6 +97,8 @@ class Network(AbstractContextManager["Network"]):
                 call("ip", "netns", "add", host.namespace)
             self._lay_cables()
             self._shape()
+            if self.lan is not None:
+                self._add_lan(self.lan)
         except BaseException:
             self.__exit__()
             raise
@@ -112,6 +121,17 @@ class Network(AbstractContextManager["Network"]):
             for number, host in enumerate(self.hosts)
         ]
 
+    def lan_received(self) -> list[int]:
+        """Bytes that came to each host over the LAN."""
+        listed = json.loads(call("ip", "-n", self.hub.namespace, "-s", "-j", "link", "show", "type", "veth"))
+        sent = {entry["ifname"]: int(entry["stats64"]["tx"]["bytes"]) for entry in listed}
+        return [sent[lan_port_of(number)] for number in range(len(self.hosts))]
+
+    def change_downloads(self, rates: Sequence[int]) -> None:
+        """Give each host's link another download rate; what it has carried is still counted."""
+        lines = [" ".join(shaper(port_of(number), rate, verb="change")) for number, rate in enumerate(rates)]
+        batch(["tc", "-n", self.hub.namespace], *lines)
+
     def _lay_cables(self) -> None:
         hub = self.hub.namespace
         call("ip", "-n", hub, "link", "add", "bridge", "type", "bridge")
@@ -123,16 +143,45 @@ class Network(AbstractContextManager["Network"]):
             "link set bridge up",
         )
         for number, host in enumerate(self.hosts):
-            port = port_of(number)
-            cable = ["link", "add", "eth0", "netns", host.namespace, "type", "veth"]
-            call("ip", *cable, "peer", "name", port, "netns", hub)
-            batch(["ip", "-n", hub], f"link set {port} master bridge", f"link set {port} up")
+            self._lay_cable(host, "eth0", port_of(number), "bridge")
+            if self.lan is not None:
+                call(
+                    "ip", "-n", hub, "link", "set", port_of(number), "type", "bridge_slave", "isolated", "on"
+                )
             batch(
                 ["ip", "-n", host.namespace],
                 "link set lo up",
                 f"addr add {host.address}/{SUBNET.prefixlen} dev eth0",
                 "link set eth0 up",
             )
+
+    def _lay_cable(self, host: Host, device: str, port: str, bridge: str) -> None:
+        hub = self.hub.namespace
+        cable = ["link", "add", device, "netns", host.namespace, "type", "veth"]
+        call("ip", *cable, "peer", "name", port, "netns", hub)
+        batch(["ip", "-n", hub], f"link set {port} master {bridge}", f"link set {port} up")
+
+    def _add_lan(self, lan: Link) -> None:
+        hub = self.hub.namespace
+        call("ip", "-n", hub, "link", "add", "lan", "type", "bridge")
+        batch(
+            ["ip", "-n", hub],
+            f"addr add {self.hub.lan_address}/{LAN_SUBNET.prefixlen} dev lan",
+            "link set lan up",
+        )
+        for number, host in enumerate(self.hosts):
+            port = lan_port_of(number)
+            self._lay_cable(host, "eth1", port, "lan")
+            batch(
+                ["ip", "-n", host.namespace],
+                f"addr add {host.lan_address}/{LAN_SUBNET.prefixlen} dev eth1",
+                "link set eth1 up",
+                f"route add {MULTICAST} dev eth1",
+            )
+            if lan.up is not None:
+                call("tc", "-n", host.namespace, *shaper("eth1", lan.up))
+            if lan.down is not None:
+                call("tc", "-n", hub, *shaper(port, lan.down))
 
     def _shape(self) -> None:
         for number, (host, link) in enumerate(zip(self.hosts, self.links, strict=True)):
@@ -147,10 +196,14 @@ def port_of(number: int) -> str:
     return f"port{number}"
 
 
-def shaper(device: str, rate: int) -> list[str]:
+def lan_port_of(number: int) -> str:
+    return f"lan{number}"
+
+
+def shaper(device: str, rate: int, *, verb: str = "add") -> list[str]:
     burst = max(LEAST_BURST, int(rate / 8 * BURST_SECONDS))
     limits = ["rate", f"{rate}bit", "burst", f"{burst}b", "latency", QUEUE]
-    return ["qdisc", "add", "dev", device, "root", "tbf", *limits]
+    return ["qdisc", verb, "dev", device, "root", "tbf", *limits]
 
 
 def shaped_bytes(host: Host) -> dict[str, int]:

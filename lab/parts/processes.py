@@ -32,6 +32,8 @@ class Process:
     popen: subprocess.Popen[bytes]
     errors: Path
     started_at: float
+    end_is_expected: bool = False
+    ended_at: float = 0.0  # 0: it runs
     lines: list[tuple[float, str]] = field(default_factory=list)
     _rest: bytes = b""
 
@@ -47,8 +49,6 @@ class Process:
         """After its end."""
         while self.take(time.perf_counter()):
             pass
-        assert self.popen.stdout is not None
-        self.popen.stdout.close()
 
     @property
     def last_line(self) -> str:
@@ -74,15 +74,20 @@ class Crew(AbstractContextManager["Crew"]):
             self.stop()
         self._selector.close()
 
-    def start(self, name: str, host: Host, command: Sequence[str | Path]) -> Process:
-        """Start `command` in `host`, with a memory of its own and this checkout for ours."""
+    def start(
+        self, name: str, host: Host, command: Sequence[str | Path], settings: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start `command` in `host`, with a memory of its own and this checkout for ours.
+
+        `settings` are environment variables besides.
+        """
         errors = self.folder / f"{name}.errors"
         with errors.open("wb") as stderr:
             started_at = time.perf_counter()
             popen = subprocess.Popen(
                 self.network.at(host, command),
                 cwd=self.folder,
-                env=self._environment(name),
+                env={**self._environment(name), **(settings or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -95,8 +100,11 @@ class Crew(AbstractContextManager["Crew"]):
         return process
 
     def _environment(self, name: str) -> Mapping[str, str]:
-        state = str(self.folder / f"{name}.state")
-        return {**os.environ, "SHOAL_STATE_DIR": state, "PYTHONPATH": str(ROOT / "src")}
+        return {
+            **os.environ,
+            "SHOAL_STATE_DIR": str(self.folder / f"{name}.state"),
+            "PYTHONPATH": str(ROOT / "src"),
+        }
 
     def watch(
         self,
@@ -108,7 +116,7 @@ class Crew(AbstractContextManager["Crew"]):
     ) -> None:
         """Read what they print until `is_over()`, calling `look(now)` every so often.
 
-        Raises `LabError` if one of them ends meanwhile, or after `limit` seconds.
+        Raises `LabError` if one of them ends meanwhile that should not, or after `limit` seconds.
         """
         now = time.perf_counter()
         deadline, next_look = now + limit, now + every
@@ -126,21 +134,31 @@ class Crew(AbstractContextManager["Crew"]):
             process: Process = key.data
             if not process.take(time.perf_counter()):
                 self._selector.unregister(key.fileobj)
-                raise LabError(f"{process.name} ended early: {process.last_words}")
+                process.ended_at = time.perf_counter()
+                if not process.end_is_expected:
+                    raise LabError(f"{process.name} ended early: {process.last_words}")
 
     def _states(self) -> str:
         return "; ".join(f"{process.name}: {process.last_words or 'silent'}" for process in self.processes)
 
-    def stop(self) -> None:
-        """End them all, by id, patiently first; and read their last lines."""
-        for process in self.processes:
+    def stop(self, those: Sequence[Process] | None = None) -> None:
+        """End them (all, if none are named), by id, patiently first; and read their last lines."""
+        those = self.processes if those is None else those
+        for process in those:
             process.popen.terminate()
         deadline = time.monotonic() + STOP_LIMIT
-        for process in self.processes:
+        for process in those:
             try:
                 process.popen.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.popen.kill()
                 process.popen.wait()
+            self._forget(process)
+        self.processes = [process for process in self.processes if process not in those]
+
+    def _forget(self, process: Process) -> None:
+        assert process.popen.stdout is not None
+        if not process.ended_at:
+            self._selector.unregister(process.popen.stdout)
             process.take_rest()
-        self.processes = []
+        process.popen.stdout.close()

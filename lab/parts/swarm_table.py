@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from lab.parts.markdown import markdown_table, median_and_span, verdict
 from lab.parts.spreading import Scene, Spread, Swarm
 
 FRAME = 1514  # bytes of an Ethernet frame, as the shapers charge it
@@ -68,12 +69,7 @@ def table(figures: Mapping[str, Figures], scene: Scene) -> str:
         ),
         *(row(name, of_this, figures, scene) for name, of_this in figures.items()),
     ]
-    widths = [max(len(cells[column]) for cells in rows) for column in range(len(rows[0]))]
-    lines = [
-        " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) for cells in rows
-    ]
-    lines.insert(1, "-|-".join("-" * width for width in widths))
-    return "\n".join(f"| {line} |" if line[0] != "-" else f"|-{line}-|" for line in lines)
+    return markdown_table(rows)
 
 
 def row(name: str, of_this: Figures, figures: Mapping[str, Figures], scene: Scene) -> tuple[str, ...]:
@@ -90,8 +86,7 @@ def row(name: str, of_this: Figures, figures: Mapping[str, Figures], scene: Scen
 
 
 def over_bound(seconds: Sequence[float], bound: float) -> str:
-    least, most = min(seconds) / bound, max(seconds) / bound
-    return f"{statistics.median(seconds) / bound:.2f} ({least:.2f}-{most:.2f})"
+    return median_and_span([each / bound for each in seconds])
 
 
 def verdicts(figures: Mapping[str, Figures], swarms: Sequence[Swarm], scene: Scene) -> list[str]:
@@ -99,7 +94,7 @@ def verdicts(figures: Mapping[str, Figures], swarms: Sequence[Swarm], scene: Sce
     lines: list[str] = []
 
     def judge(is_so: bool, what: str) -> None:
-        lines.append(f"{'yes' if is_so else 'NO '}  {what}")
+        lines.append(verdict(is_so, what))
 
     ours, mark = figures.get("shoal"), figures.get(MARK)
     if ours:

@@ -3,121 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import socket
-import ssl
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.errors import NetworkError, PeerError
-from shoal.fetch.group.certificates import authority_certificate, member_certificate, tls_context
-from shoal.fetch.group.signing import new_member_key
 from shoal.net.limited_link import LimitedLink
-from shoal.net.link import LEAST_AHEAD, RECEIVE_BUFFER, Buffer, PeerLink
+from shoal.net.link import LEAST_AHEAD, RECEIVE_BUFFER
 from shoal.net.throttle import Throttle
 from shoal.net.tls import MOST_ANSWERS, RECORD_LENGTH, TlsSocket, secure, secure_incoming
+from shoal.net.wire import Buffer
 from shoal.testing.clock import VirtualClock
 from shoal.units import KIB, MIB
 
-PEM = Encoding.PEM
-PATIENCE = 60.0  # seconds; for a busy machine
-NAME = "ab" * 20 + ".shoal"
-AUTHORITY, MEMBER = new_member_key(), new_member_key()
-DIALLING, ANSWERING = (
-    tls_context(
-        authority_certificate(AUTHORITY.seed),
-        member_certificate(AUTHORITY.seed, MEMBER),
-        MEMBER.private,
-        is_server=is_server,
-    )
-    for is_server in (False, True)
-)
-
-
-def sockets(*, least_buffers: bool = False) -> tuple[socket.socket, socket.socket]:
-    """Two ends of a TCP connection, of which the system keeps little where little is wanted."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        if least_buffers:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        ours = socket.create_connection(server.getsockname())
-        theirs, _ = server.accept()
-    for sock in (ours, theirs):
-        sock.setblocking(False)
-        if least_buffers:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    return ours, theirs
-
-
-async def pair(ours: socket.socket, theirs: socket.socket) -> tuple[TlsSocket, TlsSocket]:
-    async with asyncio.TaskGroup() as tasks:
-        dialled = tasks.create_task(secure(ours, DIALLING, name=NAME, within=PATIENCE))
-        answered = tasks.create_task(secure_incoming(theirs, lambda name: ANSWERING, within=PATIENCE))
-    return dialled.result(), answered.result()
-
-
-def play(story: Callable[[], Awaitable[None]]) -> None:
-    async def run() -> None:
-        async with asyncio.timeout(PATIENCE):
-            await story()
-
-    asyncio.run(run())
-
-
-class Owner:
-    """Sends these buffers, and expects bytes of that digest."""
-
-    def __init__(self, sock: TlsSocket, buffers: list[Buffer], expected: int) -> None:
-        self.link = PeerLink(sock, memoryview(bytearray(RECEIVE_BUFFER)), self)  # type: ignore[arg-type]
-        self.buffers = iter(buffers)
-        self.digest = hashlib.sha256()
-        self.got = 0
-        self.expected = expected
-        self.wake_ups = 0
-        self.lost = ""
-        self.is_done = asyncio.Event()
-        self._note()
-
-    def _note(self) -> None:
-        if self.got >= self.expected or self.lost:
-            self.is_done.set()
-
-    def start(self) -> None:
-        self.link.start()
-        self.link.flush()
-
-    def on_data(self, view: memoryview) -> None:
-        self.wake_ups += 1
-        self.got += len(view)
-        self.digest.update(view)
-        self._note()
-
-    def on_room(self, room: int) -> None:
-        while self.link.pending < room and (data := next(self.buffers, None)) is not None:
-            self.link.queue(data)
-
-    def on_lost(self, reason: str) -> None:
-        self.lost = reason
-        self._note()
-
-
-def digest_of(buffers: list[Buffer]) -> bytes:
-    return hashlib.sha256(b"".join(buffers)).digest()
-
-
-def blocks(rng: random.Random, total: int) -> list[Buffer]:
-    """Heads and blocks, as a seed answers."""
-    block = rng.randbytes(16 * KIB)
-    return [part for _ in range(total // len(block)) for part in (rng.randbytes(13), memoryview(block))]
-
-
-def small_messages(rng: random.Random, total: int) -> list[Buffer]:
-    return [rng.randbytes(rng.randrange(1, 40)) for _ in range(total // 20)]
+from .tls_scene import ANSWERING, DIALLING, NAME, PATIENCE, Owner, blocks, digest_of, pair, play, small_messages, sockets
 
 
 async def exchange(one: list[Buffer], other: list[Buffer], **how: bool) -> tuple[Owner, Owner]:
@@ -129,8 +31,9 @@ async def exchange(one: list[Buffer], other: list[Buffer], **how: bool) -> tuple
         owner.start()
     for owner in owners:
         await owner.is_done.wait()
-        owner.link.close()
+    for owner in owners:
         assert not owner.lost
+        owner.link.close()
     assert [owner.digest.digest() for owner in owners] == [digest_of(other), digest_of(one)]
     return owners
 
@@ -223,7 +126,7 @@ def test_a_view_is_filled_or_everything_was_read(sent: list[int], views: list[in
     play(story)
 
 
-def test_a_view_of_a_link_is_never_filled_to_its_end() -> None:
+def test_a_link_misses_nothing_with_the_smallest_view_that_it_may_have() -> None:
     """A link reads once a wake-up: whatever is left must be in the socket."""
 
     async def story() -> None:
@@ -427,72 +330,5 @@ def test_answers_of_tls_itself_that_pile_up_end_the_connection() -> None:
         owner = Owner(theirs, [], expected=100)
         assert await what_ends(owner) == "it asks for new keys without end"
         ours.close()
-
-    play(story)
-
-
-@pytest.mark.parametrize(
-    "said", [b"\x13BitTorrent protocol" + bytes(48), b"GET / HTTP/1.1\r\n\r\n", bytes(100)]
-)
-def test_who_does_not_speak_tls_is_turned_away(said: bytes) -> None:
-    async def story() -> None:
-        ours, theirs = sockets()
-        ours.send(said)
-        with pytest.raises(PeerError, match="not a TLS record|not a ClientHello"):
-            await secure_incoming(theirs, lambda name: ANSWERING, within=PATIENCE)
-        assert theirs.fileno() == -1
-        ours.close()
-
-    play(story)
-
-
-@pytest.mark.parametrize("is_server", [False, True])
-def test_a_peer_that_leaves_or_says_nothing_during_the_handshake_is_a_fault_of_the_network(
-    is_server: bool,
-) -> None:
-    def begin(sock: socket.socket, within: float) -> Awaitable[TlsSocket]:
-        if is_server:
-            return secure_incoming(sock, lambda name: ANSWERING, within=within)
-        return secure(sock, DIALLING, name=NAME, within=within)
-
-    async def story() -> None:
-        ours, theirs = sockets()
-        with pytest.raises(NetworkError, match="no TLS within"):
-            await begin(ours, 0.05)
-        assert ours.fileno() == -1
-        theirs.close()
-        ours, theirs = sockets()
-        theirs.close()
-        with pytest.raises(NetworkError):
-            await begin(ours, PATIENCE)
-        assert ours.fileno() == -1
-
-    play(story)
-
-
-def test_a_handshake_that_is_cancelled_closes_its_socket() -> None:
-    async def story() -> None:
-        ours, theirs = sockets()
-        task = asyncio.create_task(secure(ours, DIALLING, name=NAME, within=PATIENCE))
-        await asyncio.get_running_loop().sock_recv(theirs, 1)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert task.cancelled()
-        assert ours.fileno() == -1
-        theirs.close()
-
-    play(story)
-
-
-def test_the_certificate_of_the_peer_is_known() -> None:
-    async def story() -> None:
-        ours, theirs = await pair(*sockets())
-        shown = member_certificate(AUTHORITY.seed, MEMBER)
-        assert ours.peer_certificate == theirs.peer_certificate
-        assert ssl.DER_cert_to_PEM_cert(ours.peer_certificate).encode() == shown.public_bytes(PEM)
-        assert theirs.server_name == ours.server_name == NAME
-        assert ours.getpeername() == theirs.getsockname()
-        ours.close()
-        theirs.close()
 
     play(story)

@@ -176,3 +176,11 @@ def test_pieces_that_are_suspended_and_resumed_at_random_all_come_in_the_end(see
     for leecher in leechers:
         net.clock.call_later(0.1, change, leecher, 20)
     assert finish(net, leechers) < 60
+
+
+def test_who_was_known_to_have_everything_and_has_lost_some_is_served() -> None:
+    swarm = make_swarm(have=ALL, tactics=Tactics.pool())
+    peer = join(swarm, 1)
+    swarm.on_message(peer, m.Interested(), 0.1)
+    swarm.tick(0.5)
+    assert not peer.am_choking

@@ -34,9 +34,11 @@ VERBS = {
     "inspect": "Show what is in a torrent or a magnet link.",
     "verify": "Check files against their torrent.",
     "tracker": "Run a tracker, where peers find each other.",
+    "group": "Make, join and leave groups of machines that fetch URLs together.",
+    "helper": "Help the members of a group to get URLs, with this machine's line.",
     "accounts": "Show what the members of a private tracker moved.",
     "config": "Show settings, say where their file is, and check it.",
-    "demo": "Watch a whole swarm at work on this machine.",
+    "demo": "Watch a whole swarm at work on this machine, or a group that gets a URL.",
 }
 
 WELCOME = f"""\

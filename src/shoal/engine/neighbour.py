@@ -64,6 +64,7 @@ class Neighbour:
         self.extensions: list[Extension] = []  # that were told of it
         self._secured_for = None if secured is None else secured.info_hash
         self._awaits_hello = False
+        self._greeting_ends_at: int | None = None  # what was queued when all was said that joining calls for
         self._their_numbers: dict[str, int] = {}  # of the torrent's extensions that it speaks
         self.listens_at: Address | None = address if self.is_outgoing else None
         self.opened_at = self.heard_at = self.spoke_at = engine.now()
@@ -274,8 +275,12 @@ class Neighbour:
         if peer.outbox:
             outbox, peer.outbox = peer.outbox, []
             self.link.queue(b"".join([m.encode_message(message) for message in outbox]))
+            if self._greeting_ends_at is None:
+                self._greeting_ends_at = (
+                    self.link.queued
+                )  # as much as we chose to say; it made us say none of it
         self.spoke_at = self._now
-        if self.link.pending > MOST_UNREAD:
+        if self.link.queued - max(self.link.sent, self._greeting_ends_at or 0) > MOST_UNREAD:
             self.close("does not read what it makes us say", is_fault=True)
         elif peer.close_reason:
             self.close(peer.close_reason, is_fault=False)

@@ -55,8 +55,8 @@ async def download(
                 changes.append(str(change))
                 session.note(f"begins anew: the file was replaced on the server: {change}")
             except Disagreed as other:
-                trust.on_disagreed(set(session.answered))
-                named = ", ".join(session.answered.values())
+                trust.on_disagreed(set(session.answered()))
+                named = ", ".join(session.answered().values())
                 session.note(f"begins anew: {host_of(asked[0].url)} has another file than {named}: {other}")
             except ChecksumError as error:
                 if not trust.on_wrong(set(session.gave)):

@@ -79,9 +79,9 @@ class Origins:
         return source.url == self._first_url and self.is_stranger(source)
 
     @property
-    def answered(self) -> set[str]:
-        """The sources that gave something that fits, by URL."""
-        return set(self._facts)
+    def answered(self) -> dict[str, str]:
+        """The sources that gave something that fits: URL and name."""
+        return {source.url: source.name for source in self.sources if source.url in self._facts}
 
     def is_final(self, source: Source, error: ShoalError) -> bool:
         """Whether to ask again is of no use."""

@@ -19,16 +19,14 @@ from typing import NamedTuple
 from shoal.fetch.claims import LONE_STALL, Claim, Fetcher, StopReason, stalled
 from shoal.fetch.gaps import Gaps, gaps_between
 from shoal.fetch.growth import Growth
+from shoal.fetch.pieces import BLOCK, near_border
+from shoal.fetch.pieces import piece_length_for as piece_length_for
 from shoal.units import KIB
 
-MOST_PIECES = 100_000  # sets of more make every step of the bookkeeping slow (docs/decisions/0001)
-SHORTEST_PIECE = 256 * KIB  # what a connection loses when the power fails; 4,096 of them are a GiB
 DEFAULT_MOST_FETCHERS = 16  # what servers stand, and other downloaders use
-BLOCK = 16 * KIB  # the shortest run, and where a claim is cut when no piece ends near
 SHORTEST_TAIL = 0.2  # seconds; what ends sooner is left to whoever fetches it ...
 WAITS_A_TAIL = 4.0  # ... and what ends within so many waits for a first byte: a request has to pay
 DOUBLED_MOST = 256 * KIB  # of one claim's end, fetched by two
-NEAR = 8  # a claim is cut at the border of a piece if one is within 1/8 of what is cut
 USUAL_LATENCY = 0.1  # seconds until a first byte, before one was seen
 AHEAD = 0.3  # seconds; who ends sooner is to find its next run waiting: a few looks, and what rates err by
 
@@ -54,14 +52,6 @@ class Demand(NamedTuple):
     idle: int  # of them: without a run, or about to be
     waiting: int  # bytes in gaps: offered, and not begun
     begun_bits: int  # the pieces that fetchers are at
-
-
-def piece_length_for(length: int) -> int:
-    """The length of the pieces of any file of `length` bytes, for everybody: a power of two, at most 100,000 pieces."""
-    piece_length = SHORTEST_PIECE
-    while -(-length // piece_length) > MOST_PIECES:
-        piece_length *= 2
-    return piece_length
 
 
 class Plan:
@@ -335,18 +325,11 @@ class Plan:
         ):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
-                return self._near_border(claim.done, claim.end - min(share, claim.left - BLOCK), claim.end)
+                begin = claim.end - min(share, claim.left - BLOCK)
+                return near_border(claim.done, begin, claim.end, self.piece_length)
         if claim.left <= DOUBLED_MOST and self._latency + claim.left / ours < seconds / 2:
             return claim.done
         return None
-
-    def _near_border(self, low: int, cut: int, high: int) -> int:
-        """`cut`, moved to the border of a piece if one is near, else of a block; always within `(low, high)`."""
-        for unit, reach in ((self.piece_length, (high - low) // NEAR), (BLOCK, BLOCK)):
-            border = (cut + unit // 2) // unit * unit
-            if low < border < high and abs(border - cut) <= reach:
-                return border
-        return cut
 
     def _seconds_left(self, claim: Claim, now: float) -> float:
         """Until the claim is done, by its fetcher's rate; who is silent is thought to stay so as long again."""

@@ -42,6 +42,7 @@ class Phase(enum.Enum):
     FETCHING = "fetching"
     WAITING = "waiting"  # every source has failed, and is asked again later
     CHECKING = "checking"  # all is here; its digest is computed
+    HASHING = "hashing"  # it has its name; its torrent is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Downloaded:
     sources: tuple[tuple[str, int], ...]  # who gave how many bytes
     verified: str  # "sha256", "sha256 pieces": by digest; "sample": what members brought, by sample; "none": not at all
     facts: Facts
+    urls: tuple[str, ...] = field(default=(), repr=False)  # where it may be had, the one asked for first
     members: tuple[tuple[str, int], ...] = ()  # who of a group fetched how many bytes of it, ourselves first
 
     @property

@@ -129,7 +129,7 @@ class Ranged:
         if self._failure is not None:
             raise self._failure
 
-    def check_pieces(self, expected: PieceDigests) -> None:
+    def check_pieces(self, expected: PieceDigests) -> Repairs:
         """From now on each piece is compared with its digest, those that are here first; a wrong one comes again."""
         loop = asyncio.get_running_loop()
         repairs = Repairs(
@@ -144,6 +144,7 @@ class Ranged:
             repairs.on_written(begin, end)
 
         self._writing.on_span = on_span
+        return repairs
 
     def _is_over(self) -> bool:
         if self._is_stopped or not self.plan.is_complete:

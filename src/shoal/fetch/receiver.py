@@ -49,6 +49,7 @@ class Receiver:
         self._on_accepted = on_accepted
         self._keep = keep
         self._chunks: list[bytes] = []
+        self._has_enough = False  # `keep` said so between two chunks; the next one hears it
 
     @property
     def is_accepted(self) -> bool:
@@ -66,7 +67,7 @@ class Receiver:
     def on_data(self, data: bytes) -> Flow:
         self._chunks.append(data)
         self.count += len(data)
-        if self.count < BATCH and self.received:
+        if self.count < BATCH and self.received and not self._has_enough:
             return Flow.MORE
         return self._keep(self)  # the first one at once: somebody measures how long it took
 
@@ -79,13 +80,15 @@ class Receiver:
 
     def flush(self) -> None:
         if self.count:
-            self._keep(self)
+            self._has_enough = self._keep(self) is Flow.END
 
     def hand_to(self, keep: Keep) -> None:
         """From now on batches go there; the first is what is in hand."""
         self._keep = keep
-        if not self.count or keep(self) is not Flow.HOLD:
-            self.go_on()  # an END is said again to the next chunk
+        flow = keep(self) if self.count else Flow.MORE
+        self._has_enough = flow is Flow.END
+        if flow is not Flow.HOLD:
+            self.go_on()
 
     def on_over(self, error: ShoalError | None) -> None:
         self.error = error

@@ -29,6 +29,7 @@ from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged
 from shoal.fetch.receiver import Receiver, keep_in
 from shoal.fetch.remembering import Remembering
+from shoal.fetch.repairs import Repairs
 from shoal.fetch.showing import progress_of
 from shoal.fetch.sources import Source, Sources
 from shoal.fetch.stream import Stream
@@ -90,6 +91,7 @@ class Session:
         self._work: Opening | Ranged | Stream | None = None
         self._resumed = 0
         self._remembering: Remembering | None = None
+        self._repairs: Repairs | None = None
 
     async def run(self) -> Downloaded | Document:
         document: Document | None = None
@@ -135,10 +137,9 @@ class Session:
         is_theirs = self._resumed or self._requesting is not None
         return {} if is_theirs else {one.url: one.name for one in self._sources if one.meter.total}
 
-    @property
     def answered(self) -> dict[str, str]:
         """The same of whose file this is."""
-        return {one.url: one.name for one in self._sources if one.url in self._origins.answered}
+        return self._origins.answered
 
     def note(self, text: str) -> None:
         if self._on_note is not None:
@@ -278,12 +279,8 @@ class Session:
     async def _in_one(self, origins: Origins, receiver: Receiver, source: Source, name: bytes) -> None:
         assert self._part is not None
         facts = self._facts
-        reason = (
-            "does not serve parts of it" if not facts.takes_ranges else "does not say which version it is"
-        )
-        if facts.length is None:
-            reason = "does not say how long it is"
         if facts.length != 0:
+            reason = facts.why_in_one_stream
             self.note(f"one connection, and no going on after a stop: {source.name} {reason}")
         self._writing = Writing(self._part, self._on_trouble)
         self._work = Stream(
@@ -310,11 +307,10 @@ class Session:
     def _check_pieces(self) -> None:
         """On their way, if it is alone; what others bring is not told of byte by byte."""
         work = self._work
-        if not isinstance(work, Ranged) or work.repairs is not None or self._pooled is not None:
+        if not isinstance(work, Ranged) or self._repairs is not None or self._pooled is not None:
             return
         pieces = self._verification.pieces(work.plan.length)
-        if pieces is not None:
-            work.check_pieces(pieces)
+        self._repairs = None if pieces is None else work.check_pieces(pieces)
 
     def _begin_anew(self) -> None:
         assert self._part is not None and self._writing is not None
@@ -334,7 +330,9 @@ class Session:
         if self._remembering is not None:
             self._remembering.beat(self._group, now)
         if self._part is not None and self._writing is not None:
-            self._verification.advance(self._checked_prefix())
+            is_ranged = isinstance(self._work, Ranged)
+            here = self._part.prefix_length if is_ranged else self._writing.written
+            self._verification.advance(min(here, self._repairs.good_prefix) if self._repairs else here)
         if self._on_progress is not None:
             self._on_progress(
                 progress_of(
@@ -342,14 +340,6 @@ class Session:
                     facts=self._facts, began_at=self._started_at, now=now,
                 )
             )  # fmt: skip
-
-    def _checked_prefix(self) -> int:
-        """So many bytes from the first on are here, and right as far as can be told now."""
-        assert self._part is not None and self._writing is not None
-        if not isinstance(self._work, Ranged):
-            return self._writing.written
-        here = self._part.prefix_length
-        return here if self._work.repairs is None else min(here, self._work.repairs.good_prefix)
 
     # ---- the end
 
@@ -365,8 +355,7 @@ class Session:
         if self._verification.is_known:
             self._phase = Phase.CHECKING
             self._beat()
-            is_half_done = isinstance(work, Ranged) and work.repairs is not None
-            finish = self._verification.finish if is_half_done else self._verification.finish_all
+            finish = self._verification.finish if self._repairs else self._verification.finish_all
             await asyncio.to_thread(finish, length, lambda: self._is_stopped)
         modified_at = self._facts.modified_at if self._wanted.keeps_remote_time else None
         path = await asyncio.to_thread(part.finish, modified_at)
@@ -378,6 +367,7 @@ class Session:
             received=sum(count for _, count in given),
             resumed=self._resumed,
             sources=tuple(given),
+            urls=self._sources.good_urls(self._first_url),
             verified=self._verification.checked_by or self._sample() or "none",
             members=() if self._pooled is None else self._pooled.shares(),
             facts=self._facts,
@@ -392,8 +382,8 @@ class Session:
         self._is_stopped = True
         if self._writing is not None:
             self._writing.close()
-        if isinstance(self._work, Ranged) and self._work.repairs is not None:
-            self._work.repairs.close()
+        if self._repairs is not None:
+            self._repairs.close()
         self._verification.close()
         part, self._part, self._writing = self._part, None, None
         if part is None:

@@ -154,6 +154,11 @@ class Sources:
         hint = hints.most_common(1)[0][0] if hints else ""
         return kind(f"none of {len(given)} sources could give the file: {told}{more}", hint=hint)
 
+    def good_urls(self, first_url: str) -> tuple[str, ...]:
+        """Those that gave something, and the one asked for; without those that were given up."""
+        good = [source for source in self._all if source.patience.gave_up is None]
+        return tuple(source.url for source in good if source.meter.total or source.url == first_url)
+
     # -- what happened -------------------------------------------------------------------------------
 
     def on_bytes(self, number: int, count: int, now: float) -> None:

@@ -1,13 +1,13 @@
 """A socket with TLS in it, for `PeerLink`: the same calls, the same answers, and a certificate behind them.
 
-OpenSSL sees memory only; the socket is read and written here. So nothing of TLS's own (an answer to a new key, an alert)
-ever makes reading wait for writing, and whoever names no group of ours is turned away before OpenSSL sees a byte.
+OpenSSL sees memory only; the socket is read and written here. So nothing of TLS's own (an answer to a new key, an
+alert) ever makes reading wait for writing, and whoever names no group of ours is turned away before OpenSSL sees a byte.
 
 Always true:
 - The handshake takes whole records off the socket and not a byte more: what was sent right behind it is still in
   the socket, which wakes its reader.
-- After `recv_into` the view is full, or nothing that could be read is left in here: a reader that is woken by the socket
-  alone misses nothing, if its views have room for two records, or if it asks again after a full one.
+- After `recv_into` the view is full, or nothing that could be read is left in here: a reader that is woken by the
+  socket alone misses nothing, if its views have room for two records, or if it asks again after a full one.
 - What `sendmsg` says was taken has left us. What was made unreadable already and did not fit is kept, and is
   not counted before it has gone; the caller offers the same bytes again, as it must after `BlockingIOError`.
 - Faults after the handshake are `OSError`s, in words.
@@ -105,12 +105,11 @@ class TlsSocket:
         return got
 
     def _decrypt(self, view: memoryview) -> tuple[int, bool]:
-        """Read what can be read, and whether the peer said that it was all."""
+        """Read what can be read; how much that was, and whether the peer said that it was all."""
         got = 0
         try:
             while got < len(view):
-                # The stub of SSLObject.read wants a bytearray; any buffer will do.
-                count = self._tls.read(len(view) - got, view[got:])  # type: ignore[arg-type]
+                count = self._tls.read(len(view) - got, view[got:])
                 if not count:
                     return got, True
                 got += int(count)
@@ -145,7 +144,7 @@ class TlsSocket:
 
     def _encrypt(self, plain: memoryview) -> None:
         try:
-            count = self._tls.write(plain)  # type: ignore[arg-type]  # as of `read`
+            count = self._tls.write(plain)
         except ssl.SSLError as error:
             raise OSError(errno.EPROTO, _words(error)) from None
         assert count == len(plain), "one record is written whole or not at all"

@@ -55,7 +55,7 @@ class Slots:
 
     def _has_free_slot(self) -> bool:
         wanting = [peer for peer in self._peers.values() if peer.peer_interested and not peer.close_reason]
-        served = sum(not peer.am_choking and peer.has != self._pieces.all for peer in wanting)
+        served = sum(not peer.am_choking for peer in wanting)
         return served < self._capacity.slots(len(wanting))
 
     def tick(self, now: float) -> bool:
@@ -77,7 +77,8 @@ class Slots:
                 unchoked_at=peer.unchoked_at,
                 is_snubbed=peer.is_snubbed,
                 joined_at=peer.joined_at,
-                has_everything=peer.has == self._pieces.all,
+                has_everything=peer.has == self._pieces.all
+                and not peer.peer_interested,  # it may have lost some
             )
             for peer in self._peers.values()
             if not peer.close_reason

@@ -156,6 +156,7 @@ class Member:
         except PeerError:
             self.out.add(other.name)
             self.part(other)
+            other.part(self)
 
     def on_here(self, piece: int) -> None:
         """A piece is whole now."""

@@ -11,6 +11,7 @@ from shoal.fetch.options import FetchOptions
 from shoal.fetch.progress import Progress
 from shoal.units import KIB, MIB
 
+from ...peers.processes import free_port
 from .room import SMALL, made_up, room
 
 SLOW = 512 * KIB  # bytes a second of each connection: so that helpers have something to do
@@ -59,7 +60,7 @@ def test_requesters_of_the_same_file_help_each_other_so_that_the_origin_sends_it
         body = made_up(4 * SMALL)
         async with room(tmp_path) as here:
             here.serve(body, rate=SLOW)
-            here.peers += [("127.0.0.1", port) for port in (17_001, 17_002, 17_003)]
+            here.peers += [("127.0.0.1", free_port()) for _ in range(3)]
             got = await asyncio.gather(*(here.get(port=port) for _, port in list(here.peers)))
             assert all(one.path.read_bytes() == body for one in got)
             assert here.origin.sent < 1.15 * len(body)

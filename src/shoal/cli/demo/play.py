@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,6 +23,7 @@ from shoal.errors import ExitCode
 from shoal.formats.metainfo import parse_metainfo
 from shoal.units import KIB, MIB, format_size
 
+URL_DEMO = "url"  # a file of that name is ./url
 PAYLOAD_SIZE = 64 * MIB  # enough to be seen on its way, little enough for any machine
 PIECE_LENGTH = 16 * KIB  # of that; the smallest there is, for the finest picture
 NAME = "payload"  # whatever FILE is called: its own name may be one that cannot travel
@@ -35,27 +37,37 @@ LONG_ENOUGH = "3600"  # seconds; the leechers serve on until they are told to en
 
 
 @click.command("demo")
-@click.argument("file", type=options.PATH, required=False)
-def command(file: Path | None) -> int:
+@click.argument("what", metavar="[url | FILE]", required=False)
+def command(what: str | None) -> int:
     """Watch a whole swarm at work on this machine: a tracker, two seeds with a half of FILE each, three leechers.
 
     FILE is only read. Without it some random bytes are spread. Nothing is left behind.
+
+    With the word url: a slow server of a file, a machine that wants it, and three that help it, all of them here.
     """
+    if what == URL_DEMO:
+        from shoal.cli.demo.url_play import play_url
+
+        return run_until_stopped(play_url)
+    file = None if what is None else options.PATH(what)
     return run_until_stopped(lambda stop: play(file, stop))
 
 
 async def play(file: Path | None, stop: asyncio.Event) -> int:
+    from shoal.cli.demo import picture  # here, since it takes rich along
+
     started_at = time.monotonic()
     size = PAYLOAD_SIZE if file is None else files.payload_size(file)
     with Stage() as stage:
         files.refuse_full_disk(stage.folder, size * (COPIES + (file is None)))
-        with Show(stage, stop, give_up_at=started_at + PATIENCE + size / SLOWEST) as show:
+        give_up_at = started_at + PATIENCE + size / SLOWEST
+        with Show[Story](stage, stop, picture.live, picture.plain_line, give_up_at=give_up_at) as show:
             story = await spread(file, size, show)
     tell_result(story, size, time.monotonic() - started_at)
     return ExitCode.OK
 
 
-async def spread(file: Path | None, size: int, show: Show) -> Story:
+async def spread(file: Path | None, size: int, show: Show[Story]) -> Story:
     """Bring the file to all leechers, and compare what they got with it."""
     stage, should_stop = show.stage, show.stop.is_set
     show.headline = "making a torrent of it"
@@ -92,13 +104,13 @@ async def spread(file: Path | None, size: int, show: Show) -> Story:
     return story
 
 
-async def tracker_url(tracker: Actor, show: Show) -> str:
+async def tracker_url(tracker: Actor, show: Show[Any]) -> str:
     """Where the tracker listens, once it says so."""
     await show.until(lambda: tracker.output.has_more)
     return tracker.output.read()[0].removeprefix("tracker ")
 
 
-async def create_torrent(source: Path, announce: str, how: tuple[str, ...], show: Show) -> Path:
+async def create_torrent(source: Path, announce: str, how: tuple[str, ...], show: Show[Story]) -> Path:
     torrent = show.stage.folder / f"{NAME}.torrent"
     what = ("--output", torrent, "--name", NAME, "--tracker", announce, "--quiet")
     maker = show.stage.start("create", "create", source, *what, *how)

@@ -10,33 +10,56 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from shoal.cli.demo.stage import Actor, Stage
-from shoal.cli.demo.story import Story
 from shoal.errors import ShoalError, UnfinishedError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.live import Live
 
 FRAME = 0.1  # seconds between pictures
 PLAIN_EVERY = 2.0  # seconds between lines where there is no terminal
 
 
-class Show(AbstractContextManager["Show"]):
-    """`headline` says what goes on; `story` and its `machines` are there once the machines start."""
+class Told(Protocol):
+    """What logs tell."""
 
-    def __init__(self, stage: Stage, stop: asyncio.Event, *, give_up_at: float) -> None:
+    def tell(self, teller: int, record: dict[str, Any]) -> None:
+        """A line of the log of the machine with this number."""
+
+
+Story = TypeVar("Story", bound=Told)
+
+
+class Show(AbstractContextManager["Show[Story]"], Generic[Story]):
+    """`headline` says what goes on; `story` and its `machines` are there once the machines start.
+
+    `live(story, headline, now)` draws, `plain_line(story, now)` says the same in few words.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        stop: asyncio.Event,
+        live: Callable[[Story | None, str, float], RenderableType],
+        plain_line: Callable[[Story, float], str],
+        *,
+        give_up_at: float,
+    ) -> None:
         self.stage = stage
         self.stop = stop
         self.headline = ""
         self.story: Story | None = None
+        self._picture = live
+        self._plain_line = plain_line
         self.machines: dict[int, Actor] = {}  # by their index in the story
         self._give_up_at = give_up_at
         self._live: Live | None = None
         self._next_line_at = time.monotonic() + PLAIN_EVERY
 
-    def __enter__(self) -> Show:
+    def __enter__(self) -> Show[Story]:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
@@ -73,10 +96,8 @@ class Show(AbstractContextManager["Show"]):
         self._draw()
 
     def _draw(self) -> None:
-        from shoal.cli.demo import picture
-
         if self._live is not None:
-            self._live.update(picture.live(self.story, self.headline, time.time()), refresh=True)
+            self._live.update(self._picture(self.story, self.headline, time.time()), refresh=True)
         elif self.story is not None and time.monotonic() >= self._next_line_at:
             self._next_line_at = time.monotonic() + PLAIN_EVERY
-            print(picture.plain_line(self.story, time.time()), file=sys.stderr, flush=True)
+            print(self._plain_line(self.story, time.time()), file=sys.stderr, flush=True)

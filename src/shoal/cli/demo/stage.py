@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ SHOAL = (sys.executable, "-P", "-m", "shoal")
 
 
 def own_environment(folder: Path) -> dict[str, str]:
-    """State of its own, and none of the settings that this person has for other runs."""
+    """State and groups of its own, and none of the settings that this person has for other runs."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("SHOAL_")}
     return {**inherited, "SHOAL_STATE_DIR": str(folder / "state"), "SHOAL_CONFIG": os.devnull}
 
@@ -105,18 +106,26 @@ class Stage(AbstractContextManager["Stage"]):
     def __exit__(self, *_: object) -> None:
         self._after.close()
 
-    def start(self, name: str, *arguments: str | Path) -> Actor:
-        """Run `shoal ARGUMENTS`. What it prints goes to `output` and `errors` in its own folder."""
+    def start(
+        self, name: str, *arguments: str | Path, program: Sequence[str] = SHOAL, said: str = ""
+    ) -> Actor:
+        """Run `shoal ARGUMENTS`, or another program. It hears `said`; what it prints goes to `output` and `errors`.
+
+        Both files are in its own folder, which programs of one name share.
+        """
         folder = self.folder_of(name)
         with (folder / "output").open("wb") as output, (folder / "errors").open("wb") as errors:
             process = subprocess.Popen(
-                [*SHOAL, *map(str, arguments)],
-                stdin=subprocess.DEVNULL,
+                [*program, *map(str, arguments)],
+                stdin=subprocess.PIPE if said else subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
                 env=own_environment(folder),
                 process_group=self._group,  # not the terminal's: Ctrl-C is for us, we end them in good order
             )
+        if process.stdin is not None:
+            with suppress(BrokenPipeError), process.stdin as stdin:
+                stdin.write(said.encode())
         if not self._group:
             self._group = process.pid
             assert self._janitor.stdin is not None

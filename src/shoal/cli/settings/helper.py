@@ -18,6 +18,7 @@ from shoal.cli.settings.kinds import (
 )
 from shoal.cli.settings.table import Section, Setting, Values
 from shoal.errors import UsageError
+from shoal.fetch.group.keyring import Keyring
 from shoal.fetch.pool.helper_options import HelperOptions
 
 HELPER = Section(
@@ -26,7 +27,7 @@ HELPER = Section(
         Setting(
             "group",
             GROUP,
-            "Help the members of this group; may be given several times.",
+            "Help the members of this group; may be given several times. Without it: of all that this machine is in.",
             is_multiple=True,
             examples=("lab",),
         ),
@@ -104,7 +105,7 @@ HELPER = Section(
 
 def helper_options(values: Values) -> HelperOptions:
     """What the helper itself is told. Raises `UsageError`, for no group as well."""
-    groups: tuple[str, ...] = tuple(dict.fromkeys(values["group"]))
+    groups: tuple[str, ...] = tuple(dict.fromkeys(values["group"])) or tuple(Keyring().names())
     if not groups:
         raise UsageError(
             "a helper needs a group whose members it helps",

@@ -78,10 +78,15 @@ def new_key(name: str) -> GroupKey:
     return GroupKey(checked_name(name), secrets.token_bytes(SECRET_LENGTH))
 
 
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
 def checked_name(name: str) -> str:
-    if _NAME.fullmatch(name) is None:
+    """Raises `UsageError`, which does not quote it: it may be a key in the wrong place."""
+    if not is_name(name):
         raise UsageError(
-            f"'{name}' cannot be the name of a group",
+            "this cannot be the name of a group",
             hint=f"1 to {MAX_NAME_LENGTH} of a-z, 0-9 and '-', a letter or digit first",
         )
     return name
@@ -91,7 +96,7 @@ def parse_key(text: str) -> GroupKey:
     """White space around it is passed over. Raises `FormatError`, which quotes nothing of `text`."""
     text = text.strip()
     name, _, digits = text.removeprefix(PREFIX).rpartition("-")
-    if not text.startswith(PREFIX) or _NAME.fullmatch(name) is None:
+    if not text.startswith(PREFIX) or not is_name(name):
         raise FormatError("this is not a group key", hint=_HINT)
     if len(digits) != _BASE32_LENGTH:
         what = "is incomplete" if len(digits) < _BASE32_LENGTH else "goes on where it should end"

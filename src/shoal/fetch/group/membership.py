@@ -1,8 +1,8 @@
 """Who may be a neighbour in the swarms of our groups: the engine's `Security`.
 
-Always true: a connection is let through only when both sides have shown certificates of the group that the info hash is of, and
-the member's name is the key of the one that TLS proved. The group is chosen by the server name alone, `HEX.shoal`, so one
-port serves many groups, and whoever names none of their info hashes learns nothing but that.
+Always true: a connection is let through only when both sides have shown certificates of the group that the info hash is
+of, and the member's name is the key that TLS proved. The group is chosen by the server name alone, `HEX.shoal`, so that
+one port serves many groups, and whoever names none of their info hashes learns nothing but that.
 """
 
 from __future__ import annotations

@@ -12,28 +12,28 @@ their reasons.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.plan import Demand
-from shoal.fetch.pool.member import MOST_CLAIMED, MOST_RUNS, Member, checked_runs
+from shoal.fetch.pool.member import CROSSING, MOST_CLAIMED, MOST_RUNS, Member, checked_runs
 from shoal.fetch.pool.runs import PieceRun as PieceRun
 from shoal.fetch.pool.runs import Places, run_from, runs_of
 from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
-RUN_SECONDS = (
-    2.0  # of our own rate: long enough that requests are few, short enough to lose when we fall silent
-)
+RUN_SECONDS = 4.0  # of our own rate, over all connections: few requests, little to lose with us
 SHORTEST_RUN = 1 * MIB
 FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
-CROSSING = 1.0  # seconds; whoever claims what we told it of so long ago knows what it does
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
-LEAST_TAIL = 0.3  # seconds; what ends sooner is left to whoever fetches it
+LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it
+SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
+BEST_MEMORY = 10.0  # seconds; links that change do so within that, mostly
 MOST_AHEAD = 4.0  # seconds' worth that a helper has and no requester took
 LEAST_AHEAD = 4 * MIB
 
@@ -69,6 +69,8 @@ class Board:
         self._brought = 0  # by us, from the origin
         self._next = -1  # the piece behind our last run
         self._rate = 0.0  # ours, when we last had one
+        self._best_rate = 0.0  # of late: who is idle knows no better, and what it doubles shows it
+        self._decided_at = now
         self._alone_since: float | None = now
         self._has_all = False  # all that was unclaimed was taken, for nobody else is there
         self._heard_at = now
@@ -135,6 +137,8 @@ class Board:
         """What to take and to drop. Ask after whatever happened, and some times a second."""
         before = self._mine
         self._rate = demand.rate or self._rate
+        self._best_rate = max(self._rate, self._best_rate * math.exp(-(now - self._decided_at) / BEST_MEMORY))
+        self._decided_at = now
         for member in self._members.values():
             member.void_if_late(self._piece_length, now)
         self._drop(demand, now)
@@ -178,7 +182,9 @@ class Board:
         for member in self._members.values():
             if not member.is_silent(now, self._heard_at):
                 theirs |= member.has
-        young = sum(bits for taken_at, bits in self._taken if now - taken_at <= CROSSING)
+        young = 0
+        for taken_at, bits in self._taken:
+            young |= bits if now - taken_at <= CROSSING else 0
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
         self._mine = without(self._mine, without(theirs, begun | self._forced))
         self._lost_to = 0
@@ -240,7 +246,7 @@ class Board:
             left |= member.live
             rates += member.rate(now)
         a_piece = demand.latency + demand.fetchers * self._piece_length / self._rate if self._rate else 0.0
-        if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + LEAST_TAIL:
+        if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + SLACK:
             self._declined_at = None
             return False
         self._declined_at = self._declined_at or now
@@ -296,17 +302,17 @@ class Board:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
         once, twice = 0, self.have | self._mine
         for member in self._members.values():
-            twice |= once & member.live
+            twice |= once & member.live | (0 if member.is_silent(now, self._heard_at) else member.has)
             once |= member.live
         left = [
-            (member.seconds_left(self._piece_length, now), without(member.live, twice))
+            (member.seconds_left(self._piece_length, now), without(member.settled(now), twice))
             for member in self._members.values()
         ]
         seconds, bits = max((one for one in left if one[1]), default=(0.0, 0))
         count = bits.bit_count()
-        if not count or not self._rate or seconds < LEAST_TAIL:
+        if not count or not self._best_rate or seconds < LEAST_TAIL:
             return []
-        a_piece = self._piece_length / self._rate
+        a_piece = self._piece_length / self._best_rate
         share = int((seconds - demand.latency) / (a_piece + seconds / count))
         if not share and (demand.latency + a_piece) * GAIN < seconds:
             share = 1

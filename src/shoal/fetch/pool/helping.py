@@ -14,6 +14,7 @@ from typing import Any
 
 from shoal.disk.state import state_dir
 from shoal.errors import FormatError, ShoalError
+from shoal.fetch.group.keyring import Keyring
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.guard import Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
@@ -187,9 +188,8 @@ async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report
 
     Raises `NotFoundError` for a group without a key, `NetworkError` for a port that is taken, `FileError`.
     """
-    from shoal.fetch.group.keyring import load_group
-
-    groups = [load_group(name) for name in options.groups]
+    keyring = Keyring()
+    groups = [keyring.load(name) for name in options.groups]
     contacts = {
         name: Contacts(options.trackers.get(name, ()), options.peers.get(name, ())) for name in options.groups
     }

@@ -20,6 +20,8 @@ LONGEST_LATE = 8.0  # seconds, whatever was expected
 USUAL_WAIT = 0.25  # seconds for a piece, from a member of which no rate is known
 SILENT_AFTER = 1.0  # seconds in which it owed us something, and others spoke
 BELIEVED_AFTER = 1.0  # seconds in which its rate was seen; until then, what it says of itself counts
+CROSSING = 0.3  # seconds; two who claim the same within it knew nothing of each other: a message, and a look
+SETTLED_AFTER = 2 * CROSSING  # whoever claims it now does so on purpose, and is known to
 MOST_IDLE_TALK = 64  # messages of claims since it last brought a piece of one
 TALK_RATE = 40.0  # messages a second; twice as many as there are looks
 TALK_BURST = 100.0  # messages
@@ -38,6 +40,7 @@ class Member:
         self.is_owing = False
         self._owing_since = now
         self._void = 0
+        self._young, self._young_at = 0, now  # what it claimed last
         self._is_doubted = False
         self._run_count = 1
         self._waits_since = now  # for the next piece of its claims
@@ -52,6 +55,10 @@ class Member:
         """The pieces that it is believed to be fetching."""
         return 0 if self._is_doubted else without(without(self.claims, self.has), self._void)
 
+    def settled(self, now: float) -> int:
+        """What it is believed to be fetching, and claimed so long ago that everybody knows."""
+        return self.live if now - self._young_at > SETTLED_AFTER else without(self.live, self._young)
+
     def on_claims(self, runs: tuple[PieceRun, ...], rate: float, piece_length: int, now: float) -> int:
         """All that it fetches now. -> The pieces it did not claim before. Raises `PeerError` for a flood."""
         self._check(runs, piece_length, now)
@@ -62,6 +69,9 @@ class Member:
         self.told_rate = rate
         self._run_count = max(1, len(runs))
         self._void &= claims
+        if fresh:
+            self._young = fresh | (self._young if now - self._young_at <= SETTLED_AFTER else 0)
+            self._young_at = now
         if self.live and not before:
             self._waits_since = self._seen_since = now
         elif before and not self.live:
@@ -111,9 +121,9 @@ class Member:
         return self.told_rate
 
     def seconds_left(self, piece_length: int, now: float) -> float:
-        """Until it has brought all that it is believed to be fetching; who is silent is thought to stay so."""
+        """Until it has brought all that it is believed to be fetching; who is silent is thought to stay so as long."""
         rate = self.rate(now) or piece_length / LONGEST_LATE
-        return self.live.bit_count() * piece_length / rate
+        return max(self.live.bit_count() * piece_length / rate, now - self._waits_since)
 
     def _check(self, runs: tuple[PieceRun, ...], piece_length: int, now: float) -> None:
         self._talk = min(TALK_BURST, self._talk + (now - self._talked_at) * TALK_RATE) - 1
