@@ -27,7 +27,7 @@ from shoal.fetch.receiver import Receiver, trimmed, without_first
 from shoal.fetch.repairs import Repairs
 from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
-from shoal.fetch.writing import Writing
+from shoal.fetch.writing import Keeper, Writing
 
 QUESTION = 0  # the number of a fetcher that fetches nothing
 QUICK_BEAT = BEAT / 2  # seconds between two looks ...
@@ -69,7 +69,7 @@ class Ranged:
         self,
         origins: Origins,
         plan: Plan,
-        writing: Writing,
+        writing: Keeper,
         name: bytes,
         on_beat: Callable[[], None],
         company: Company | None = None,
@@ -89,8 +89,7 @@ class Ranged:
         self._on_beat = on_beat
         self._on_note = on_note
         self._is_to_wait = is_to_wait
-        self._provenance = Provenance(gaps_between(plan.have_bits, plan.piece_length, plan.length))
-        writing.on_span = self._provenance.on_written
+        self.provenance = Provenance(gaps_between(plan.have_bits, plan.piece_length, plan.length))
         self._receivers: dict[int, Receiver] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._source_of: dict[int, Source] = {}  # whom each fetcher asks
@@ -129,21 +128,21 @@ class Ranged:
         if self._failure is not None:
             raise self._failure
 
-    def check_pieces(self, expected: PieceDigests) -> Repairs:
+    def check_pieces(self, expected: PieceDigests, writing: Writing) -> Repairs:
         """From now on each piece is compared with its digest, those that are here first; a wrong one comes again."""
         loop = asyncio.get_running_loop()
         repairs = Repairs(
-            self._origins, self._writing, self._provenance, expected, self._name,
+            self._origins, writing, self.provenance, expected, self._name,
             wake=partial(loop.call_soon_threadsafe, self._event.set), on_wrong=self._on_note, on_lost=self.plan.lose,
             on_given_up=self._drop, on_trouble=self._on_trouble,
         )  # fmt: skip
         self.repairs = repairs
 
         def on_span(begin: int, end: int) -> None:
-            self._provenance.on_written(begin, end)
+            self.provenance.on_written(begin, end)
             repairs.on_written(begin, end)
 
-        self._writing.on_span = on_span
+        writing.on_span = on_span
         return repairs
 
     def _is_over(self) -> bool:
@@ -319,7 +318,7 @@ class Ranged:
             pieces = self.plan.on_bytes(number, count, now)
             self._sources.on_bytes(number, count, now)
             if begin < position + count:
-                self._provenance.on_given(begin, position + count, self._source_of[number].url)
+                self.provenance.on_given(begin, position + count, self._source_of[number].url)
                 self._writing.put(begin, without_first(chunks, begin - position), pieces)
             if self.plan.is_complete:
                 self._event.set()

@@ -154,8 +154,8 @@ class Session:
         opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, self.note, first_end)
         self._work = opening
         source, receiver = await opening.first_response()
-        assert receiver.answer is not None
         answer = receiver.answer
+        assert answer is not None
         self._facts = facts_of(answer.status, answer.headers, answer.url)
         raw_name = file_name(self._facts, source.url)
         self._name = self._wanted.name or safe_name(raw_name)
@@ -231,6 +231,7 @@ class Session:
             origins, plan, self._writing, name, self._beat, pooled,
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,
         )  # fmt: skip
+        self._writing.on_span = ranged.provenance.on_written
         self._remembering = Remembering(self._part, self._on_trouble)
         self._check_pieces()
         if pooled is not None and self._requesting is not None:
@@ -268,9 +269,8 @@ class Session:
         if self._pooled is None or not self._pooled.pool.has_doubtful:
             return True
         try:
-            await asyncio.to_thread(
-                self._verification.finish_all, self._work.plan.length, lambda: self._is_stopped
-            )
+            length = self._work.plan.length
+            await asyncio.to_thread(self._verification.finish_all, length, lambda: self._is_stopped)
         except ChecksumError:
             self._verification.restart()
             return False
@@ -307,10 +307,9 @@ class Session:
     def _check_pieces(self) -> None:
         """On their way, if it is alone; what others bring is not told of byte by byte."""
         work = self._work
-        if not isinstance(work, Ranged) or self._repairs is not None or self._pooled is not None:
-            return
-        pieces = self._verification.pieces(work.plan.length)
-        self._repairs = None if pieces is None else work.check_pieces(pieces)
+        if isinstance(work, Ranged) and self._writing and not (self._repairs or self._pooled):
+            pieces = self._verification.pieces(work.plan.length)
+            self._repairs = None if pieces is None else work.check_pieces(pieces, self._writing)
 
     def _begin_anew(self) -> None:
         assert self._part is not None and self._writing is not None
@@ -354,7 +353,8 @@ class Session:
                 part.on_piece(piece)
         if self._verification.is_known:
             self._phase = Phase.CHECKING
-            self._beat()
+        self._beat()  # the last word on who brought what
+        if self._verification.is_known:
             finish = self._verification.finish if self._repairs else self._verification.finish_all
             await asyncio.to_thread(finish, length, lambda: self._is_stopped)
         modified_at = self._facts.modified_at if self._wanted.keeps_remote_time else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from shoal.disk.part_file import PartFile
 from shoal.disk.workers import Workers
@@ -21,6 +21,17 @@ from shoal.units import MIB
 OnPieces = Callable[[Sequence[tuple[int, bytes]]], None]
 
 MOST_QUEUED: Final = 32 * MIB  # bytes; a disk that pauses for a tenth of a second holds nobody
+
+
+class Keeper(Protocol):
+    """Who takes the bytes: `Writing`, or whoever has another use for them."""
+
+    @property
+    def is_full(self) -> bool: ...
+
+    def put(self, offset: int, chunks: Sequence[bytes], pieces: Sequence[int] = ()) -> None: ...
+
+    def when_room(self, go_on: Callable[[], None]) -> None: ...
 
 
 class Writing:

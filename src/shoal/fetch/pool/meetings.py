@@ -26,8 +26,8 @@ from shoal.protocol.group.messages import Pause, Presence
 from shoal.swarm.known_peers import Source
 from shoal.swarm.tactics import Tactics
 
-IN_MEETINGS = Tactics(super_seeds=False, parts_when_pointless=False)
-IN_POOLS = Tactics(super_seeds=False)
+# Who wants nothing is of use all the same: it tells what it fetches.
+AMONG_MEMBERS = Tactics(super_seeds=False, parts_when_pointless=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Meetings:
             wanted=0,
             extensions=(attended.meeting,),
             is_secured=True,
-            tactics=IN_MEETINGS,
+            tactics=AMONG_MEMBERS,
             trackers=tuple((url,) for url in contacts.trackers),
             peers=[(address[0], address[1]) for addresses in found for address in addresses],
         )
@@ -162,7 +162,7 @@ class Meetings:
             wanted=wanted,
             extensions=(pool,),
             is_secured=True,
-            tactics=IN_POOLS,
+            tactics=AMONG_MEMBERS,
         )
         pool.attach(torrent)
         attended.pools.add(pool.info_hash)
