@@ -356,8 +356,7 @@ class Session:
             for piece in iter_bits(all_bits(piece_count)):
                 part.on_piece(piece)
         checksums = self._checksums()
-        if self._checker is not None:
-            self._phase = Phase.CHECKING
+        self._phase = Phase.CHECKING
         self._beat()  # the last word on who brought what
         if self._checker is not None:
             await asyncio.to_thread(
