@@ -67,7 +67,7 @@ class Session:
         self._started_at = started_at
         self._in_runs_wanted = in_runs
         self._is_stopped = False
-        self._on_progress = on_progress
+        self._on_progress: OnProgress = on_progress or (lambda now: None)
         self._on_note = on_note
         self._sources = Sources(
             [(url, host_of(url)) for url in self._asked], time.monotonic(), random.Random()
@@ -300,8 +300,7 @@ class Session:
         if self._checker is not None and self._part is not None and self._writing is not None:
             is_ranged = isinstance(self._work, Ranged)
             self._checker.advance(self._part.prefix_length if is_ranged else self._writing.written)
-        if self._on_progress is not None:
-            self._on_progress(self._progress(now))
+        self._on_progress(self._progress(now))
 
     def _remember(self, now: float) -> None:
         if self._remembering is None and now - self._remembered_at >= REMEMBERED_EVERY:
@@ -357,7 +356,7 @@ class Session:
                 part.on_piece(piece)
         checksums = self._checksums()
         self._phase = Phase.CHECKING
-        self._beat()  # the last word on who brought what
+        self._on_progress(self._progress(time.monotonic()))  # the last word on who brought what
         if self._checker is not None:
             await asyncio.to_thread(
                 partial(self._checker.finish, length, should_stop=lambda: self._is_stopped)
