@@ -229,9 +229,12 @@ def test_wrong_bytes_are_fetched_again_and_nothing_else_is() -> None:
 
 
 LENGTHS = st.integers(1, 40 * PIECE)
+KINDS_OF_MOVES = (
+    "come", "ask", "fail", "end", "tick", "refuse", "piece", "lose", "withhold", "offer", "limit",
+)  # fmt: skip
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from(["come", "come", "come", "ask", "fail", "end", "tick", "refuse", "piece", "lose"]),
+        st.sampled_from(["come", "come", *KINDS_OF_MOVES]),
         st.integers(0, 7),
         st.floats(0.0, 1.0),
     ),
@@ -253,6 +256,7 @@ def test_whatever_happens_every_byte_is_fetched_and_none_is_believed_too_early(
         now += share * 0.5
         books.make(move, number, share, now)
         books.check()
+    plan.offer(0, plan.length)
     for _ in range(1000):  # and then one fetcher, with nobody in its way, finishes it
         if plan.is_complete:
             break
@@ -294,6 +298,12 @@ class Books:
                 row for low, high in self.rows for row in ((low, min(high, begin)), (max(low, end), high))
             ]
             self.rows = [(low, high) for low, high in self.rows if low < high]
+        elif move in ("withhold", "offer"):
+            begin = int(share * (plan.length - 1))
+            end = min(begin + number * PIECE + 1, plan.length)
+            (plan.withhold if move == "withhold" else plan.offer)(begin, end)
+        elif move == "limit":
+            plan.limit(1 + number)
         elif move == "refuse":
             plan.on_refused(now)
         elif number in stopped:
@@ -315,6 +325,7 @@ class Books:
     def check(self) -> None:
         plan = self.plan
         assert plan.length - plan.bytes_left == covered(self.rows)
+        assert 0 <= plan.own_left <= plan.bytes_left
         for piece in range(plan.piece_count):
             low, high = piece * PIECE, min((piece + 1) * PIECE, plan.length)
             here = covered(

@@ -1,11 +1,12 @@
 """A claim: the bytes that a fetcher is to bring. And what is known of that fetcher.
 
-`fetch/plan.py` alone makes claims, shares them and ends them; here is what one says of itself.
+`fetch/plan.py` alone makes claims, shares them and ends them; here is what one says of itself, and where it is cut.
 """
 
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 from shoal.swarm.rate import RateMeter
 from shoal.units import KIB
@@ -17,6 +18,8 @@ LONGEST_STALL = (
     10.0  # seconds, whatever was expected; also if nobody gets anything: then the line is at fault
 )
 FIRST_BYTE_STALL = 5.0  # seconds; a server may have to fetch the file itself
+BLOCK = 16 * KIB  # the shortest run, and where a claim is cut when no piece ends near
+NEAR = 8  # a claim is cut at the border of a piece if one is within 1/8 of what is cut
 
 
 class StopReason(enum.Enum):
@@ -76,3 +79,23 @@ class Fetcher:
         rate = self.meter.rate(self.heard_at)
         expected = max(STALL_UNIT / rate if rate else 0.0, self.longest_silence)
         return min(max(SHORTEST_STALL, STALL_FACTOR * expected), LONGEST_STALL)
+
+
+class Demand(NamedTuple):
+    """What the fetchers could do with, for whoever offers them runs."""
+
+    rate: float  # bytes a second of all
+    latency: float  # seconds until a first byte
+    fetchers: int  # worth having
+    idle: int  # of them: without a run, or about to be
+    waiting: int  # bytes in gaps: offered, and not begun
+    begun_bits: int  # the pieces that fetchers are at
+
+
+def near_border(low: int, cut: int, high: int, piece_length: int) -> int:
+    """`cut`, moved to the border of a piece if one is near, else of a block; always within `(low, high)`."""
+    for unit, reach in ((piece_length, (high - low) // NEAR), (BLOCK, BLOCK)):
+        border = (cut + unit // 2) // unit * unit
+        if low < border < high and abs(border - cut) <= reach:
+            return border
+    return cut

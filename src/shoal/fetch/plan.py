@@ -16,7 +16,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from shoal.fetch.claims import LONGEST_STALL, SHORTEST_STALL, Claim, Fetcher, StopReason
+from shoal.fetch.claims import (
+    BLOCK,
+    LONGEST_STALL,
+    SHORTEST_STALL,
+    Claim,
+    Demand,
+    Fetcher,
+    StopReason,
+    near_border,
+)
 from shoal.fetch.gaps import Gaps, gaps_between
 from shoal.fetch.growth import Growth
 from shoal.units import KIB
@@ -24,11 +33,9 @@ from shoal.units import KIB
 MOST_PIECES = 100_000  # sets of more make every step of the bookkeeping slow (docs/decisions/0001)
 SHORTEST_PIECE = 256 * KIB  # what a connection loses when the power fails; 4,096 of them are a GiB
 DEFAULT_MOST_FETCHERS = 16  # what servers stand, and other downloaders use
-BLOCK = 16 * KIB  # the shortest run, and where a claim is cut when no piece ends near
 SHORTEST_TAIL = 0.2  # seconds; what ends sooner is left to whoever fetches it ...
 WAITS_A_TAIL = 4.0  # ... and what ends within so many waits for a first byte: a request has to pay
 DOUBLED_MOST = 256 * KIB  # of one claim's end, fetched by two
-NEAR = 8  # a claim is cut at the border of a piece if one is within 1/8 of what is cut
 USUAL_LATENCY = 0.1  # seconds until a first byte, before one was seen
 AHEAD = 0.3  # seconds; who ends sooner is to find its next run waiting: a few looks, and what rates err by
 
@@ -45,17 +52,6 @@ class Stop(NamedTuple):
     reason: StopReason
 
 
-class Demand(NamedTuple):
-    """What the fetchers could do with, for whoever offers them runs."""
-
-    rate: float  # bytes a second of all
-    latency: float  # seconds until a first byte
-    fetchers: int  # worth having
-    idle: int  # of them: without a run, or about to be
-    waiting: int  # bytes in gaps: offered, and not begun
-    begun_bits: int  # the pieces that fetchers are at
-
-
 def piece_length_for(length: int) -> int:
     """The length of the pieces of any file of `length` bytes, for everybody: a power of two, at most 100,000 pieces."""
     piece_length = SHORTEST_PIECE
@@ -65,28 +61,28 @@ def piece_length_for(length: int) -> int:
 
 
 class Plan:
-    """The download of one file of `length` bytes, of which the pieces `have_bits` are here."""
+    """The download of `length` bytes, of which the pieces `have_bits` are here; those of a torrent are its own."""
 
     def __init__(
         self,
         length: int,
         have_bits: int = 0,
         *,
+        piece_length: int | None = None,
         most_fetchers: int = DEFAULT_MOST_FETCHERS,
         first_fetchers: int = 1,
     ) -> None:
         self.length = length
-        self.piece_length = piece_length_for(length)
+        self.piece_length = piece_length or piece_length_for(length)
         self.piece_count = -(-length // self.piece_length)
         if have_bits >> self.piece_count:
             raise ValueError(f"pieces beyond the {self.piece_count} of the file")
         self.have_bits = have_bits
         self.received = 0  # bytes that fetchers brought, those that came twice counted twice
         self._gaps = gaps_between(have_bits, self.piece_length, length)
+        self.splits_offers = False  # else what was offered is one request while anything is withheld
         self._withheld = Gaps()
-        self._borders: list[
-            int
-        ] = []  # where what was offered ends: no run goes on from one offer into the next
+        self._borders: list[int] = []  # where offers end: no run goes on from one into the next
         self.bytes_left = self._gaps.total()
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
@@ -141,15 +137,16 @@ class Plan:
         return self.bytes_left - self._withheld.total()
 
     def demand(self, now: float) -> Demand:
+        """What could be offered now."""
         busy = begun_bits = 0
         for fetcher in self._running():
             assert fetcher.claim is not None
-            rate = fetcher.meter.rate(now)
-            busy += not rate or fetcher.claim.left > rate * AHEAD
+            busy += fetcher.claim.left > fetcher.meter.rate(now) * AHEAD
             begun_bits |= 1 << fetcher.claim.done // self.piece_length
         idle = max(0, self._growth.target - busy)
-        rate = self.rate(now)
-        return Demand(rate, self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
+        return Demand(
+            self.rate(now), self._latency, self._growth.target, idle, self._gaps.total(), begun_bits
+        )
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -260,8 +257,8 @@ class Plan:
             for claim in self._claims:
                 if claim.end == low:
                     claim.end = low = min(high, claim.asked)
+            self._borders += [at for at in (low, high) if self._gaps.touches(at)]
             self._gaps.add(low, high)
-            self._borders.append(high)
 
     def limit(self, most_fetchers: int) -> None:
         """From now on so many may run."""
@@ -313,25 +310,19 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
+        may_split = self.splits_offers or not self._withheld
         if (
-            not self._withheld
+            may_split
             and claim.left >= 2 * BLOCK
             and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
         ):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
-                return self._near_border(claim.done, claim.end - min(share, claim.left - BLOCK), claim.end)
+                cut = claim.end - min(share, claim.left - BLOCK)
+                return near_border(claim.done, cut, claim.end, self.piece_length)
         if claim.left <= DOUBLED_MOST and self._latency + claim.left / ours < seconds / 2:
             return claim.done
         return None
-
-    def _near_border(self, low: int, cut: int, high: int) -> int:
-        """`cut`, moved to the border of a piece if one is near, else of a block; always within `(low, high)`."""
-        for unit, reach in ((self.piece_length, (high - low) // NEAR), (BLOCK, BLOCK)):
-            border = (cut + unit // 2) // unit * unit
-            if low < border < high and abs(border - cut) <= reach:
-                return border
-        return cut
 
     def _seconds_left(self, claim: Claim, now: float) -> float:
         """Until the claim is done, by its fetcher's rate; who is silent is thought to stay so as long again."""

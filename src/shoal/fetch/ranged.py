@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -23,7 +23,6 @@ from shoal.fetch.progress import Fetching
 from shoal.fetch.receiver import Receiver, trimmed
 from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
-from shoal.fetch.writing import Writing
 
 WAKE_WITHIN = 0.02  # seconds; what comes together is looked at together
 
@@ -45,6 +44,17 @@ class Company(Protocol):
         """A server asked to wait so long."""
 
 
+class Keeper(Protocol):
+    """Who takes the bytes: `Writing`, or whoever has another use for them."""
+
+    @property
+    def is_full(self) -> bool: ...
+
+    def put(self, offset: int, chunks: Sequence[bytes], pieces: Sequence[int] = ()) -> None: ...
+
+    def when_room(self, go_on: Callable[[], None]) -> None: ...
+
+
 class Changed(Exception):
     """The file was replaced on the server; the reason is the message."""
 
@@ -58,7 +68,7 @@ class Ranged:
         self,
         origins: Origins,
         plan: Plan,
-        writing: Writing,
+        writing: Keeper,
         name: bytes,
         on_beat: Callable[[], None],
         company: Company | None = None,

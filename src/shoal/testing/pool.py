@@ -116,6 +116,8 @@ class Member:
             plan.piece_count, plan.piece_length, pool.length, self.name,
             have=plan.have_bits, is_helper=self.kind.is_helper, now=pool.now, salt=pool.salt,
         )  # fmt: skip
+        if plan.is_complete:
+            self.books.complete_at = pool.now
 
     def meet(self, other: Member) -> None:
         if not self.acts or self.board is None:
@@ -128,7 +130,8 @@ class Member:
         self.look()
 
     def part(self, other: Member) -> None:
-        if self.board is not None and self.known.pop(other.name, None):
+        if self.board is not None and other.name in self.known:
+            del self.known[other.name]
             self.board.leave(other.name, self.pool.now)
             for piece in [piece for piece, pull in self.pulls.items() if pull.holder is other]:
                 del self.pulls[piece]
@@ -303,17 +306,14 @@ class SimulatedPool:
 
     def run(self, *, limit: float = 600.0) -> SimulatedPool:
         """Until every requester that lives has the file. Raises `TimeoutError` if it is not over after `limit`."""
+        self.until(lambda: not any(self._waits(member) for member in self.members), limit=limit)
+        return self
+
+    def until(self, is_over: Callable[[], bool], *, limit: float) -> None:
         ticks = 0
-        while any(
-            not member.plan.is_complete
-            for member in self.members
-            if not member.kind.is_helper
-            and not member.is_frozen
-            and not member.kind.only_claims
-            and member.kind.dies_at > self.seconds
-        ):
+        while not is_over():
             if self.seconds > limit:
-                raise TimeoutError(f"seed {self.seed}: not complete after {limit} s")
+                raise TimeoutError(f"seed {self.seed}: not over after {limit} s")
             self.now += TICK
             ticks += 1
             while self._events and self._events[0][0] <= self.now:
@@ -322,7 +322,11 @@ class SimulatedPool:
                 if member.fetch() or (ticks + number) % TICKS_A_LOOK == 0:
                     member.look()
             self._move_pieces()
-        return self
+
+    def _waits(self, member: Member) -> bool:
+        kind = member.kind
+        is_out = kind.is_helper or kind.only_claims or member.is_frozen or kind.dies_at <= self.seconds
+        return not is_out and not member.plan.is_complete
 
     # -- books ---------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ either, except at the very end, or while two claims cross. Nothing stays unclaim
 somebody wants it. Pure: told the time, it sends nothing.
 
 Told by the swarm: who is there, what they have and claim, who is silent. Asked with what the fetchers could do with
-(`plan.Demand`), it answers with the runs to offer to the plan and to withhold from it; `my_runs` is what to tell
+(`Demand`), it answers with the runs to offer to the plan and to withhold from it; `my_runs` is what to tell
 others. At the beginning everything is withheld from the plan. docs/pooling.md, section Claims, has the rules and
 their reasons.
 """
@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shoal.fetch.plan import Demand
+from shoal.fetch.claims import Demand
 from shoal.fetch.pool.member import CROSSING, MOST_CLAIMED, MOST_RUNS, Member, checked_runs
 from shoal.fetch.pool.runs import PieceRun as PieceRun
 from shoal.fetch.pool.runs import Places, run_from, runs_of
@@ -29,12 +29,18 @@ SHORTEST_RUN = 1 * MIB
 FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
+COMES_WITHIN = 3.0  # seconds; whoever asked for help has dialled by then, or has gone
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
 LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
-BEST_MEMORY = 10.0  # seconds; links that change do so within that, mostly
-MOST_AHEAD = 4.0  # seconds' worth that a helper has and no requester took
+LAGS_AFTER = (
+    2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it sooner
+)
+UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
+BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
+MOST_SECONDS_AHEAD = 4.0  # of what requesters take; a helper that has more waits for them ...
+LEAST_SECONDS_AHEAD = 0.5  # ... but for no less than so much of what it brings
 LEAST_AHEAD = 4 * MIB
 
 
@@ -67,23 +73,29 @@ class Board:
         self._lost_to: int = 0  # of ours: to be dropped, for they are somebody else's
         self._forced = 0  # ours alone to fetch, whatever others have
         self._brought = 0  # by us, from the origin
+        self._passed_on = 0  # of that, what requesters got
+        self._passing = RateMeter(now)
         self._next = -1  # the piece behind our last run
         self._rate = 0.0  # ours, when we last had one
         self._best_rate = 0.0  # of late: who is idle knows no better, and what it doubles shows it
         self._decided_at = now
         self._alone_since: float | None = now
+        self._began_at = now
+        self._was_wanted = False  # a requester was here
         self._has_all = False  # all that was unclaimed was taken, for nobody else is there
         self._heard_at = now
         self._declined_at: float | None = None  # what is unclaimed was left to faster members
         self._idle_since: float | None = None  # there is nothing unclaimed
         self._lag = RateMeter(now)  # of pieces that come from neighbours ...
-        self._lags_since: float | None = None  # ... while they have some that we want
+        self._lags_since = now  # ... while they have some that we want
+        self._despite = 0  # ours to fetch though a member has it, which is slow to pass it on
 
     # -- what happened -------------------------------------------------------------------------------
 
     def join(self, member: bytes, now: float, *, is_helper: bool, has: int = 0) -> None:
         self._members[member] = Member(member, now, is_helper, has)
         self._alone_since = None
+        self._was_wanted |= not is_helper
         self._heard_at = now
 
     def leave(self, member: bytes, now: float) -> None:
@@ -96,6 +108,15 @@ class Board:
     def on_have(self, member: bytes, bits: int, now: float) -> None:
         self.on_heard(member, now)
         self._members[member].on_have(bits, self._piece_length, now)
+        if not self._members[member].is_helper:
+            passed = without(bits & self._brought, self._passed_on)
+            self._passing.add(passed.bit_count() * self._piece_length, now)
+            self._passed_on |= passed
+
+    def on_lost(self, member: bytes, bits: int) -> None:
+        """It told of them, and has them no more."""
+        other = self._members[member]
+        other.has = without(other.has, bits)
 
     def on_claims(self, member: bytes, runs: Iterable[tuple[int, int]], rate: float, now: float) -> None:
         """All that it fetches now. Raises `PeerError` for what no honest member says."""
@@ -142,9 +163,9 @@ class Board:
         for member in self._members.values():
             member.void_if_late(self._piece_length, now)
         self._drop(demand, now)
-        runs = list(runs_of(without(self._forced, self._mine)))
+        runs = list(runs_of(without(self._forced, before)))
         self._mine |= self._forced
-        if self._is_wanted():
+        if self._is_wanted(now):
             runs += self._take(demand, now)
         take, drop = without(self._mine, before), without(before, self._mine)
         if take:
@@ -157,38 +178,48 @@ class Board:
 
     def unclaimed(self, now: float) -> int:
         """The pieces that nobody has who passes them on, nor is believed to be fetching."""
-        bits = without(self._everything, self.have | self._mine)
+        taken = self.have | self._mine | self._offered(now)
         for member in self._members.values():
             if not member.is_silent(now, self._heard_at):
-                bits = without(bits, member.has | member.live)
+                taken |= member.live
+        return without(self._everything, taken)
+
+    def _offered(self, now: float) -> int:
+        """The pieces that members have and pass on."""
+        bits = 0
+        for member in self._members.values():
+            bits |= 0 if member.is_silent(now, self._heard_at) else member.has
         return bits
 
-    def _is_wanted(self) -> bool:
+    def _is_wanted(self, now: float) -> bool:
         """Whether anybody wants what we would fetch, and takes it off us."""
         if not self._is_helper:
             return True
-        requesters = [member for member in self._members.values() if not member.is_helper]
-        if not requesters:
+        if self._is_deserted(now):
             return False
-        waiting = self._brought
-        for member in requesters:
-            waiting = without(waiting, member.has)
-        return waiting.bit_count() * self._piece_length <= max(LEAST_AHEAD, MOST_AHEAD * self._rate)
+        waiting = without(self._brought, self._passed_on).bit_count() * self._piece_length
+        most = max(
+            LEAST_AHEAD, LEAST_SECONDS_AHEAD * self._rate, MOST_SECONDS_AHEAD * self._passing.rate(now)
+        )
+        return waiting <= most
+
+    def _is_deserted(self, now: float) -> bool:
+        """Nobody is here who wants it; at first, whoever asked for help is on its way."""
+        if any(not member.is_helper for member in self._members.values()):
+            return False
+        return self._was_wanted or now - self._began_at > COMES_WITHIN
 
     def _drop(self, demand: Demand, now: float) -> None:
         """What others have, or have the better right to, or what is too much for our rate now."""
         begun = demand.begun_bits
-        theirs = 0
-        for member in self._members.values():
-            if not member.is_silent(now, self._heard_at):
-                theirs |= member.has
+        theirs = self._offered(now)
         young = 0
         for taken_at, bits in self._taken:
             young |= bits if now - taken_at <= CROSSING else 0
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
-        self._mine = without(self._mine, without(theirs, begun | self._forced))
+        self._mine = without(self._mine, without(theirs, begun | self._forced | self._despite))
         self._lost_to = 0
-        if self._is_helper and all(member.is_helper for member in self._members.values()):
+        if self._is_helper and self._is_deserted(now):
             self._mine = 0
         elif self._members and (self._has_all or self._is_too_much(demand.rate)):
             self._has_all = False
@@ -300,19 +331,11 @@ class Board:
 
     def _double(self, demand: Demand, now: float) -> list[PieceRun]:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
-        once, twice = 0, self.have | self._mine
-        for member in self._members.values():
-            twice |= once & member.live | (0 if member.is_silent(now, self._heard_at) else member.has)
-            once |= member.live
-        left = [
-            (member.seconds_left(self._piece_length, now), without(member.settled(now), twice))
-            for member in self._members.values()
-        ]
-        seconds, bits = max((one for one in left if one[1]), default=(0.0, 0))
+        seconds, bits = max(self._slow_ones(now), default=(0.0, 0))
         count = bits.bit_count()
-        if not count or not self._best_rate or seconds < LEAST_TAIL:
+        if not count or seconds < LEAST_TAIL:
             return []
-        a_piece = self._piece_length / self._best_rate
+        a_piece = self._piece_length / self._best_rate if self._best_rate else UNKNOWN_PIECE
         share = int((seconds - demand.latency) / (a_piece + seconds / count))
         if not share and (demand.latency + a_piece) * GAIN < seconds:
             share = 1
@@ -322,8 +345,28 @@ class Board:
         share = min(share, max(1, run.count - 1), self._run_length(1.0))
         doubled = PieceRun(run.first + run.count - share, share)
         self._mine |= run_mask(*doubled)
+        self._despite = (self._despite | run_mask(*doubled)) & self._mine
         self._idle_since = now
         return [doubled]
+
+    def _slow_ones(self, now: float) -> list[tuple[float, int]]:
+        """What is on its way from others, in how many seconds: what they fetch, and what they have and pass on."""
+        offered = self._offered(now)
+        once, twice = 0, self.have | self._mine | offered
+        for member in self._members.values():
+            twice |= once & member.live
+            once |= member.live
+        found = [
+            (member.seconds_left(self._piece_length, now), without(member.settled(now), twice))
+            for member in self._members.values()
+        ]
+        lagging = without(offered, self.have | self._mine)
+        if self._is_helper or not lagging:
+            self._lags_since = now
+        elif now - self._lags_since > LAGS_AFTER:
+            rate = self._lag.rate(now) or 1.0
+            found.append((lagging.bit_count() * self._piece_length / rate, lagging))
+        return [(seconds, bits) for seconds, bits in found if bits]
 
     def _runs_to_tell(self) -> tuple[PieceRun, ...]:
         """As many as a message may hold; the rest is said later."""

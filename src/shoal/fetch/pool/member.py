@@ -85,6 +85,7 @@ class Member:
             self._meter.add(brought.bit_count() * piece_length, now)
             self._waits_since = now
             self._is_doubted = False
+            self._void = 0
             self._idle_talk = 0
             if not self.live:
                 self.idle_since = now
