@@ -111,6 +111,7 @@ class Session:
                     failure = error
                 self._describing.end()
                 self._origins.end_all()  # or the group would wait for one that is held
+            self._remembering = None  # its group is over
             if self._writing is not None:
                 await self._writing.drain()
                 failure = (
