@@ -316,12 +316,8 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
-        may_split = self.splits_offers or not self._withheld
-        if (
-            may_split
-            and claim.left >= 2 * BLOCK
-            and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
-        ):
+        may_split = (self.splits_offers or not self._withheld) and claim.left >= 2 * BLOCK
+        if may_split and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
                 cut = claim.end - min(share, claim.left - BLOCK)
