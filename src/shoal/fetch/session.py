@@ -347,6 +347,7 @@ class Session:
         part, work = self._part, self._work
         assert part is not None and self._writing is not None and isinstance(work, Ranged | Stream)
         self._writing.close()
+        self._remembering = None
         length = work.plan.length if isinstance(work, Ranged) else work.position
         if isinstance(work, Stream):
             piece_count = -(-(part.length or 0) // piece_length_for(part.length or 0))
