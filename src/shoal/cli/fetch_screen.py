@@ -92,6 +92,8 @@ def _figures(now: Progress) -> list[str]:
             f"{100 * now.here // now.length} %",
             f"{format_size(now.here)} of {format_size(now.length)}",
         ]
+    if now.phase is Phase.HASHING:
+        return ["making its torrent", *figures]
     figures += [format_rate(now.rate), counted(len(now.fetching), "connection")]
     if len(now.members) > 1:
         figures.append(counted(len(now.members) - 1, "other member"))
