@@ -64,7 +64,7 @@ def seconds_left(now: Progress) -> float | None:
 
 def progress_record(now: Progress) -> dict[str, Any]:
     """The same for --json."""
-    return {
+    record = {
         "event": "progress",
         "name": now.name,
         "phase": now.phase.value,
@@ -72,8 +72,12 @@ def progress_record(now: Progress) -> dict[str, Any]:
         "size": now.length,
         "rate": round(now.rate),
         "connections": len(now.fetching),
-        "members": [{"name": one.name, "bytes": one.fetched, "rate": round(one.rate)} for one in now.members],
     }
+    if now.members:
+        record["members"] = [
+            {"name": one.name, "bytes": one.fetched, "rate": round(one.rate)} for one in now.members
+        ]
+    return record
 
 
 def _figures(now: Progress) -> list[str]:
