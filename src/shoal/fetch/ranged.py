@@ -345,6 +345,8 @@ class Ranged:
         if not is_good and not is_done:
             is_limited = self._on_trouble(number, source, receiver, now)
         self.plan.on_ended(number, now, ok=is_good)
+        if self._company is not None:
+            self._company.beat(now)  # so that its next run is there
         if is_limited:
             self.plan.on_refused(now)
         return is_good
