@@ -13,12 +13,14 @@ import pytest
 
 from shoal.engine.engine import Engine
 from shoal.engine.torrent import Torrent
+from shoal.errors import ExitCode
 from shoal.fetch.web_seeds.seeding import web_seeding
 from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.testing.build import Payload, build_torrent, make_payload, write_payload
 from shoal.testing.hostile_origin import HostileOrigin, Page, first, redirect
 from shoal.units import KIB, MIB
 
+from ..conftest import Shoal
 from ..engine.scene import HOST, Record, finish, play, until
 from .nginx import Nginx, nginx
 
@@ -293,6 +295,15 @@ def test_a_limit_holds_for_web_seeds_and_neighbours_together(tmp_path: Path, ser
 
     play(play_it())
     story.check()
+
+
+def test_a_full_disk_ends_it_with_its_own_words(small_disk: Path, tmp_path: Path, shoal: Shoal) -> None:
+    with HostileOrigin() as origin:
+        origin.pages["/payload"] = Page(WHOLE)
+        torrent = tmp_path / "a.torrent"
+        torrent.write_bytes(build_torrent(WHOLE, web_seeds=[origin.url("/payload")]))
+        done = shoal("get", torrent, "--dir", small_disk, "--bind", HOST, "--port", "0", "--no-seed")
+        assert done.returncode == ExitCode.DISK_FULL, done.stderr
 
 
 def test_leaving_gives_everything_back_to_neighbours(tmp_path: Path) -> None:
