@@ -6,17 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.fetch.claims import FIRST_BYTE_STALL, LONGEST_STALL, SHORTEST_STALL, StopReason
-from shoal.fetch.plan import (
-    BLOCK,
-    DOUBLED_MOST,
-    MOST_PIECES,
-    SHORTEST_PIECE,
-    Plan,
-    Run,
-    Stop,
-    piece_length_for,
-)
+from shoal.fetch.claims import BLOCK, FIRST_BYTE_STALL, LONGEST_STALL, SHORTEST_STALL, StopReason
+from shoal.fetch.pieces import MOST_PIECES, SHORTEST_PIECE
+from shoal.fetch.plan import DOUBLED_MOST, Plan, Run, Stop, piece_length_for
 from shoal.formats.bitfield import all_bits
 from shoal.testing.origin import covered
 from shoal.units import GIB, KIB, MIB

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from shoal.fetch.claims import StopReason
-from shoal.fetch.plan import BLOCK, SHORTEST_PIECE, Plan, Run, Stop
+from shoal.fetch.claims import BLOCK, StopReason
+from shoal.fetch.pieces import SHORTEST_PIECE
+from shoal.fetch.plan import Plan, Run, Stop
 from shoal.units import KIB, MIB
 
 from .test_plan import fetch, started

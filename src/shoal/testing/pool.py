@@ -350,10 +350,10 @@ class SimulatedPool:
     def _arrange(self, member: Member, earlier: list[Member]) -> None:
         kind = member.kind
         starts_at = self.began_at + kind.starts_at
-        probed = 0.0 if kind.is_helper else self.origin_latency + PROBE / kind.rate_at(kind.starts_at)
-        self.at(starts_at + probed, member.begin)
+        probed = self.origin_latency + PROBE / kind.rate_at(kind.starts_at)
+        self.at(starts_at + (self.discovery if kind.is_helper else probed), member.begin)
         for other in earlier:
-            met_at = max(starts_at + probed, self.began_at + other.kind.starts_at) + self.discovery
+            met_at = max(starts_at, self.began_at + other.kind.starts_at) + self.discovery
             self.at(met_at, lambda other=other: self._meet(member, other))  # type: ignore[misc]
         if kind.dies_at < NEVER:
             self.at(self.began_at + kind.dies_at, lambda: self._die(member))

@@ -105,7 +105,7 @@ class Life:
         told = bits_of(board.my_runs)
         assert len(board.my_runs) <= MOST_RUNS
         assert told.bit_count() * PIECE <= max(MOST_CLAIMED, MOST_RUNS * PIECE)
-        if take or drop:
+        if (take & ~before) | drop:
             assert told & ~self.mine == 0
 
 

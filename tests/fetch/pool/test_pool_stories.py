@@ -161,9 +161,9 @@ def test_a_helper_that_brings_more_than_it_can_pass_on_is_not_waited_for() -> No
 
 
 @pytest.mark.parametrize("length", [1, 70_000, 262_144, 262_145, 3 * MIB])
-def test_small_files_come_too(length: int) -> None:
+def test_a_small_file_comes_about_as_soon_as_to_one_machine_alone(length: int) -> None:
     pool = SimulatedPool([Kind(RATE), *helpers(3), Kind(RATE)], length=length).run()
-    assert pool.took <= 1.0
+    assert pool.took <= length / RATE + 0.3
 
 
 def figures(seed_count: int) -> None:

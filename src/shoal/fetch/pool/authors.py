@@ -60,6 +60,7 @@ class Authors:
         self._digests: dict[int, bytes] = {}  # what the first record says, or the origin sent; never both
         self._settled = 0  # pieces of which we know what the origin sends, as bits
         self._pieces_of: dict[bytes, int] = {}  # author -> bits
+        self._found_good: dict[int, bytes] = {}  # what pieces hashed to, until somebody asks
         self._introduced: Counter[bytes] = Counter()
         self._banned: set[bytes] = set()
 
@@ -86,7 +87,14 @@ class Authors:
     def is_good(self, piece: int, data: memoryview | bytes) -> bool:
         """Whether these bytes have the digest on record; without one, nothing is good."""
         digest = self.digest_of(piece)
-        return digest is not None and hashlib.sha256(data).digest() == digest
+        if digest is None or hashlib.sha256(data).digest() != digest:
+            return False
+        self._found_good[piece] = digest
+        return True
+
+    def is_still_good(self, piece: int) -> bool:
+        """Whether what `is_good` found last still holds: whoever answered for it may be out since."""
+        return self._found_good.pop(piece, None) == self.digest_of(piece) is not None
 
     def is_banned(self, author: bytes) -> bool:
         return author in self._banned

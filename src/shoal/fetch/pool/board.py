@@ -29,6 +29,7 @@ SHORTEST_RUN = 1 * MIB
 FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
+COMES_WITHIN = 3.0  # seconds; whoever asked for help has dialled by then, or has gone
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
 LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
@@ -79,6 +80,8 @@ class Board:
         self._best_rate = 0.0  # of late: who is idle knows no better, and what it doubles shows it
         self._decided_at = now
         self._alone_since: float | None = now
+        self._began_at = now
+        self._was_wanted = False  # a requester was here
         self._has_all = False  # all that was unclaimed was taken, for nobody else is there
         self._heard_at = now
         self._declined_at: float | None = None  # what is unclaimed was left to faster members
@@ -92,6 +95,7 @@ class Board:
     def join(self, member: bytes, now: float, *, is_helper: bool, has: int = 0) -> None:
         self._members[member] = Member(member, now, is_helper, has)
         self._alone_since = None
+        self._was_wanted |= not is_helper
         self._heard_at = now
 
     def leave(self, member: bytes, now: float) -> None:
@@ -108,6 +112,11 @@ class Board:
             passed = without(bits & self._brought, self._passed_on)
             self._passing.add(passed.bit_count() * self._piece_length, now)
             self._passed_on |= passed
+
+    def on_lost(self, member: bytes, bits: int) -> None:
+        """It told of them, and has them no more."""
+        other = self._members[member]
+        other.has = without(other.has, bits)
 
     def on_claims(self, member: bytes, runs: Iterable[tuple[int, int]], rate: float, now: float) -> None:
         """All that it fetches now. Raises `PeerError` for what no honest member says."""
@@ -154,7 +163,7 @@ class Board:
         for member in self._members.values():
             member.void_if_late(self._piece_length, now)
         self._drop(demand, now)
-        runs = list(runs_of(without(self._forced, self._mine)))
+        runs = list(runs_of(without(self._forced, before)))
         self._mine |= self._forced
         if self._is_wanted(now):
             runs += self._take(demand, now)
@@ -186,13 +195,19 @@ class Board:
         """Whether anybody wants what we would fetch, and takes it off us."""
         if not self._is_helper:
             return True
-        if all(member.is_helper for member in self._members.values()):
+        if self._is_deserted(now):
             return False
         waiting = without(self._brought, self._passed_on).bit_count() * self._piece_length
         most = max(
             LEAST_AHEAD, LEAST_SECONDS_AHEAD * self._rate, MOST_SECONDS_AHEAD * self._passing.rate(now)
         )
         return waiting <= most
+
+    def _is_deserted(self, now: float) -> bool:
+        """Nobody is here who wants it; at first, whoever asked for help is on its way."""
+        if any(not member.is_helper for member in self._members.values()):
+            return False
+        return self._was_wanted or now - self._began_at > COMES_WITHIN
 
     def _drop(self, demand: Demand, now: float) -> None:
         """What others have, or have the better right to, or what is too much for our rate now."""
@@ -204,7 +219,7 @@ class Board:
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
         self._mine = without(self._mine, without(theirs, begun | self._forced | self._despite))
         self._lost_to = 0
-        if self._is_helper and all(member.is_helper for member in self._members.values()):
+        if self._is_helper and self._is_deserted(now):
             self._mine = 0
         elif self._members and (self._has_all or self._is_too_much(demand.rate)):
             self._has_all = False

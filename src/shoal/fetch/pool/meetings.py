@@ -30,6 +30,9 @@ from shoal.swarm.tactics import Tactics
 AMONG_MEMBERS = Tactics(super_seeds=False, parts_when_pointless=False)
 
 
+SECOND_DIAL = 1.0  # seconds after which whoever was to be dialled dials, for it may be behind a router
+
+
 @dataclass(frozen=True, slots=True)
 class Contacts:
     """How members of one group are found, beside the LAN."""
@@ -144,9 +147,16 @@ class Meetings:
         self._events.on_change(group, attendant)
 
     def introduce(self, info_hash: bytes, attendant: Attendant) -> None:
-        """This member is in that pool of ours."""
+        """This member is in that pool of ours. One of the two dials; the other does if nothing came of it."""
+        wait = 0.0 if self.engine.peer_id < attendant.neighbour.peer_id else SECOND_DIAL
+        self.engine.loop.call_later(wait, self._dial, info_hash, attendant)
+
+    def _dial(self, info_hash: bytes, attendant: Attendant) -> None:
         torrent = self.engine.torrent_of(info_hash)
-        if torrent is not None:
+        if torrent is None:
+            return
+        connected = {neighbour.peer_id for neighbour in torrent.neighbours.values()}
+        if attendant.neighbour.peer_id not in connected:
             torrent.dialling.learn([attendant.address], Source.TRACKER)
 
     # ---- pools and origins

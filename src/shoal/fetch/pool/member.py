@@ -33,7 +33,7 @@ class Member:
     def __init__(self, name: bytes, now: float, is_helper: bool, has: int) -> None:
         self.name = name
         self.is_helper = is_helper
-        self.joined_at = self.heard_at = self.idle_since = now
+        self.joined_at = self.heard_at = now
         self.has = has
         self.claims = 0
         self.told_rate = 0.0
@@ -74,8 +74,6 @@ class Member:
             self._young_at = now
         if self.live and not before:
             self._waits_since = self._seen_since = now
-        elif before and not self.live:
-            self.idle_since = now
         return fresh
 
     def on_have(self, bits: int, piece_length: int, now: float) -> None:
@@ -87,8 +85,6 @@ class Member:
             self._is_doubted = False
             self._void = 0
             self._idle_talk = 0
-            if not self.live:
-                self.idle_since = now
 
     def on_owing(self, is_owing: bool, now: float) -> None:
         if is_owing and not self.is_owing:
@@ -107,7 +103,6 @@ class Member:
             return False
         self._void |= live
         self._is_doubted = True
-        self.idle_since = now
         return True
 
     def is_silent(self, now: float, heard_at: float) -> bool:

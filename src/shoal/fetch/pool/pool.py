@@ -11,8 +11,9 @@ Always true:
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import PeerError, ShoalError
@@ -21,12 +22,14 @@ from shoal.fetch.pool.authors import Authors, News
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
-from shoal.fetch.pool.runs import PieceRun
+from shoal.fetch.pool.member import checked_runs
+from shoal.fetch.pool.owner import Owner
+from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.bitfield import iter_bits
 from shoal.formats.layout import Layout
-from shoal.protocol.group.messages import POOL, Accuse, Claims, PieceRecord, PoolMessage, Records
-from shoal.protocol.group.pool import encode_pool, parse_pool
+from shoal.protocol.group.messages import POOL, Accuse, Claims, Lost, PieceRecord, PoolMessage, Records
+from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
@@ -34,28 +37,6 @@ if TYPE_CHECKING:
     from shoal.engine.torrent import Torrent
     from shoal.fetch.group.signing import MemberKey
     from shoal.fetch.plan import Plan
-
-
-class Owner(Protocol):
-    """Whose download it is: a requester's session, or a helper's work."""
-
-    def wake(self) -> None:
-        """There may be something to do: call `beat` soon."""
-
-    def on_lost(self) -> None:
-        """Pieces that were here are wrong, and are fetched again."""
-
-    def on_failure(self, error: ShoalError) -> None:
-        """The disk does not give what was written."""
-
-    def note(self, text: str) -> None:
-        """A line for people."""
-
-    def can_audit(self) -> bool:
-        """Whether there is room for one audit more."""
-
-    def audit(self, audit: Audit) -> None:
-        """Fetch these bytes from the origin, and tell `on_audited`."""
 
 
 class Pool:
@@ -126,13 +107,10 @@ class Pool:
     def is_needed(self) -> bool:
         """Whether somebody wants a piece that nobody but us has, of those who are here."""
         peers = [neighbour.peer for neighbour in self._neighbours if neighbour.peer is not None]
+        elsewhere = 0
         for peer in peers:
-            elsewhere = 0
-            for other in peers:
-                elsewhere |= other.has
-            if peer.peer_interested and self.told_bits & ~elsewhere:
-                return True
-        return False
+            elsewhere |= peer.has
+        return bool(self.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
 
     @property
     def members(self) -> list[Neighbour]:
@@ -147,10 +125,14 @@ class Pool:
     def on_pieces(self, found: Iterable[tuple[int, bytes]]) -> None:
         """These pieces came from the origin and are on the disk; with their SHA-256."""
         for piece, digest in found:
-            for author in self.authors.settle(piece, digest):
+            liars = self.authors.settle(piece, digest)
+            for author in liars:
                 self.ban(author, f"signed a false piece {piece}")
             signature = self._me.sign(self.info_hash, piece, digest)
-            self.authors.on_record(PieceRecord(piece, self._me.public, digest, signature), self._me.public)
+            record = PieceRecord(piece, self._me.public, digest, signature)
+            self.authors.on_record(record, self._me.public)
+            if liars:
+                self._say_all(Records((record,)))  # who believed them learns of it
             self._settled |= 1 << piece
             self._back(piece)
             self._on_here(piece)
@@ -235,9 +217,18 @@ class Pool:
             case Records(records):
                 for record in records:
                     self._on_record(neighbour, record)
+            case Lost(runs):
+                self._on_lost_by(neighbour, tuple(PieceRun(*run) for run in runs))
             case Accuse(author, piece, begin):
                 self.audits.accuse(neighbour.member, author, piece, begin)
                 self.owner.wake()
+
+    def _on_lost_by(self, neighbour: Neighbour, runs: tuple[PieceRun, ...]) -> None:
+        bits = bits_of(checked_runs(runs, self._layout.piece_count))
+        if self.torrent is not None and neighbour.peer is not None:
+            self.torrent.swarm.forget_has(bits, neighbour.peer)
+        self.board.on_lost(neighbour.peer_id, bits)
+        self.owner.wake()
 
     def _on_record(self, neighbour: Neighbour, record: PieceRecord) -> None:
         piece = record.piece
@@ -284,6 +275,10 @@ class Pool:
 
     def before_have(self, piece: int) -> None:
         """It is ours now, from wherever: whoever has not got it is told who answers for it."""
+        is_ours = (self._settled | self.told_bits) >> piece & 1
+        if not is_ours and not self.authors.is_still_good(piece):
+            asyncio.get_running_loop().call_soon(self._take_back, piece)
+            return
         self._on_here(piece)
         record = self.authors.record_of(piece)
         if record is None:
@@ -293,6 +288,17 @@ class Pool:
         for neighbour in self._neighbours:
             if neighbour.peer is not None and not neighbour.peer.has & bit:
                 self._say(neighbour, message)
+
+    def _take_back(self, piece: int) -> None:
+        """Who answered for it was found out while its bytes were being checked."""
+        if self.torrent is not None and not self.told_bits >> piece & 1:
+            self.torrent.lose(1 << piece)
+            self._say_lost(1 << piece)
+
+    def _say_lost(self, bits: int) -> None:
+        """Else others would not bring them."""
+        for message in split_lost(tuple(runs_of(bits))):
+            self._say_all(message)
 
     def _on_here(self, piece: int) -> None:
         bit = 1 << piece
@@ -345,24 +351,25 @@ class Pool:
         if ours == theirs:
             self.audits.on_same(audit)
             return
-        author = self.audits.on_different(audit)
-        if author is not None:
-            self._say_all(Accuse(author, audit.piece, audit.begin))
-            self.ban(author, f"sent false bytes of piece {audit.piece}")
+        if self.audits.on_different(audit) is not None:
+            for author in self.authors.vouchers_of(audit.piece) or (audit.author,):
+                self._say_all(Accuse(author, audit.piece, audit.begin))
+                self.ban(author, f"sent false bytes of piece {audit.piece}")
 
     def ban(self, author: bytes, reason: str) -> None:
         """Nothing of it is believed any more, and what was is fetched again."""
         if author == self._me.public or self.authors.is_banned(author):
             return  # the first: another program of this machine, with this machine's key
         self.owner.note(f"{self.company.name_of(author)} is out: it {reason}")
+        disputed = self.authors.disputed
         lost = self.authors.ban(author)
         self.audits.on_banned(author)
         if self.torrent is not None:
             self.torrent.ban_member(author, reason)
-            self.torrent.forget_has(lost)
+            self.torrent.swarm.forget_has(lost)
         self._unback(lost)
         self._forget(lost)
-        for piece in iter_bits(lost):
+        for piece in iter_bits(lost | disputed & ~self.authors.disputed):
             if self.authors.digest_of(piece) is not None:
                 self._back(piece)
 
@@ -375,6 +382,7 @@ class Pool:
         self.audits.on_lost(here)
         if not here:
             return
+        self._say_lost(here)
         if self.torrent is not None:
             self.torrent.lose(here)
         for piece in iter_bits(here):

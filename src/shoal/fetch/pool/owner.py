@@ -1,0 +1,30 @@
+"""What a pool asks of the download, or of the helper's work, that it belongs to."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shoal.errors import ShoalError
+from shoal.fetch.pool.audits import Audit
+
+
+class Owner(Protocol):
+    """Whose download it is: a requester's session, or a helper's work."""
+
+    def wake(self) -> None:
+        """There may be something to do: call `beat` soon."""
+
+    def on_lost(self) -> None:
+        """Pieces that were here are wrong, and are fetched again."""
+
+    def on_failure(self, error: ShoalError) -> None:
+        """The disk does not give what was written."""
+
+    def note(self, text: str) -> None:
+        """A line for people."""
+
+    def can_audit(self) -> bool:
+        """Whether there is room for one audit more."""
+
+    def audit(self, audit: Audit) -> None:
+        """Fetch these bytes from the origin, and tell `on_audited`."""
