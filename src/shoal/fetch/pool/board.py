@@ -38,6 +38,7 @@ GAIN = 2.0  # times sooner has a piece to come that is fetched twice
 LAGS_AFTER = (
     2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it sooner
 )
+MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
 UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
 MOST_SECONDS_AHEAD = 4.0  # of what requesters take; a helper that has more waits for them ...
@@ -376,7 +377,8 @@ class Board:
             self._lags_since = now
         elif now - self._lags_since > LAGS_AFTER:
             rate = self._lag.rate(now) or 1.0
-            found.append((lagging.bit_count() * self._piece_length / rate, lagging))
+            if rate < MUCH_FASTER * self._best_rate:  # else they bring it, however much it is
+                found.append((lagging.bit_count() * self._piece_length / rate, lagging))
         return [(seconds, bits) for seconds, bits in found if bits]
 
     def _runs_to_tell(self) -> tuple[PieceRun, ...]:
