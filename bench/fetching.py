@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from shoal.fetch.plan import BLOCK, SHORTEST_PIECE, Plan
+from shoal.fetch.claims import BLOCK
+from shoal.fetch.pieces import SHORTEST_PIECE
+from shoal.fetch.plan import Plan
 
 PIECE_COUNTS = (1_000, 10_000, 100_000)
 FETCHERS = 16

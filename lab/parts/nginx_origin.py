@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.harness import first_line_of
 from lab.parts.namespaces import Command, LabError
@@ -35,6 +36,7 @@ worker_shutdown_timeout {grace};
 events {{}}
 http {{
     log_format lab escape=json '{{"client": "$remote_addr", "status": $status, "body": $body_bytes_sent, '
+        '"at": $msec, "seconds": $request_time, '
         '"content_range": "$sent_http_content_range"}}';
     access_log {folder}/access.log lab;
     sendfile on;
@@ -56,6 +58,12 @@ class Answer:
     status: int
     begin: int
     body: int
+    ended_at: float = 0.0  # Unix time
+    seconds: float = 0.0  # since the request
+
+    @property
+    def asked_at(self) -> float:
+        return self.ended_at - self.seconds
 
 
 def program() -> str | None:
@@ -94,12 +102,13 @@ def parse_log(text: str) -> list[Answer]:
     return [_answer(json.loads(line)) for line in text.splitlines()]
 
 
-def _answer(line: dict[str, str | int]) -> Answer:
+def _answer(line: dict[str, Any]) -> Answer:
     status = int(line["status"])
     whole = CONTENT_RANGE.fullmatch(str(line["content_range"]))
     is_file = status in (200, 206)
     begin = int(whole[1]) if whole else 0
-    return Answer(str(line["client"]), status, begin, int(line["body"]) if is_file else 0)
+    body = int(line["body"]) if is_file else 0
+    return Answer(str(line["client"]), status, begin, body, float(line["at"]), float(line["seconds"]))
 
 
 def sent_bytes(answers: Sequence[Answer]) -> int:

@@ -28,6 +28,7 @@ from lab.parts.namespaces import LAN_SUBNET, Command, LabError, Link
 from lab.parts.pool_scenes import Scene
 from lab.parts.pool_table import explanation, round_line, table, told_lines
 from lab.parts.pooling import TRACKER_PORT, Outcome, Stand, play
+from lab.parts.repeats import repeat_lines
 from shoal import __version__
 from shoal.units import parse_size
 
@@ -63,6 +64,13 @@ def parse_options(
     parser.add_argument("--seed", type=int, default=1, help="of the rates that change (1)")
     parser.add_argument(
         "--tracker", action="store_true", help="members meet at a tracker, not by local discovery"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=0,
+        metavar="N",
+        help="tell of the N largest runs that left the origin twice",
     )
     parser.add_argument("--check", action="store_true", help="only see what the links carry")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures, unrounded")
@@ -148,5 +156,6 @@ def take_turns(
                 say(failures[-1])
                 continue
             outcomes.append(outcome)
-            print("\n".join([round_line(outcome, number), *told_lines(outcome)]), flush=True)
+            lines = [*told_lines(outcome), *repeat_lines(outcome.answers, chosen.repeats)]
+            print("\n".join([round_line(outcome, number), *lines]), flush=True)
     return outcomes, failures

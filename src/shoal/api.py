@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from shoal.disk.checksum import parse_checksum
+from shoal.disk.new_file import refuse_existing
 from shoal.errors import FormatError, UsageError
 from shoal.fetch.download import download
 from shoal.fetch.facts import Facts, looks_like
@@ -22,6 +23,7 @@ from shoal.fetch.metalinks import downloads_of
 from shoal.fetch.options import FetchOptions, parse_header
 from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
+from shoal.fetch.torrents import write_torrent_of
 from shoal.formats.metalink import parse_metalink
 from shoal.protocol.tracker.urls import shown_url
 
@@ -54,6 +56,7 @@ class How(TypedDict, total=False):
     max_download_rate: int
     overwrite: bool
     remote_time: bool
+    torrent: str | os.PathLike[str]  # write a torrent of the file there, with the URL as web seed
     raw: bool  # a Metalink, too, is a file like any other
     on_progress: OnProgress  # a few times a second
     on_note: OnNote  # what a person should know, a line each
@@ -81,6 +84,9 @@ def get_blocking(url: str, **how: Unpack[How]) -> Downloaded:
 async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
     """Download the files behind `url`: one, or those that a Metalink names, one after the other."""
     wanted = _wanted(url, how)
+    torrent = _path(how.get("torrent"))
+    if torrent is not None and not wanted.overwrite:
+        refuse_existing(torrent)
     on_progress, on_note = how.get("on_progress"), how.get("on_note")
     asked = replace(wanted, is_document=_document_door(url, how))
     result = await download(asked, on_progress=on_progress, on_note=on_note)
@@ -91,10 +97,15 @@ async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
             if on_note is not None:
                 on_note(f"{shown_url(url)}: kept as the file that it is: {error.message}")
             downloads = [wanted]
+        if torrent is not None and len(downloads) > 1:
+            raise UsageError(f"a torrent is made of one file, and {shown_url(url)} names {len(downloads)}")
+        results = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
     else:
-        return [result]
-    got = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
-    return [one for one in got if isinstance(one, Downloaded)]
+        downloads, results = [wanted], [result]
+    got = [one for one in results if isinstance(one, Downloaded)]
+    if torrent is not None and got:
+        await write_torrent_of(got[0], torrent, downloads[0], on_progress=on_progress, on_note=on_note)
+    return got
 
 
 def _follow(document: Document, wanted: Wanted, how: How) -> list[Wanted]:

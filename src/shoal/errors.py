@@ -22,7 +22,7 @@ class ExitCode(enum.IntEnum):
     DISK_FULL = 9
     EXISTS = 13  # a file is in the way and was left as it is
     FILE_IO = 17  # reading or writing a file failed
-    DENIED = 24  # a server wants a password, or does not give the file to us
+    DENIED = 24  # a server wants a password or does not give the file to us, or our own rules forbid it
     BAD_DATA = 26  # a torrent, magnet or answer that does not parse
     CHECKSUM = 32  # data that does not match its hashes
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from shoal.cli.brought import Brought, rows
 from shoal.cli.demo import url_picture, url_play
 from shoal.cli.demo.url_origin import Pace, answer_to
 from shoal.cli.demo.url_story import GRAIN, Result, UrlStory
-from shoal.errors import NetworkError
+from shoal.errors import ExitCode, NetworkError
 from shoal.fetch.progress import MemberProgress, Phase, Progress
 from shoal.testing.build import make_payload
 from shoal.units import KIB, MIB
@@ -225,3 +227,64 @@ def test_a_machine_without_addresses_of_its_own_is_told_what_to_do(monkeypatch: 
     with pytest.raises(NetworkError, match=r"no 203\.0\.113\.9") as refused:
         url_play.refuse_one_address()
     assert "ifconfig lo0 alias" in refused.value.hint
+
+
+# -- the whole
+
+
+@pytest.fixture
+def temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the demo makes its folder; it must be empty at the end."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    assert not list(folder.iterdir())
+
+
+def demo() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "shoal", "demo", "url"],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None) -> None:
+    deadline = time.monotonic() + 40
+    while not condition():
+        assert (process is None or process.poll() is None) and time.monotonic() < deadline
+        os.sched_yield()
+
+
+@pytest.mark.slow
+def test_three_helpers_make_it_faster_and_nothing_is_left(temporary_files: Path) -> None:
+    with demo() as process:
+        out, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    lines = out.decode().splitlines()
+    assert not any("·" in line for line in lines)
+    fetched = [line for line in lines if line.startswith(("requester", "helper"))]
+    assert len(fetched) == 4 and not any(line.endswith(" 0 %") for line in fetched)
+    assert any(line.startswith("With 3 helpers: 48.0 MiB in ") for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_demo_leaves_nothing(number: signal.Signals, temporary_files: Path) -> None:
+    with demo() as process:
+        wait_until(lambda: list(temporary_files.glob("*/helper-B/output")), process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=40)
+    assert process.returncode == ExitCode.UNFINISHED
+    assert errors.splitlines()[-1] == b"shoal: the demo was stopped; nothing of it is left"
+
+
+@pytest.mark.slow
+def test_a_killed_demo_is_cleared_away(temporary_files: Path) -> None:
+    with demo() as process:
+        wait_until(lambda: list(temporary_files.glob("*/helper-B/output")), process)
+        process.kill()
+        process.communicate(timeout=40)  # the janitor holds its stderr: this waits for it too
+    wait_until(lambda: not list(temporary_files.iterdir()))

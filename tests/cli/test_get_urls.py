@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import ExitCode
+from shoal.formats.metainfo import parse_metainfo
 from shoal.testing.build import make_payload
 from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
 from shoal.units import KIB, MIB
@@ -108,6 +109,24 @@ def test_the_servers_time_is_kept_if_asked_for(tmp_path: Path, shoal: Shoal, ori
     origin.pages["/old"] = Page(b"old", modified="Wed, 21 Oct 2015 07:28:00 GMT")
     assert shoal("get", origin.url("/old"), "--remote-time").returncode == 0
     assert (tmp_path / "old").stat().st_mtime == 1445412480
+
+
+def test_a_torrent_of_the_file_is_made_on_the_way(
+    tmp_path: Path, shoal: Shoal, origin: HostileOrigin
+) -> None:
+    result = shoal("get", origin.url("/dir/data.iso"), "--torrent", "data.torrent")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[1] == "created data.torrent"
+    assert parse_metainfo((tmp_path / "data.torrent").read_bytes()).web_seeds == (
+        origin.url("/dir/data.iso"),
+    )
+
+
+def test_one_torrent_is_not_for_several_urls(shoal: Shoal, origin: HostileOrigin) -> None:
+    result = shoal("get", origin.url("/dir/data.iso"), origin.url("/slow.iso"), "--torrent", "data.torrent")
+    assert result.returncode == ExitCode.USAGE
+    assert result.stderr.startswith("shoal: --torrent is for one URL")
+    assert origin.asked == []
 
 
 def test_a_mirror_stands_in_for_a_server_that_is_gone(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import ExitCode
-from shoal.fetch.group.key import new_key, parse_key
+from shoal.fetch.group.key import GroupKey, new_key, parse_key
 from shoal.fetch.group.keyring import Keyring
 
 from ..conftest import Shoal
@@ -126,7 +126,7 @@ def test_joining_twice_is_fine_and_another_group_of_that_name_is_not(shoal: Shoa
     [
         ("", "this is not a group key"),
         ("hello\n", "this is not a group key"),
-        (new_key("a").text[:-3], "this group key is incomplete"),
+        (GroupKey("a", bytes(32)).text[:-3], "this group key is incomplete"),
         ("x" * 100_000, "this is not a group key"),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 import threading
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +15,6 @@ from shoal.disk.piece_digests import PieceChecker, PieceDigests
 from shoal.errors import FormatError
 from shoal.formats.bitfield import iter_bits
 from shoal.formats.digests import DIGEST_LENGTHS
-from shoal.units import MIB
 
 SIZE = 1000
 GOOD = random.Random(2).randbytes(10 * SIZE + 1)
@@ -28,6 +26,10 @@ def digests_of(data: bytes, piece_length: int = SIZE, name: str = "sha-256") -> 
         hashlib.new(name.replace("-", ""), data[at : at + piece_length]).digest() for at in starts
     )
     return PieceDigests.of(name, piece_length, len(data), digests)
+
+
+def never() -> bool:
+    return False
 
 
 def reader_of(data: bytes | bytearray) -> object:
@@ -47,42 +49,45 @@ def test_exactly_the_pieces_with_a_wrong_byte_are_bad(
     came = bytearray(data)
     for at in wrong:
         came[at] ^= 1
-    checker = PieceChecker(reader_of(came), digests_of(data, piece_length, name))  # type: ignore[arg-type]
-    bad = checker.finish()
-    assert bad is not None
-    assert set(iter_bits(bad)) == {at // piece_length for at in wrong}
+    expected = digests_of(data, piece_length, name)
+    checker = PieceChecker(reader_of(came), expected)  # type: ignore[arg-type]
+    for piece in range(expected.layout.piece_count):
+        checker.judge(piece)
+    checker.wait(never)
+    bad = {at // piece_length for at in wrong}
+    assert set(checker.take_wrong()) == bad
+    assert set(iter_bits(checker.good_bits)) == set(range(expected.layout.piece_count)) - bad
+    checker.close()
 
 
-@pytest.mark.parametrize("step", [1, 700, 1000, 1024, 3000])
-def test_bad_pieces_are_known_while_the_rest_is_still_coming(step: int) -> None:
+def test_a_piece_that_was_wrong_is_good_when_it_came_again() -> None:
     came = bytearray(GOOD)
     came[3500] ^= 1
-    came[8500] ^= 1
-    checker = PieceChecker(reader_of(came), digests_of(GOOD))  # type: ignore[arg-type]
-    starts = list(range(0, len(GOOD), step))
-    random.Random(step).shuffle(starts)
-    for begin in starts:
-        if not begin <= 100 < begin + step:  # the first piece never becomes whole
-            checker.on_bytes(begin, min(begin + step, len(GOOD)))
-    deadline = time.monotonic() + 30
-    while checker.bad_bits != (1 << 3 | 1 << 8) and time.monotonic() < deadline:
-        threading.Event().wait(0.001)
-    assert checker.bad_bits == 1 << 3 | 1 << 8
-    assert checker.finish() == 1 << 3 | 1 << 8
+    told = threading.Event()
+    checker = PieceChecker(reader_of(came), digests_of(GOOD), told.set)  # type: ignore[arg-type]
+    checker.judge(3)
+    assert told.wait(30)
+    checker.wait(never)
+    assert (checker.take_wrong(), checker.take_wrong(), checker.good_bits) == ([3], [], 0)
+    came[3500] ^= 1
+    checker.judge(3)
+    checker.wait(never)
+    assert (checker.take_wrong(), checker.good_bits) == ([], 1 << 3)
+    checker.close()
 
 
-def test_only_what_was_bad_is_looked_at_again() -> None:
-    read: list[int] = []
+def test_who_waits_can_be_stopped() -> None:
+    may_read = threading.Event()
 
-    def reading(offset: int, buffer: memoryview) -> None:
-        read.append(offset)
-        buffer[:] = GOOD[offset : offset + len(buffer)]
+    def read(_: int, buffer: memoryview) -> None:
+        may_read.wait(30)
 
-    checker = PieceChecker(reading, digests_of(GOOD), pieces=1 << 3 | 1 << 8)
-    checker.on_bytes(0, 2 * SIZE)
-    checker.on_bytes(3 * SIZE, 4 * SIZE)
-    assert checker.finish() == 0
-    assert sorted(read) == [3 * SIZE, 8 * SIZE]
+    checker = PieceChecker(read, digests_of(GOOD))
+    checker.judge(0)
+    checker.wait(lambda: True)
+    assert checker.good_bits == 0
+    may_read.set()
+    checker.close()
 
 
 def test_the_bytes_of_a_piece_are_told() -> None:
@@ -91,32 +96,16 @@ def test_the_bytes_of_a_piece_are_told() -> None:
     assert digests.span(10) == (10_000, 10_001)
 
 
-def test_it_tells_progress_and_stops_when_asked() -> None:
-    may_read = threading.Event()
-
-    def read(_: int, buffer: memoryview) -> None:
-        may_read.wait(30)
-
-    def stop() -> bool:
-        may_read.set()
-        return True
-
-    data = bytes(4 * MIB)
-    checker = PieceChecker(read, digests_of(data, MIB))
-    assert checker.finish(should_stop=stop) is None
-    told: list[int] = []
-    assert checker.finish(on_progress=told.append) == 0
-    assert told[-1] <= 4 * MIB
-
-
-def test_what_reading_raises_is_raised_at_the_end() -> None:
+def test_what_reading_raises_is_raised_to_who_asks_what_is_wrong() -> None:
     def read(_: int, buffer: memoryview) -> None:
         raise MissingDataError("it is gone")
 
     checker = PieceChecker(read, digests_of(GOOD))
-    checker.on_bytes(0, 5 * SIZE)
+    checker.judge(0)
+    checker.wait(never)
     with pytest.raises(MissingDataError):
-        checker.finish()
+        checker.take_wrong()
+    checker.close()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import hashlib
 import random
 import threading
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,3 +173,16 @@ async def take_part(engine: Engine, *peers: Address, have: int = 0, **how: Any) 
     torrent.suspend(ALL & ~have)
     torrent.dialling.learn(peers, Source.HAND)
     return Member(torrent, store, telling, record)
+
+
+class Stage:
+    """Engines that end with the story."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+
+    async def engine(self, **how: object) -> Engine:
+        return await self._stack.enter_async_context(Engine(bind=HOST, port=0, **how))  # type: ignore[arg-type]
+
+    async def member(self, *peers: Address, **how: object) -> Member:
+        return await take_part(await self.engine(), *peers, **how)  # type: ignore[arg-type]

@@ -34,6 +34,9 @@ def test_gaps_are_a_set_of_offsets_in_as_few_rows_as_can_be(
         assert list(gaps) == rows_of(model)
     assert bool(gaps) == bool(model)
     assert gaps.overlap(*asked) == bool(model & set(range(*asked)))
+    assert gaps.touches(asked[0]) == bool(model & {asked[0] - 1, asked[0]})
+    assert gaps.total() == len(model)
+    assert gaps.within(*asked) == rows_of(model & set(range(*asked)))
 
 
 @given(st.integers(0, 100), st.integers(1, 9), st.data())

@@ -10,11 +10,11 @@ class Scene:
     """A growth that is obeyed at once, where `rate(fetchers, seconds since the last change)` comes."""
 
     def __init__(
-        self, growth: Growth, rate: Callable[[int, float], float], seconds_left: float = 1000.0
+        self, growth: Growth, rate: Callable[[int, float], float], bytes_left: int = 1000 * MIB
     ) -> None:
         self.growth = growth
         self.rate = rate
-        self.seconds_left = seconds_left
+        self.bytes_left = bytes_left
         self.now = 1.0
         self.received = 0.0
         self.changed_at = 1.0
@@ -30,7 +30,7 @@ class Scene:
                 delivering=self.growth.target,
                 received=int(self.received),
                 latency=0.02,
-                seconds_left=self.seconds_left,
+                bytes_left=self.bytes_left,
             )
             if self.growth.target != self.targets[-1][1]:
                 self.targets.append((self.now - 1.0, self.growth.target))
@@ -41,6 +41,40 @@ class Scene:
 def test_it_goes_up_in_fours_while_each_step_brings_its_share() -> None:
     scene = Scene(Growth(16), lambda fetchers, _: fetchers * MIB)
     assert scene.play(2.0) == [1, 4, 16]
+
+
+def test_who_is_paced_has_all_that_may_be_at_once() -> None:
+    """A burst, then nothing: as of servers that send half a second's worth at once."""
+
+    def rate(fetchers: int, since: float) -> float:
+        return 40 * fetchers * MIB if scene.now % 0.5 < 0.05 else 0.0
+
+    scene = Scene(Growth(16), rate)
+    assert scene.play(10.0) == [1, 16]
+    assert scene.targets[1][0] < 0.5
+
+
+def test_a_pause_of_a_line_that_more_fetchers_do_not_make_faster_costs_two_seconds() -> None:
+    scene = Scene(Growth(16), lambda _, __: 0.0 if 1.15 < scene.now < 1.4 else 20 * MIB)
+    targets = scene.play(2.0 * FULL_WINDOW + 1.0)
+    assert targets[1] == 16
+    assert targets[-1] < 8
+
+
+def test_what_we_held_ourselves_is_no_pause() -> None:
+    growth = Growth(16)
+    for beat in range(20):
+        if beat:
+            growth.excuse()
+        growth.look(1.0 + beat / 20, delivering=1, received=MIB, latency=0.02, bytes_left=1000 * MIB)
+    assert growth.target == 1
+
+
+def test_where_little_is_left_it_is_measured_for_longer() -> None:
+    quick, careful = (Scene(Growth(16), lambda fetchers, _: fetchers * MIB, left * MIB) for left in (1000, 2))
+    quick.play(2.0)
+    careful.play(2.0)
+    assert quick.targets[1][0] < careful.targets[1][0]
 
 
 def test_a_step_that_brings_nothing_is_taken_back_after_two_seconds() -> None:
@@ -78,7 +112,7 @@ def test_a_step_is_made_up_for_if_it_turns_out_slower_without() -> None:
 
 
 def test_nothing_is_tried_that_cannot_pay_any_more() -> None:
-    scene = Scene(Growth(16), lambda fetchers, _: fetchers * MIB, seconds_left=0.9)
+    scene = Scene(Growth(16), lambda fetchers, _: fetchers * MIB, bytes_left=MIB * 9 // 10)
     assert scene.play(10.0) == [1]
 
 
@@ -95,10 +129,10 @@ def test_connections_that_turned_out_useless_go_one_by_one() -> None:
 
 def test_a_refusal_is_not_followed_by_another_step_for_half_a_minute() -> None:
     scene = Scene(Growth(16), lambda fetchers, _: fetchers * MIB)
-    scene.play(0.5)
+    scene.play(0.3)
     assert scene.growth.target == 4
     scene.growth.on_refused(2, scene.now)
     assert scene.growth.target == 2
     scene.play(25.0)
     assert scene.growth.target == 2
-    assert {target for seconds, target in scene.targets if seconds > 0.5} == {2}
+    assert {target for seconds, target in scene.targets if seconds > 0.3} == {2}

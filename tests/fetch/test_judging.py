@@ -64,7 +64,7 @@ def test_a_part_from_elsewhere_is_not_written(begin: int) -> None:
 
 @pytest.mark.parametrize("total", [999, 1001, 10**15])
 def test_another_total_is_another_version(total: int) -> None:
-    reason = f"it was 1000 bytes long and is {total} now"
+    reason = f"it has {total} bytes, where 1000 were expected"
     assert verdict(part(500, 600, total), 500, 600, known=KNOWN) == Replaced(reason)
 
 
@@ -290,7 +290,7 @@ def test_a_coding_that_does_nothing_is_none(coding: str) -> None:
 
 def test_a_416_with_another_length_is_another_version() -> None:
     response = answer(416, content_range="bytes */400")
-    assert verdict(response, 500, 600, known=KNOWN) == Replaced("it was 1000 bytes long and is 400 now")
+    assert verdict(response, 500, 600, known=KNOWN) == Replaced("it has 400 bytes, where 1000 were expected")
 
 
 @pytest.mark.parametrize("content_range", ["bytes */1000", "bytes */*", ""])

@@ -25,10 +25,10 @@ BODY = random.Random(3).randbytes(6 * MIB + 1)
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
-import shoal.fetch.session as session
+import shoal.fetch.remembering as remembering
 from shoal.fetch.download import download
 from shoal.fetch.progress import Wanted
-session.REMEMBERED_EVERY = 0.05
+remembering.REMEMBERED_EVERY = 0.05
 asyncio.run(download(Wanted((sys.argv[1],), Path(sys.argv[2]))))
 """
 

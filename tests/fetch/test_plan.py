@@ -6,17 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.fetch.claims import FIRST_BYTE_STALL, LONGEST_STALL, SHORTEST_STALL, StopReason
-from shoal.fetch.plan import (
-    BLOCK,
-    DOUBLED_MOST,
-    MOST_PIECES,
-    SHORTEST_PIECE,
-    Plan,
-    Run,
-    Stop,
-    piece_length_for,
-)
+from shoal.fetch.claims import BLOCK, FIRST_BYTE_STALL, LONGEST_STALL, SHORTEST_STALL, StopReason
+from shoal.fetch.pieces import MOST_PIECES, SHORTEST_PIECE
+from shoal.fetch.plan import DOUBLED_MOST, Plan, Run, Stop, piece_length_for
 from shoal.formats.bitfield import all_bits
 from shoal.testing.origin import covered
 from shoal.units import GIB, KIB, MIB
@@ -229,12 +221,12 @@ def test_wrong_bytes_are_fetched_again_and_nothing_else_is() -> None:
 
 
 LENGTHS = st.integers(1, 40 * PIECE)
+KINDS_OF_MOVES = (
+    "come", "ask", "fail", "end", "tick", "refuse", "piece", "lose", "withhold", "offer", "limit",
+)  # fmt: skip
 MOVES = st.lists(
     st.tuples(
-        st.sampled_from(
-            ["come", "come", "come", "ask", "fail", "end", "tick", "refuse", "piece", "lose"]
-            + ["withhold", "offer", "limit"]
-        ),
+        st.sampled_from(["come", "come", *KINDS_OF_MOVES]),
         st.integers(0, 7),
         st.floats(0.0, 1.0),
     ),
@@ -340,97 +332,3 @@ class Books:
 
 def test_a_gib_of_pieces_is_counted_in_thousands() -> None:
     assert Plan(GIB).piece_count == 4096
-
-
-def test_what_others_bring_is_nobody_s_to_fetch_until_they_do_not() -> None:
-    plan = Plan(8 * PIECE, first_fetchers=2)
-    plan.withhold(0, plan.length)
-    assert not plan.is_complete
-    assert plan.own_left == 0
-    assert not plan.wants_another_fetcher(1.0)
-    assert plan.next_run(1, 1.0) is None
-    plan.offer(2 * PIECE, 4 * PIECE)
-    assert plan.own_left == 2 * PIECE
-    assert plan.next_run(1, 1.0) == Run(2 * PIECE, 4 * PIECE)
-    assert not plan.wants_another_fetcher(1.0), "a run of a pool is not cut between our own connections"
-
-
-def test_two_runs_that_were_offered_are_two_requests() -> None:
-    plan = Plan(8 * PIECE, first_fetchers=2)
-    plan.withhold(0, plan.length)
-    plan.offer(0, 2 * PIECE)
-    plan.offer(2 * PIECE, 5 * PIECE)
-    assert started(plan, 2) == [Run(0, 2 * PIECE), Run(2 * PIECE, 5 * PIECE)]
-
-
-def test_a_claim_is_cut_where_others_bring_the_rest_and_keeps_what_came() -> None:
-    plan = Plan(8 * PIECE)
-    plan.next_run(1, 1.0)
-    fetch(plan, 1, PIECE + BLOCK, 1.1)
-    plan.withhold(0, 2 * PIECE)
-    assert plan.tick(1.2) == [Stop(1, StopReason.TAKEN)]
-    assert plan.own_left == 6 * PIECE
-    assert plan.bytes_left == 7 * PIECE - BLOCK
-    plan.on_ended(1, 1.2, ok=True)
-    assert plan.next_run(1, 1.2) == Run(2 * PIECE, 8 * PIECE)
-    plan.withhold(5 * PIECE, 6 * PIECE)
-    assert plan.end_of(1) == 5 * PIECE
-    plan.offer(0, plan.length)
-    assert plan.own_left == plan.bytes_left
-
-
-def test_a_fetcher_that_asked_for_more_goes_on_into_what_is_offered_behind_it() -> None:
-    plan = Plan(8 * PIECE)
-    plan.next_run(1, 1.0)
-    plan.withhold(2 * PIECE, 8 * PIECE)
-    plan.offer(2 * PIECE, 3 * PIECE)
-    assert plan.end_of(1) == 3 * PIECE
-    assert fetch(plan, 1, 3 * PIECE, 1.1) == [0, 1, 2]
-    plan.on_ended(1, 1.1, ok=True)
-    plan.offer(3 * PIECE, 4 * PIECE)
-    assert plan.next_run(1, 1.1) == Run(3 * PIECE, 4 * PIECE)
-    plan.offer(4 * PIECE, 5 * PIECE)
-    assert plan.end_of(1) == 4 * PIECE, "it did not ask for that"
-
-
-def test_a_withheld_piece_that_came_is_here_and_one_that_was_wrong_is_to_be_fetched() -> None:
-    plan = Plan(2 * PIECE)
-    plan.withhold(0, 2 * PIECE)
-    plan.on_piece(0)
-    plan.on_piece(1)
-    assert plan.is_complete
-    plan.lose(PIECE, 2 * PIECE)
-    assert plan.own_left == plan.bytes_left == PIECE
-    assert plan.next_run(1, 1.0) == Run(PIECE, 2 * PIECE)
-
-
-def test_a_demand_says_how_many_runs_could_be_begun_and_at_what_fetchers_are() -> None:
-    plan = Plan(64 * PIECE, first_fetchers=2)
-    plan.withhold(0, plan.length)
-    assert plan.demand(1.0).idle == 2
-    plan.offer(4 * PIECE, 8 * PIECE)
-    assert plan.demand(1.0).waiting == 4 * PIECE
-    plan.next_run(1, 1.0)
-    demand = plan.demand(1.0)
-    assert (demand.idle, demand.waiting, demand.begun_bits) == (1, 0, 1 << 4)
-    for tick in range(1, 11):
-        fetch(plan, 1, 6 * BLOCK, 1.0 + tick / 10)
-    assert plan.demand(2.0).begun_bits == 1 << 7
-    assert plan.demand(2.0).idle == 2, "it ends within the time that a look takes"
-
-
-def test_fewer_fetchers_may_run_from_now_on_and_then_more() -> None:
-    plan = Plan(64 * MIB, most_fetchers=4, first_fetchers=4)
-    started(plan, 4)
-    plan.limit(2)
-    assert len(plan.tick(1.1)) == 2
-    for stop in plan.tick(1.1):
-        plan.on_ended(stop.fetcher, 1.1, ok=True)
-        assert plan.next_run(stop.fetcher, 1.1) is None
-    plan.limit(6)
-    for tick in range(1, 60):
-        now = 1.1 + tick / 10
-        for number, _ in list(plan.claimed()):
-            fetch(plan, number, min(100 * KIB, plan.end_of(number) - plan.position_of(number)), now)
-        plan.tick(now)
-    assert plan.target > 2, "it tries whether more bring more"

@@ -110,7 +110,27 @@ def test_where_each_connection_is_limited_all_that_may_be_are_running_within_a_s
     outcome, _ = download(Plan(256 * MIB, most_fetchers=16), origin, seed)
     assert outcome.running_at(1.5) == 16
     assert outcome.most_running == 16
-    assert outcome.seconds <= 16 + 1.5 + short_run(origin)
+    assert outcome.seconds <= 16 + 1.0 + short_run(origin)
+
+
+@pytest.mark.parametrize("every", [0.5, 1.0])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_server_that_sends_now_and_then_shows_its_limit_by_its_first_pause(seed: int, every: float) -> None:
+    """As nginx does with `limit_rate`; and what is for a second or half of it comes at once."""
+    origin = SimulatedOrigin(each=4 * MIB, sends_every=every, total=GIB, latency=0.002)
+    outcome, _ = download(Plan(128 * MIB, most_fetchers=16), origin, seed)
+    assert outcome.running_at(0.4) == 16
+    assert outcome.seconds <= 128 / 64 + 0.4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_with_a_limit_of_each_connection_all_are_running_within_half_a_second_on_a_short_way(
+    seed: int,
+) -> None:
+    origin = SimulatedOrigin(each=4 * MIB, latency=0.005)
+    outcome, _ = download(Plan(128 * MIB, most_fetchers=16), origin, seed)
+    assert outcome.running_at(0.7) == 16
+    assert outcome.seconds <= 128 / 64 + 0.7 + short_run(origin)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

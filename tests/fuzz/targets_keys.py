@@ -1,4 +1,4 @@
-"""What can be fuzzed of groups: a key as somebody typed it, and what a stranger says to the port first."""
+"""What can be fuzzed of membership: a key as somebody typed it, and what a stranger says to the port first."""
 
 from __future__ import annotations
 

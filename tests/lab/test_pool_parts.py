@@ -21,6 +21,7 @@ from lab.parts.pool_scenes import (
 )
 from lab.parts.pool_table import crowd_verdicts, pool_verdicts, round_line, table
 from lab.parts.pooling import Outcome
+from lab.parts.repeats import repeat_lines, repeats
 from lab.parts.swarm_table import FRAME, FRAME_PAYLOAD
 from lab.parts.url_lab import parse_options
 
@@ -76,22 +77,22 @@ def test_one_in_ten_of_a_crowd_is_killed_and_at_least_one(members: int, killed: 
 # -- the origin's log
 
 LOG = """\
-{"client": "10.77.0.2", "status": 206, "body": 600, "content_range": "bytes 0-999/1000"}
-{"client": "10.77.0.3", "status": 206, "body": 500, "content_range": "bytes 500-999/1000"}
-{"client": "10.77.0.3", "status": 416, "body": 300, "content_range": "bytes */1000"}
-{"client": "10.77.0.2", "status": 200, "body": 50, "content_range": ""}
+{"client": "10.77.0.2", "status": 206, "body": 600, "at": 17.5, "seconds": 0.25, "content_range": "bytes 0-999/1000"}
+{"client": "10.77.0.3", "status": 206, "body": 500, "at": 17.5, "seconds": 0.25, "content_range": "bytes 500-999/1000"}
+{"client": "10.77.0.3", "status": 416, "body": 300, "at": 17.5, "seconds": 0.25, "content_range": "bytes */1000"}
+{"client": "10.77.0.2", "status": 200, "body": 50, "at": 17.5, "seconds": 0.25, "content_range": ""}
 """
 
 
 def test_the_log_tells_which_bytes_went_to_whom() -> None:
     answers = parse_log(LOG)
-    assert answers[0] == Answer("10.77.0.2", 206, 0, 600)
-    assert answers[1] == Answer("10.77.0.3", 206, 500, 500)
+    assert answers[0] == Answer("10.77.0.2", 206, 0, 600, 17.5, 0.25)
+    assert answers[1] == Answer("10.77.0.3", 206, 500, 500, 17.5, 0.25)
     assert (sent_to(answers, "10.77.0.2"), sent_to(answers, "10.77.0.3")) == (650, 500)
 
 
 def test_the_page_of_an_error_is_no_part_of_the_file() -> None:
-    assert parse_log(LOG)[2] == Answer("10.77.0.3", 416, 0, 0)
+    assert parse_log(LOG)[2] == Answer("10.77.0.3", 416, 0, 0, 17.5, 0.25)
 
 
 def test_what_was_sent_before_is_counted_as_sent_twice() -> None:
@@ -105,6 +106,21 @@ def test_what_is_not_twice_is_each_byte_once(spans: list[tuple[int, int]]) -> No
     answers = [Answer("", 206, begin, length) for begin, length in spans]
     covered = {byte for begin, length in spans for byte in range(begin, begin + length)}
     assert sent_bytes(answers) - sent_twice(answers) == len(covered)
+
+
+def test_a_repeat_tells_who_asked_first_and_who_again() -> None:
+    late = Answer("b", 206, 0, 100, ended_at=14.0, seconds=1.0)
+    early = Answer("a", 206, 50, 100, ended_at=20.0, seconds=10.0)
+    (repeat,) = repeats([late, early])
+    assert (repeat.size, repeat.first, repeat.again) == (50, early, late)
+    assert repeat_lines([late, early], 5) == ["  0.00 MiB at 0.00: a in 0.0-10.0 s, again b in 3.0-4.0 s"]
+    assert repeat_lines([late, early], 0) == repeat_lines([], 5) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.integers(0, 9)), max_size=8))
+def test_repeats_add_up_to_what_was_sent_twice(spans: list[tuple[int, int, int]]) -> None:
+    answers = [Answer("", 206, begin, length, float(at)) for begin, length, at in spans]
+    assert sum(repeat.size for repeat in repeats(answers)) == sent_twice(answers)
 
 
 # -- tables and verdicts

@@ -19,7 +19,19 @@ from shoal.net.wire import Buffer
 from shoal.testing.clock import VirtualClock
 from shoal.units import KIB, MIB
 
-from .tls_scene import ANSWERING, DIALLING, NAME, PATIENCE, Owner, blocks, digest_of, pair, play, small_messages, sockets
+from .tls_scene import (
+    ANSWERING,
+    DIALLING,
+    NAME,
+    PATIENCE,
+    Owner,
+    blocks,
+    digest_of,
+    pair,
+    play,
+    small_messages,
+    sockets,
+)
 
 
 async def exchange(one: list[Buffer], other: list[Buffer], **how: bool) -> tuple[Owner, Owner]:
@@ -126,19 +138,27 @@ def test_a_view_is_filled_or_everything_was_read(sent: list[int], views: list[in
     play(story)
 
 
-def test_a_link_misses_nothing_with_the_smallest_view_that_it_may_have() -> None:
-    """A link reads once a wake-up: whatever is left must be in the socket."""
+def test_what_is_read_fits_with_a_record_that_was_half_here() -> None:
+    """A link reads once a wake-up: what does not fit into its view must still be in the socket."""
 
     async def story() -> None:
         ours, theirs = await pair(*sockets())
-        owner = Owner(theirs, [], expected=8 * MIB)
-        owner.link._buffer = memoryview(bytearray(2 * RECORD_LENGTH))  # the least that it works with
-        owner.start()
-        source = Owner(ours, blocks(random.Random(4), 8 * MIB), expected=1)
-        source.start()
-        await owner.is_done.wait()
-        source.link.close()
-        owner.link.close()
+        for _ in range(4):
+            ours._encrypt(memoryview(bytes(16 * KIB)))
+        records = ours._outgoing.read()
+        ours._sock.send(records[: 16 * KIB])
+        view = memoryview(bytearray(2 * RECORD_LENGTH))
+        with pytest.raises(BlockingIOError):
+            theirs.recv_into(view)
+        assert ours._sock.send(records[16 * KIB :]) == len(records) - 16 * KIB
+        got = 0
+        while is_readable(theirs):
+            count = theirs.recv_into(view)
+            assert 0 < count < len(view)
+            got += count
+        assert got == 64 * KIB
+        ours.close()
+        theirs.close()
 
     play(story)
 
@@ -173,6 +193,25 @@ def test_what_was_taken_has_left_and_nothing_is_sent_twice(sizes: list[int], see
                 await asyncio.sleep(0)
         assert got == data
         assert sent == len(data)
+        ours.close()
+        theirs.close()
+
+    play(story)
+
+
+def test_a_record_that_takes_many_reads_gives_others_their_turn() -> None:
+    async def story() -> None:
+        ours, theirs = await pair(*sockets())
+        ours.sendmsg([bytes(16 * KIB)])
+        with pytest.raises(BlockingIOError):
+            theirs.recv_into(memoryview(bytearray(16)))
+        assert is_readable(theirs), "so the loop comes back"
+        got = 0
+        while got < 16 * KIB:
+            try:
+                got += theirs.recv_into(memoryview(bytearray(16)))
+            except BlockingIOError:
+                assert is_readable(theirs)
         ours.close()
         theirs.close()
 
@@ -326,7 +365,8 @@ def test_answers_of_tls_itself_that_pile_up_end_the_connection() -> None:
     async def story() -> None:
         ours, theirs = await pair(*sockets())
         theirs._outgoing.write(bytes(MOST_ANSWERS + 1))  # as keys that are asked for without end would
-        ours.sendmsg([b"hello"])
+        ours._encrypt(memoryview(b"hello"))
+        ours._sock.send(ours._outgoing.read()[:-1])  # nothing that its owner could be given
         owner = Owner(theirs, [], expected=100)
         assert await what_ends(owner) == "it asks for new keys without end"
         ours.close()

@@ -56,7 +56,8 @@ def make_offer(tmp_path_factory: pytest.TempPathFactory) -> MakeOffer:
             command += ["--piece-length", str(PIECE_LENGTH), *options]
         else:
             pytest.importorskip("libtorrent")
-            command += [LIBTORRENT, "--create", kind, path, torrent]
+            web_seeds = options[1:] if options[:1] == ("--web-seed",) else ()
+            command += [LIBTORRENT, "--create", kind, path, torrent, *web_seeds]
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         subprocess.run(command, env=environment, check=True, capture_output=True)
         return Offer(torrent, path.parent)

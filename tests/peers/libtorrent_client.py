@@ -1,7 +1,7 @@
 """libtorrent as a program: `libtorrent_client.py TORRENT DIR BIND [ADDR]` takes part until it is ended.
 
 It prints `listening on HOST:PORT` once; Ctrl-C makes it say goodbye to its trackers first.
-`libtorrent_client.py --create v1|hybrid PATH TORRENT` makes a torrent.
+`libtorrent_client.py --create v1|hybrid PATH TORRENT [WEB_SEED]` makes a torrent.
 """
 
 from __future__ import annotations
@@ -62,10 +62,12 @@ def say_goodbye(session: lt.session, torrent: lt.torrent_handle) -> None:
                 return
 
 
-def create(kind: str, path: str, out: str) -> None:
+def create(kind: str, path: str, out: str, web_seed: str = "") -> None:
     torrent = lt.create_torrent(
         lt.list_files(path), PIECE_LENGTH, lt.create_torrent.v1_only if kind == "v1" else 0
     )
+    if web_seed:
+        torrent.add_url_seed(web_seed)
     lt.set_piece_hashes(torrent, str(Path(path).parent))
     Path(out).write_bytes(lt.bencode(torrent.generate()))
 

@@ -199,6 +199,12 @@ class Books(RuleBasedStateMachine):
         self.swarm.lose(bits)
         assert not self.swarm.pieces.have & bits
 
+    @rule(bits=st.integers(0, ALL))
+    def forget_what_they_have(self, bits: int) -> None:
+        self.suspended |= bits
+        self.swarm.suspend(bits, self.now)
+        self.swarm.forget_has(bits)
+
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.1, 4.1, 31.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds

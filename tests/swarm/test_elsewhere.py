@@ -11,7 +11,7 @@ from shoal.swarm.tactics import Tactics
 from shoal.testing.simulation import Host, Network
 
 from .invariants import check_swarm
-from .test_requests import ALL, LAYOUT, join, make_swarm, send, take_requests
+from .test_requests import ALL, join, make_swarm, send, take_requests
 from .test_stories import ALL as ALL_OF_STORY
 from .test_stories import PIECE_COUNT as COUNT_OF_STORY
 from .test_stories import SEEDS, finish, network
@@ -182,3 +182,15 @@ def test_who_was_known_to_have_everything_and_has_lost_some_is_served() -> None:
     swarm.on_message(peer, m.Interested(), 0.1)
     swarm.tick(0.5)
     assert not peer.am_choking
+
+
+def test_what_peers_told_of_a_piece_can_be_forgotten_also_of_a_seed() -> None:
+    swarm = make_swarm(tactics=Tactics.pool())
+    seed, other = join(swarm, 1), join(swarm, 2, 0b111)
+    swarm.suspend(0b1, 0.1)
+    swarm.forget_has(0b1)
+    assert [seed.has, other.has] == [ALL & ~0b1, 0b110]
+    check_swarm(swarm)
+    swarm.on_message(seed, m.Have(0), 0.2)
+    assert seed.has == ALL
+    check_swarm(swarm)

@@ -27,13 +27,17 @@ def result_path(torrent: Torrent, folder: Path) -> Path:
 def source_records(torrents: Sequence[Torrent]) -> list[SourceRecord]:
     """Who gave how much, most first."""
     given: dict[str, int] = {}
+    seeds: dict[str, int] = {}
     for torrent in torrents:
         for address, entry in torrent.ledger.entries.items():
             if entry.given:
                 text = format_address(address)
                 given[text] = given.get(text, 0) + entry.given
-    ranked = sorted(given.items(), key=lambda pair: -pair[1])
-    return [{"kind": "peer", "address": address, "bytes": size} for address, size in ranked]
+        for host, size in torrent.ledger.elsewhere.items():
+            seeds[host] = seeds.get(host, 0) + size
+    records = [{"kind": "peer", "address": address, "bytes": size} for address, size in given.items()]
+    records += [{"kind": "web seed", "address": host, "bytes": size} for host, size in seeds.items()]
+    return sorted(records, key=lambda record: -record["bytes"])
 
 
 @dataclass(frozen=True, slots=True)

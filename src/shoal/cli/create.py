@@ -17,8 +17,8 @@ import click
 from shoal.cli import options
 from shoal.cli.progress import Progress
 from shoal.cli.text import aligned, counted, printable
-from shoal.cli.torrent_files import refuse_existing, write_torrent
 from shoal.disk.hashing import hash_files
+from shoal.disk.new_file import refuse_existing, write_whole
 from shoal.disk.parallel import ShouldStop
 from shoal.disk.walk import Payload, find_payload
 from shoal.errors import UnfinishedError, UsageError
@@ -30,10 +30,15 @@ from shoal.formats.metainfo import (
     Metainfo,
     parse_metainfo,
 )
-from shoal.formats.metainfo_build import FileTree, Format, arrange_files, build_metainfo, choose_piece_length
+from shoal.formats.metainfo_build import (
+    CREATED_BY,
+    FileTree,
+    Format,
+    arrange_files,
+    build_metainfo,
+    choose_piece_length,
+)
 from shoal.units import format_size
-
-CREATED_BY = "Shoal"  # without a version: the next release makes the same bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +158,7 @@ def command(
     if not overwrite:
         refuse_existing(target)
     torrent = make_torrent(payload, wishes, quiet=quiet)
-    write_torrent(target, torrent, overwrite=overwrite)
+    write_whole(target, torrent, overwrite=overwrite)
     if not quiet:
         click.echo(render(parse_metainfo(torrent), target, path))
 

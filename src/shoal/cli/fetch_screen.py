@@ -64,7 +64,7 @@ def seconds_left(now: Progress) -> float | None:
 
 def progress_record(now: Progress) -> dict[str, Any]:
     """The same for --json."""
-    return {
+    record: dict[str, Any] = {
         "event": "progress",
         "name": now.name,
         "phase": now.phase.value,
@@ -72,8 +72,12 @@ def progress_record(now: Progress) -> dict[str, Any]:
         "size": now.length,
         "rate": round(now.rate),
         "connections": len(now.fetching),
-        "members": [{"name": one.name, "bytes": one.fetched, "rate": round(one.rate)} for one in now.members],
     }
+    if now.members:
+        record["members"] = [
+            {"name": one.name, "bytes": one.fetched, "rate": round(one.rate)} for one in now.members
+        ]
+    return record
 
 
 def _figures(now: Progress) -> list[str]:
@@ -92,6 +96,8 @@ def _figures(now: Progress) -> list[str]:
             f"{100 * now.here // now.length} %",
             f"{format_size(now.here)} of {format_size(now.length)}",
         ]
+    if now.phase is Phase.HASHING:
+        return ["making its torrent", *figures]
     figures += [format_rate(now.rate), counted(len(now.fetching), "connection")]
     if len(now.members) > 1:
         figures.append(counted(len(now.members) - 1, "other member"))

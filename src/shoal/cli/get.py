@@ -42,6 +42,7 @@ FOR_FILES = {
     "checksum": "--checksum",
     "mirrors": "--mirror",
     "remote_time": "--remote-time",
+    "torrent": "--torrent",
     "group": "--group",
     "tracker": "--tracker",
 }

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from shoal.cli.course import MOST_SOURCES_SHOWN, Course, result_path, source_records
+from shoal.cli.course import MOST_SOURCES_SHOWN, Course, SourceRecord, result_path, source_records
 from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.sources import resolve_peers
 from shoal.cli.text import counted, printable
 from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.engine.engine import Engine
 from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode, NotFoundError, UsageError
 from shoal.formats.metainfo import Metainfo
@@ -78,7 +80,8 @@ async def get_torrents(
             course.torrents.append(torrent)
         voice.serving(serving_address(engine))
         torrents = course.torrents
-        await show_until(torrents, network, stop.wait(), wait_all_completed(torrents), seeding=False)
+        async with with_web_seeds(engine, torrents, [metainfo for metainfo, _ in chosen]):
+            await show_until(torrents, network, stop.wait(), wait_all_completed(torrents), seeding=False)
         course.on_fetched(is_complete=all(torrent.completed.is_set() for torrent in torrents))
         if course.is_complete:
             tell_complete(torrents, wishes.folder, course.seconds, network, voice)
@@ -90,6 +93,20 @@ async def get_torrents(
         tell_unfinished(torrents, voice)
         return ExitCode.UNFINISHED
     return ExitCode.OK
+
+
+@asynccontextmanager
+async def with_web_seeds(
+    engine: Engine, torrents: Sequence[Torrent], metainfos: Sequence[Metainfo]
+) -> AsyncIterator[None]:
+    """Inside, the web servers that the torrents name bring what is missing, too."""
+    if not any(metainfo.web_seeds for metainfo in metainfos):
+        yield
+        return
+    from shoal.fetch.web_seeds.seeding import web_seeding  # it loads libcurl, which many never need
+
+    async with web_seeding(engine, zip(torrents, metainfos, strict=True)):
+        yield
 
 
 Choice = tuple[Metainfo, list[int] | None]  # a torrent, and the indices of its wanted files; None for all
@@ -202,10 +219,17 @@ def tell_complete(
         givers = source_records([torrent])
         click.echo(
             f"got {path}: {size} in {format_duration(seconds)} ({rate}) "
-            f"from {counted(len(givers), 'peer')}, every piece checked"
+            f"from {_counted_givers(givers)}, every piece checked"
         )
         for giver in givers[:MOST_SOURCES_SHOWN] if len(givers) > 1 else ():
-            click.echo(f"  {format_size(giver['bytes']):>10}  {giver['address']}")
+            kind = " (web seed)" if giver["kind"] == "web seed" else ""
+            click.echo(f"  {format_size(giver['bytes']):>10}  {giver['address']}{kind}")
+
+
+def _counted_givers(givers: Sequence[SourceRecord]) -> str:
+    """`"2 peers and 1 web seed"`."""
+    counts = {kind: sum(giver["kind"] == kind for giver in givers) for kind in ("peer", "web seed")}
+    return " and ".join(counted(count, kind) for kind, count in counts.items() if count)
 
 
 def tell_unfinished(torrents: Sequence[Torrent], voice: Voice) -> None:

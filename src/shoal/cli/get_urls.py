@@ -24,7 +24,7 @@ from shoal.cli.url_options import UrlOptions
 from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
 from shoal.disk.part_place import part_names
 from shoal.errors import DiskFullError, FileError, ShoalError, UnfinishedError, UsageError
-from shoal.fetch.progress import Downloaded, Progress
+from shoal.fetch.progress import Downloaded, Phase, Progress
 from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.protocol.tracker.urls import shown_url
 from shoal.units import format_duration, format_rate, format_size
@@ -139,6 +139,8 @@ class _Errand:
         if self._is_silent:
             return
         click.echo(result_line(path, got, self._sight.most_connections))
+        if "torrent" in self._asked.how:
+            click.echo(f"created {printable(str(self._asked.how['torrent']))}")
         if len(got.members) > 1:
             for name, count in (got.members[0], *sorted(got.members[1:], key=lambda pair: -pair[1])):
                 click.echo(f"  {format_size(count):>10}  {printable(name)}")
@@ -161,6 +163,11 @@ class _Errand:
         now = self._sight.now
         shown = shown_url(self._url) if now is None or not now.name else now.name
         self._keep_partial()
+        if now is not None and now.phase is Phase.HASHING:
+            return UnfinishedError(
+                f"{shown}: is here; stopped before its torrent was made",
+                hint=f"shoal create {printable(shown)} --format hybrid makes it",
+            )
         if now is None or not now.here:
             return UnfinishedError(f"{shown}: stopped before anything of it was here")
         if not is_remembered(self._asked.folder, now.name):

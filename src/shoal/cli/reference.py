@@ -31,7 +31,7 @@ EXIT_CODES = {
     ExitCode.DISK_FULL: "the disk is full; the same command goes on when there is room",
     ExitCode.EXISTS: "a file is in the way and was left as it is",
     ExitCode.FILE_IO: "reading or writing a file failed",
-    ExitCode.DENIED: "a server wants a password, or does not give the file to us",
+    ExitCode.DENIED: "a server wants a password or does not give the file to us, or our own rules forbid to go there",
     ExitCode.BAD_DATA: "a torrent, magnet link or answer does not parse",
     ExitCode.CHECKSUM: "data does not match its hashes",
 }

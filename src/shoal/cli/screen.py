@@ -37,6 +37,7 @@ class Snapshot:
     sent: int
     peer_count: int
     seed_count: int
+    web_seed_count: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -60,10 +61,16 @@ def status_line(now: Snapshot, *, seeding: bool) -> str:
             f"down {format_rate(now.down_rate)}",
             f"up {format_rate(now.up_rate)}",
         ]
-    parts.append(counted(now.peer_count, "peer") if now.peer_count else "no peers yet")
+    parts.append(givers(now) or "no peers yet")
     if not now.is_complete and now.seconds_left is not None:
         parts.append(f"{format_duration(now.seconds_left)} left")
     return "  ".join(parts)
+
+
+def givers(now: Snapshot) -> str:
+    """`"5 peers, 1 web seed"`; `""` for nobody."""
+    counts = {"peer": now.peer_count, "web seed": now.web_seed_count}
+    return ", ".join(counted(count, kind) for kind, count in counts.items() if count)
 
 
 Shown = TypeVar("Shown")
@@ -135,7 +142,7 @@ def table(snapshots: Sequence[Snapshot], *, seeding: bool) -> RenderableType:
     for now in snapshots:
         is_seeding = seeding or now.is_complete
         left = "" if now.seconds_left is None or is_seeding else f"{format_duration(now.seconds_left)} left"
-        peers = counted(now.peer_count, "peer")
+        peers = givers(now) or counted(0, "peer")
         grid.add_row(
             Text(printable(now.name), style="bold"),
             Text("seeding", style="green")

@@ -81,6 +81,7 @@ def snapshot(torrent: Torrent) -> Snapshot:
         sent=torrent.ledger.sent,
         peer_count=len(peers),
         seed_count=sum(peer.has == pieces.all for peer in peers),
+        web_seed_count=len(torrent.ledger.elsewhere),
     )
 
 

@@ -1,16 +1,12 @@
-"""Torrent files as people name them on a command line: read into a `Metainfo`, written without harm.
-
-Nothing is overwritten unasked, and no half of a file is ever left under the name that was asked for.
-"""
+"""Torrent files as people name them on a command line, read into a `Metainfo`."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 from shoal.disk.faults import file_fault
-from shoal.errors import ExistsError, FileError, NotFoundError
+from shoal.errors import FileError, NotFoundError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 
 # Where `A` and `a` are one file, the second of two such names gets another one; elsewhere they are as they are.
@@ -35,25 +31,3 @@ def read_torrent(path: Path) -> bytes:
         ) from None
     except OSError as error:
         raise file_fault(error, path, "reading") from error
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise `ExistsError` if something is at `path`: best known before an hour of hashing."""
-    if os.path.lexists(path):
-        raise ExistsError(f"{path} is there already", hint="--overwrite replaces it, -o names another file")
-
-
-def write_torrent(path: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write `data` to `path`, all of it or nothing. Raises `ExistsError`, `FileError`, `DiskFullError`."""
-    if not overwrite:
-        refuse_existing(path)
-    unfinished = path.with_name(f".{path.name[:200]}.{os.getpid()}")
-    try:
-        try:
-            unfinished.write_bytes(data)
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise file_fault(error, path, "writing") from error

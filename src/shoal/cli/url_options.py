@@ -121,6 +121,12 @@ _OPTIONS = (
         help="Send the cookies in FILE, which browsers export in the format of Netscape.",
     ),
     click.option(
+        "--torrent",
+        type=options.PATH,
+        metavar="FILE",
+        help="Write a torrent of the file there, with the URL as web seed.",
+    ),
+    click.option(
         "--raw", is_flag=True, help="Get a torrent or Metalink file itself, not what it stands for."
     ),
 )
@@ -160,6 +166,7 @@ def checked(
         "checksum": values["checksum"],
         "cookies": values["cookies"],
         "proxy": values["proxy"],
+        "torrent": values["torrent"],
         "bind": network.bind,
         "max_download_rate": network.max_download_rate,
         "netrc": _netrc() if values["netrc"] else None,
@@ -175,7 +182,12 @@ def checked(
 
 
 def _refuse_for_several(values: Mapping[str, Any]) -> None:
-    for name, flag in (("output", "-o"), ("checksum", "--checksum"), ("mirrors", "--mirror")):
+    for name, flag in (
+        ("output", "-o"),
+        ("checksum", "--checksum"),
+        ("mirrors", "--mirror"),
+        ("torrent", "--torrent"),
+    ):
         if values[name]:
             raise UsageError(f"{flag} is for one URL", hint="get the others with commands of their own")
 

@@ -23,11 +23,12 @@ Result = TypeVar("Result")
 REMARKS = {  # events that people are told of, with the words for it
     "banned": "dropped {peer} ({client}): {reason}",
     "tracker": "{message}",
+    "web seed": "{message}",
     "unreadable": "piece {piece} cannot be read: {error}",
     "note": "{message}",
 }
 TOLD_AS_JSON = (
-    "connected", "disconnected", "banned", "tracker", "unreadable", "bad piece", "note", "got",
+    "connected", "disconnected", "banned", "tracker", "web seed", "unreadable", "bad piece", "note", "got",
     "ready", "helping", "helped", "refused",
 )  # fmt: skip
 

@@ -1,21 +1,21 @@
 """Digests of a file's pieces, as Metalink has them (RFC 5854): which pieces are bad, so that only they come again.
 
 The pieces are those of the digests, whatever pieces the file is fetched in. A `PieceChecker` hashes each in a thread of
-its own as soon as all of its bytes are here, and the rest on all cores at the end.
+its own as soon as its owner says that all of it is here, and again when it came again.
 
-Always true: a piece is judged once, by bytes that its owner said are here.
+Always true: a piece is good only by bytes that its owner said are here.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shoal.disk.checksum import Read
-from shoal.disk.parallel import OnProgress, ShouldStop, Work, work_through
+from shoal.disk.parallel import TICK, ShouldStop
 from shoal.errors import FormatError
-from shoal.formats.bitfield import all_bits, iter_bits, without
 from shoal.formats.digests import DIGEST_LENGTHS, new_hash
 from shoal.formats.layout import Layout
 from shoal.units import MIB
@@ -48,81 +48,73 @@ class PieceDigests:
 
 
 class PieceChecker:
-    """Judges the pieces of one file on its way."""
+    """Judges the pieces of one file on its way, each when `judge` is told to, in a thread of its own."""
 
-    def __init__(self, read: Read, expected: PieceDigests, *, pieces: int | None = None) -> None:
-        """All pieces, or the set `pieces`: those that were bad and came again, say."""
+    def __init__(
+        self, read: Read, expected: PieceDigests, on_judged: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_judged` is called in that thread after each piece, and when reading failed."""
         self._read = read
         self._expected = expected
-        self._layout = expected.layout
-        self._unjudged = all_bits(self._layout.piece_count) if pieces is None else pieces
-        self._bad = 0
-        self._missing = [self._layout.piece_size(piece) for piece in range(self._layout.piece_count)]
+        self._on_judged = on_judged
+        self._good = 0
+        self._wrong: list[int] = []
         self._waiting: deque[int] = deque()
         self._changed = threading.Condition()
+        self._is_judging = False
         self._is_closed = False
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._follow, name="shoal-piece-checker", daemon=True)
         self._thread.start()
 
     @property
-    def bad_bits(self) -> int:
-        """The pieces that are wrong, of those judged so far."""
-        return self._bad
+    def good_bits(self) -> int:
+        """The pieces whose digests are right."""
+        return self._good
 
-    def on_bytes(self, begin: int, end: int) -> None:
-        """The bytes from `begin` up to `end` are here. Each is to be told of once. Never waits for the disk."""
-        length = self._layout.piece_length
+    def judge(self, piece: int) -> None:
+        """All bytes of this piece are here, and stay as they are until it is judged. Never waits for the disk."""
         with self._changed:
-            for piece in range(begin // length, -(-end // length)):
-                piece_begin, piece_end = self._expected.span(piece)
-                self._missing[piece] -= min(end, piece_end) - max(begin, piece_begin)
-                if not self._missing[piece] and self._unjudged >> piece & 1:
-                    self._waiting.append(piece)
-            self._changed.notify()
+            self._waiting.append(piece)
+            self._changed.notify_all()
 
-    def finish(
-        self, *, on_progress: OnProgress | None = None, should_stop: ShouldStop | None = None
-    ) -> int | None:
-        """Judge the rest, now that all bytes are here; the bad pieces, or None if stopped.
+    def take_wrong(self) -> list[int]:
+        """The pieces found wrong since the last call. Raises what reading raised."""
+        with self._changed:
+            if self._error is not None:
+                raise self._error
+            wrong, self._wrong = self._wrong, []
+            return wrong
 
-        `on_progress` gets bytes judged in this call.
-        """
-        self.close()
-        if self._error is not None:
-            raise self._error
-
-        def make_worker() -> Work:
-            buffer = self._make_buffer()
-
-            def judge(piece: int) -> int:
-                self._judge(piece, buffer)
-                return self._layout.piece_size(piece)
-
-            return judge
-
-        rest = iter_bits(self._unjudged)
-        is_done = work_through(rest, make_worker, on_progress=on_progress, should_stop=should_stop)
-        return self._bad if is_done else None
+    def wait(self, should_stop: ShouldStop) -> None:
+        """Until everything is judged that `judge` was called for, or reading failed."""
+        with self._changed:
+            while (self._waiting or self._is_judging) and self._error is None and not should_stop():
+                self._changed.wait(TICK)
 
     def close(self) -> None:
         """End the thread, after the piece it is at."""
         with self._changed:
             self._is_closed = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
 
     def _follow(self) -> None:
-        buffer = self._make_buffer()
+        buffer = memoryview(bytearray(min(_CHUNK_LENGTH, self._expected.layout.piece_length)))
         try:
             while (piece := self._take()) is not None:
                 self._judge(piece, buffer)
-        except Exception as error:  # noqa: BLE001  `finish` raises it
-            self._error = error
+                self._on_judged()
+        except Exception as error:  # noqa: BLE001  `take_wrong` raises it
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
+            self._on_judged()
 
     def _take(self) -> int | None:
         with self._changed:
             self._changed.wait_for(lambda: self._is_closed or self._waiting)
+            self._is_judging = not self._is_closed
             return None if self._is_closed else self._waiting.popleft()
 
     def _judge(self, piece: int, buffer: memoryview) -> None:
@@ -133,9 +125,9 @@ class PieceChecker:
             self._read(offset, view)
             hashed.update(view)
         with self._changed:
-            self._unjudged = without(self._unjudged, 1 << piece)
-            if hashed.digest() != self._expected.digests[piece]:
-                self._bad |= 1 << piece
-
-    def _make_buffer(self) -> memoryview:
-        return memoryview(bytearray(min(_CHUNK_LENGTH, self._layout.piece_length)))
+            if hashed.digest() == self._expected.digests[piece]:
+                self._good |= 1 << piece
+            else:
+                self._wrong.append(piece)
+            self._is_judging = False
+            self._changed.notify_all()

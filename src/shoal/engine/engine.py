@@ -32,6 +32,7 @@ from shoal.formats.metainfo import Metainfo
 from shoal.net.limited_link import LimitedLink
 from shoal.net.link import RECEIVE_BUFFER, LinkOwner, PeerLink
 from shoal.net.listening import listen
+from shoal.net.shared_limit import SharedLimit
 from shoal.net.sockets import Address
 from shoal.net.throttle import Throttle
 from shoal.net.wire import Wire
@@ -230,6 +231,10 @@ class Engine:
         if self._incoming is None and self._outgoing is None:
             return PeerLink(sock, self.receive_buffer, owner)
         return LimitedLink(sock, self.receive_buffer, owner, incoming=self._incoming, outgoing=self._outgoing)
+
+    def make_limit(self) -> SharedLimit | None:
+        """For what comes in otherwise than by links: below the same rate, together with them."""
+        return None if self._incoming is None else SharedLimit(self._incoming)
 
     def remember(self, neighbour: Neighbour) -> None:
         self._neighbours.add(neighbour)

@@ -51,6 +51,7 @@ class Incoming:
         self._on_checked = on_checked
         self._buffers: dict[int, memoryview] = {}
         self._free: list[memoryview] = []
+        self._checks = 0  # under way
         self._large: LargePieces | None = None
         if self._layout.piece_length > LARGEST_BUFFERED:
             if not isinstance(content, TorrentContent):
@@ -79,6 +80,7 @@ class Incoming:
         buffer[begin : begin + len(view)] = view
         if progress.received == progress.all_blocks:
             del self._buffers[piece]
+            self._checks += 1
             self._workers.submit(
                 lambda: self._check_and_write(progress, buffer), lambda checked: self._done(checked, buffer)
             )
@@ -97,6 +99,11 @@ class Incoming:
             self._free.append(buffer)
 
     @property
+    def is_checking(self) -> bool:
+        """Something may be written still, be it a piece that came another way meanwhile."""
+        return self._checks > 0
+
+    @property
     def is_behind(self) -> bool:
         """The disk cannot keep up; `on_caught_up` tells when it has."""
         return self._large is not None and self._large.is_behind
@@ -107,6 +114,7 @@ class Incoming:
         return memoryview(bytearray(self._layout.piece_length))
 
     def _done(self, checked: Checked, buffer: memoryview) -> None:
+        self._checks -= 1
         self._free.append(buffer)
         self._on_checked(checked)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 from shoal.net.sockets import Address, format_address
+from shoal.swarm.rate import RateMeter
 
 if TYPE_CHECKING:
     from shoal.engine.neighbour import Neighbour
@@ -28,7 +29,9 @@ class Entry:
 class Ledger:
     def __init__(self) -> None:
         self.entries: dict[Address, Entry] = {}
-        self.received = 0  # verified bytes from peers in this run
+        self.elsewhere: dict[str, int] = {}  # verified bytes from web seeds, by host
+        self.elsewhere_flow = RateMeter(0.0)  # what comes from there, verified or not
+        self.received = 0  # verified bytes in this run, wherever they came from
         self.sent = 0
 
     def credit(
@@ -51,6 +54,11 @@ class Ledger:
             self.received += size
             shares[format_address(address)] = size
         return shares
+
+    def credit_elsewhere(self, host: str, size: int) -> None:
+        """A piece came whole from a web seed, and was right."""
+        self.elsewhere[host] = self.elsewhere.get(host, 0) + size
+        self.received += size
 
     def add_sent(self, address: Address, name: str, size: int) -> None:
         if size:

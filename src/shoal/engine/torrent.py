@@ -288,10 +288,6 @@ class Torrent:
         self.swarm.resume(bits, self.engine.now())
         self._drop_given_up()
 
-    def forget_has(self, bits: int) -> None:
-        """What neighbours told of these pieces does not count any more; who has them tells again."""
-        self.swarm.forget_has(bits)
-
     def ban_member(self, member: bytes, reason: str) -> None:
         """Close and refuse every connection of this member from now on."""
         self.admission.ban_member(member, reason)
@@ -362,8 +358,9 @@ class Torrent:
 
     async def _wait_for_whole_pieces(self) -> None:
         """All bytes of some pieces are here and at the workers: they count, and nothing is written after the sync."""
-        while not self.failed.done() and any(
-            progress.is_whole for progress in self.swarm.pieces.in_flight.values()
+        in_flight = self.swarm.pieces.in_flight
+        while not self.failed.done() and (
+            self.incoming.is_checking or any(progress.is_whole for progress in in_flight.values())
         ):
             self._piece_checked.clear()
             await self._piece_checked.wait()
@@ -396,4 +393,5 @@ class Torrent:
         """Bytes a second: (to us, from us)."""
         now = self.engine.now()
         peers = list(self.swarm.peers.values())
-        return sum(peer.received.rate(now) for peer in peers), sum(peer.sent.rate(now) for peer in peers)
+        received = self.ledger.elsewhere_flow.rate(now) + sum(peer.received.rate(now) for peer in peers)
+        return received, sum(peer.sent.rate(now) for peer in peers)

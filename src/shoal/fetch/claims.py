@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from shoal.swarm.rate import RateMeter
@@ -17,6 +18,7 @@ STALL_FACTOR = 4.0  # ... of which so many go by before the run is lost
 LONGEST_STALL = (
     10.0  # seconds, whatever was expected; also if nobody gets anything: then the line is at fault
 )
+LONE_STALL = 3.0  # seconds; with one fetcher nobody shows whether it is the line, which may stumble
 FIRST_BYTE_STALL = 5.0  # seconds; a server may have to fetch the file itself
 BLOCK = 16 * KIB  # the shortest run, and where a claim is cut when no piece ends near
 NEAR = 8  # a claim is cut at the border of a piece if one is within 1/8 of what is cut
@@ -79,6 +81,21 @@ class Fetcher:
         rate = self.meter.rate(self.heard_at)
         expected = max(STALL_UNIT / rate if rate else 0.0, self.longest_silence)
         return min(max(SHORTEST_STALL, STALL_FACTOR * expected), LONGEST_STALL)
+
+
+def stalled(running: Sequence[Fetcher], now: float, latency: float, lone_stall: float) -> list[Fetcher]:
+    """Who is silent for too long; if all of several are, it is the line, which gets more time."""
+    heard_at = max((fetcher.heard_at for fetcher in running if fetcher.delivers), default=0.0)
+    found = []
+    for fetcher in running:
+        limit = LONGEST_STALL
+        if heard_at - fetcher.heard_at > SHORTEST_STALL / 2:  # others got something meanwhile
+            limit = fetcher.stall_limit(latency)
+        elif len(running) == 1 and fetcher.delivers:  # a new connection costs nothing
+            limit = max(fetcher.stall_limit(latency), lone_stall)
+        if now - fetcher.heard_at > limit:
+            found.append(fetcher)
+    return found
 
 
 class Demand(NamedTuple):

@@ -14,12 +14,13 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from shoal.errors import NetworkError
+from shoal.errors import ChecksumError, NetworkError
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
-from shoal.fetch.ranged import Changed, NoRangesAfterAll
+from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll
 from shoal.fetch.session import Session
 from shoal.fetch.transfer import Transfers
+from shoal.fetch.trust import Trust
 from shoal.net.curl_errors import host_of
 
 if TYPE_CHECKING:
@@ -41,15 +42,27 @@ async def download(
     started_at = time.monotonic()
     changes: list[str] = []
     misfits: list[str] = []
+    trust = Trust([one.url for one in asked])
     async with Transfers(wanted.options, asked[0]) as transfers, company(wanted, asked[0], on_note) as others:
         while len(changes) <= MOST_CHANGES:
             in_runs = len(misfits) < MOST_MISFITS
-            session = Session(wanted, asked, transfers, started_at, in_runs, on_progress, on_note, others)
+            session = Session(
+                wanted, asked, transfers, trust, started_at, in_runs, on_progress, on_note, others
+            )
             try:
                 return await session.run()
             except Changed as change:
                 changes.append(str(change))
                 session.note(f"begins anew: the file was replaced on the server: {change}")
+            except Disagreed as other:
+                trust.on_disagreed(set(session.answered()))
+                named = ", ".join(session.answered().values())
+                session.note(f"begins anew: {host_of(asked[0].url)} has another file than {named}: {other}")
+            except ChecksumError as error:
+                if not trust.on_wrong(set(session.gave)):
+                    raise
+                how = "from one source alone" if trust.is_alone else "from others"
+                session.note(f"{', '.join(session.gave.values())}: {error.message}; begins anew, {how}")
             except NoRangesAfterAll as misfit:
                 misfits.append(str(misfit))
                 session.note(f"begins anew: {misfit}")

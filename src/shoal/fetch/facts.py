@@ -53,6 +53,13 @@ class Facts:
         is_checkable = self.validator is not None or bool(self.digests) or is_digest_known
         return self.takes_ranges and bool(self.length) and is_checkable
 
+    @property
+    def why_in_one_stream(self) -> str:
+        """What it does or does not, that no parts can be fetched."""
+        if self.length is None:
+            return "does not say how long it is"
+        return "does not say which version it is" if self.takes_ranges else "does not serve parts of it"
+
     def for_mirror(self) -> Facts:
         """What must hold on another server, which has versions of its own: the length."""
         return replace(self, validator=None, modified_at=None, content_type="")

@@ -54,6 +54,10 @@ class Gaps:
         first = bisect_right(self._ends, begin)
         return begin < end and first < len(self._begins) and self._begins[first] < end
 
+    def touches(self, offset: int) -> bool:
+        """Whether the offset or the one before it is in it."""
+        return self.overlap(offset - 1, offset + 1)
+
     def within(self, begin: int, end: int) -> list[tuple[int, int]]:
         """What of `[begin, end)` is in it."""
         rows = slice(bisect_right(self._ends, begin), bisect_left(self._begins, end))

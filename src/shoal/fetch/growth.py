@@ -3,7 +3,9 @@
 Always true: the target is between 1 and `most`. Told the time and what has come so far; it knows of no fetcher.
 
 It begins small and tries a step up: at first to four times as many, so that a server with a limit for each
-connection is used to the full within two seconds; after the first step that fails, to one more. A step stays if the
+connection is used to the full within a second; after the first step that fails, to one more. A lone fetcher that got
+something and then nothing for a while is paced: that shows a limit at once, and all that may be are tried. Where
+little is left each measurement takes longer, for it has to be right. A step stays if the
 rate grew by at least half of what as many average fetchers bring; else what brought nothing goes again. A gain is
 believed as soon as it shows, its absence only after two seconds, because many servers send in bursts. Now and then a
 step down is tried, by the same measure: connections that begin slowly look like a gain at first.
@@ -15,7 +17,13 @@ from typing import NamedTuple
 
 WORTH = 0.5  # of what as many average fetchers bring; less is mostly taken from the others, or noise
 FIRST_STEPS = 4  # times as many: 1, 4, 16; then one at a time
-FIRST_WINDOW = 0.25  # seconds; enough to see three times as much or not, and sixteen run within 1.5 s
+QUICK_WINDOW = (
+    0.1  # seconds; enough to see three times as much or not, and sixteen run within half a second ...
+)
+QUICK_PAYS = 3.0  # ... where so many seconds are left: requests that do not pay are not sent
+ROUNDING = 0.01  # seconds; two looks are a tenth of a second apart, or a little less
+FIRST_WINDOW = 0.25  # seconds; what is measured where less is left
+PACE_PERIOD = 1.0  # seconds; servers that pace a connection send at once what is for so long at most
 FULL_WINDOW = 2.0  # seconds; evens out bursts, and is what it takes to say that a step brought nothing
 SHORTEST_SETTLING = 0.1  # seconds; what lay in buffers, or was sent in a burst, says nothing of the rate
 ROUND_TRIPS = 4  # waits for a first byte that a window takes: a new connection begins slowly
@@ -48,18 +56,17 @@ class Growth:
         self._goes_down = True  # the next step, once it is no longer starting
         self._pause = FIRST_PAUSE
         self._try_at = 0.0
+        self._heard = (0.0, 0)  # when something came last, and the bytes until then
         self._settled_at: float | None = None  # when this measurement begins
         self._mark: tuple[float, int] | None = None  # its beginning: the time, and the bytes until then
 
-    def look(
-        self, now: float, *, delivering: int, received: int, latency: float, seconds_left: float
-    ) -> None:
+    def look(self, now: float, *, delivering: int, received: int, latency: float, bytes_left: int) -> None:
         """`delivering` fetchers brought something, `received` bytes in all; `latency`: the wait for a first byte."""
-        window = (
-            min(max(FIRST_WINDOW, ROUND_TRIPS * latency), FULL_WINDOW) if self._is_starting else FULL_WINDOW
-        )
         if delivering < self.target or self._is_fixed:
             self._settled_at = self._mark = None
+            return
+        if self._is_starting and self._before is None and self._is_paused(now, received, latency):
+            self._step_if_paced(received, bytes_left)
             return
         if self._settled_at is None:
             self._settled_at = now + max(SHORTEST_SETTLING, latency)
@@ -68,9 +75,13 @@ class Growth:
                 self._mark = (now, received)
             return
         elapsed = now - self._mark[0]
-        if elapsed < window:
+        if elapsed < self._window(QUICK_WINDOW, latency):
             return
         pace = Pace(self.target, (received - self._mark[1]) / elapsed)
+        seconds_left = bytes_left / pace.rate if pace.rate else 0.0
+        window = self._window(FIRST_WINDOW, latency)
+        if elapsed < window and seconds_left < QUICK_PAYS:
+            return
         if self._before is None:
             self._consider(pace, now, seconds_left)
         elif self._before.fetchers > pace.fetchers:
@@ -79,6 +90,11 @@ class Growth:
             self._judge_up(self._before, pace, now, elapsed)
         if self.target > pace.fetchers and seconds_left < PAYS_AFTER * window:
             self._change(pace.fetchers)
+
+    def excuse(self) -> None:
+        """All were held by ourselves: what is being measured says nothing."""
+        self._heard = (0.0, 0)
+        self._settled_at = self._mark = None
 
     def on_refused(self, running: int, now: float) -> None:
         """The server would not have another one; so many were left."""
@@ -94,6 +110,23 @@ class Growth:
         self.most = most
         if self.target > most:
             self._change(most)
+
+    def _window(self, shortest: float, latency: float) -> float:
+        if not self._is_starting:
+            return FULL_WINDOW
+        return min(max(shortest, ROUND_TRIPS * latency), FULL_WINDOW)
+
+    def _is_paused(self, now: float, received: int, latency: float) -> bool:
+        """Something came, and then nothing for a while."""
+        if received != self._heard[1]:
+            self._heard = (now, received)
+        return received > 0 and now - self._heard[0] >= self._window(QUICK_WINDOW, latency) - ROUNDING
+
+    def _step_if_paced(self, received: int, bytes_left: int) -> None:
+        self._settled_at = self._mark = None  # measure anew, from here
+        pace = Pace(self.target, received / PACE_PERIOD)
+        if self.target < self.most and bytes_left > QUICK_PAYS * pace.rate > 0:
+            self._step(pace, self.most)
 
     def _consider(self, pace: Pace, now: float, seconds_left: float) -> None:
         """Without a step under way: is it time for one?"""

@@ -14,7 +14,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from shoal.errors import UsageError
@@ -29,6 +29,7 @@ from shoal.net.address_classes import (
 )
 from shoal.net.guarding import is_inside, leads_to, plain_host
 
+MOST_REDIRECTS: Final = 5
 WEB_PORTS: Final = frozenset({80, 443})
 FIRST_FREE_PORT: Final = 1024  # below are services that trust whoever comes from within: mail, printers, ...
 _SCHEMES: Final = {"http": 80, "https": 443}
@@ -48,8 +49,6 @@ _ALLOWABLE: Final = frozenset(
 class Guard:
     """`allow_hosts` are globs: with any, no other host is asked; `allow_private` networks may be reached, too."""
 
-    MOST_HOPS: ClassVar[int] = 5  # redirects
-
     allow_hosts: tuple[str, ...] = ()
     allow_private: tuple[Network, ...] = ()
     classify: Callable[[str], Classified] = classify
@@ -62,8 +61,8 @@ class Guard:
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES:
             return "is not asked over http or https"
-        if hop > self.MOST_HOPS:
-            return f"is the end of more than {self.MOST_HOPS} redirects"
+        if hop > MOST_REDIRECTS:
+            return f"is the end of more than {MOST_REDIRECTS} redirects"
         if "@" in parts.netloc:
             return "wants a user, and whoever needs one is not helped"
         number = numeric_host(host)

@@ -127,7 +127,8 @@ def judge(known: Facts | None, asked: Asked, answer: Answer, now: float) -> Verd
         return Replaced("the server says that it is another version now")
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and asked.begin is not None:
         return _judge_unsatisfied(known, answer)
-    error = error_of(status, answer.headers, answer.url, was_served=known is not None)
+    was_served = known is not None and bool(known.final_url)
+    error = error_of(status, answer.headers, answer.url, was_served=was_served)
     if is_passing(status, answer.headers):
         return Retry(parse_retry_after(answer.headers.get("retry-after", ""), now), error)
     return Refused(error)
@@ -178,7 +179,7 @@ def _judge_unsatisfied(known: Facts | None, answer: Answer) -> Verdict:
 def _change(known: Facts, facts: Facts) -> str:
     """How this is another version than what is known; `""` if nothing shows that."""
     if known.length is not None and facts.length is not None and known.length != facts.length:
-        return f"it was {known.length} bytes long and is {facts.length} now"
+        return f"it has {facts.length} bytes, where {known.length} were expected"
     is_same = is_same_version(known.validator, facts.validator)
     if is_same is None and known.validator is not None and None not in (known.modified_at, facts.modified_at):
         # too fresh a time cannot show that it is the same, but that it is not

@@ -16,6 +16,11 @@ CHUNK: Final = 16 * KIB  # bytes that libcurl hands over at once, at most
 LEAST_WAIT: Final = 0.002  # seconds; the loop has something else to do
 
 
+def longest_pause(rate: int | None) -> float:
+    """Seconds for which one transfer alone may be held by a `Limit` of this rate."""
+    return 0.0 if rate is None else 2 * CHUNK / rate
+
+
 class Limit:
     """`rate` in bytes a second."""
 

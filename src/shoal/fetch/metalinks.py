@@ -6,17 +6,14 @@ places the Metalink names.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from shoal.disk.checksum import Checksum
 from shoal.errors import FormatError, UsageError
-from shoal.fetch.facts import Facts
 from shoal.fetch.options import asked_url
 from shoal.fetch.progress import Wanted
 from shoal.formats.digests import strongest
 from shoal.formats.metalink import Metalink, MetalinkFile
-from shoal.net.curl_errors import host_of
 
 
 def downloads_of(metalink: Metalink, wanted: Wanted) -> list[Wanted]:
@@ -47,18 +44,6 @@ def _download_of(file: MetalinkFile, wanted: Wanted) -> Wanted:
         name=wanted.name or file.path[-1],
         options=options,
         checksums=wanted.checksums or known,
-        is_document=_refuse_other_sizes(file) if file.size is not None and not file.digests else None,
+        described=file,
+        is_document=None,
     )
-
-
-def _refuse_other_sizes(file: MetalinkFile) -> Callable[[Facts, str], bool]:
-    """Without a digest the size is all that tells a wrong file."""
-
-    def check(facts: Facts, url: str) -> bool:
-        if facts.length not in (None, file.size):
-            raise FormatError(
-                f"{host_of(url)}: its file has {facts.length} bytes, where the metalink says {file.size}"
-            )
-        return False
-
-    return check

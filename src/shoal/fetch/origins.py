@@ -21,8 +21,16 @@ FIRST_TRIES = 3  # of a source that never answered: it is a wrong port rather th
 
 class Origins:
     def __init__(
-        self, group: asyncio.TaskGroup, transfers: Transfers, sources: Sources, asked: dict[str, AskedUrl]
+        self,
+        group: asyncio.TaskGroup,
+        transfers: Transfers,
+        sources: Sources,
+        asked: dict[str, AskedUrl],
+        *,
+        first_url: str = "",
+        length: int | None = None,
     ) -> None:
+        """`length`: of the file, if it is known before anybody was asked. `first_url`: whose file is the right one."""
         self.sources = sources
         self._group = group
         self._transfers = transfers
@@ -32,6 +40,8 @@ class Origins:
             str, str
         ] = {}  # where a source led to, so that not every request is led there again
         self._first: Facts | None = None
+        self._first_url = first_url  # "" if something else says what is right
+        self._expected = None if length is None else Facts(length=length)
         self._running: dict[Receiver, asyncio.Task[None]] = {}
 
     # ---- facts
@@ -42,7 +52,7 @@ class Origins:
 
     def _known_of(self, source: Source) -> Facts | None:
         known = self._facts.get(source.url)
-        return known or (self._first and self._first.for_mirror())
+        return known or (self._first and self._first.for_mirror()) or self._expected
 
     def _on_accepted(self, source: Source, answer: Answer) -> None:
         if source.url not in self._facts:
@@ -63,6 +73,15 @@ class Origins:
     def is_stranger(self, source: Source) -> bool:
         """It never gave anything that fits: that it has another file is its own fault."""
         return source.url not in self._facts
+
+    def decides(self, source: Source) -> bool:
+        """It is the URL that says which file is right, and has not said it yet."""
+        return source.url == self._first_url and self.is_stranger(source)
+
+    @property
+    def answered(self) -> dict[str, str]:
+        """The sources that gave something that fits: URL and name."""
+        return {source.url: source.name for source in self.sources if source.url in self._facts}
 
     def is_final(self, source: Source, error: ShoalError) -> bool:
         """Whether to ask again is of no use."""

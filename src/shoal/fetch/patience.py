@@ -19,7 +19,34 @@ FIRST_WAIT = 0.5  # seconds; most failures are over at once
 LONGEST_WAIT = 30.0  # seconds; what a person who waits still takes for trying
 JITTER = 0.25  # of the wait, either way: a server that comes back meets no wave
 LONGEST_RETRY_AFTER = 600.0  # seconds; whoever is told more than ten minutes wants to know, and come back
+USUAL_TIMES = 4.0  # of the longest silence so far: what drips is not dead
+LONGEST_SILENCE = 30.0  # seconds, however it drips
 PROGRESS = 64 * KIB  # bytes that make a try a success though it ended badly
+
+
+class Silence:
+    """How long a stream that brought something has brought nothing more."""
+
+    __slots__ = ("_heard_at", "_longest", "_position", "_shortest", "is_too_long")
+
+    def __init__(self, shortest: float) -> None:
+        """`shortest`: seconds that are never too long."""
+        self._shortest = shortest
+        self._position = 0
+        self._heard_at = 0.0
+        self._longest = 0.0  # that it came back from
+        self.is_too_long = False
+
+    def look(self, position: int, now: float, *, is_held: bool) -> None:
+        """It has come so far; `is_held`: it would have come further, but for us."""
+        if not self._position and not position:
+            return
+        if position != self._position or is_held:
+            if self._position and not is_held:
+                self._longest = max(self._longest, now - self._heard_at)
+            self._position, self._heard_at = position, now
+        limit = min(max(self._shortest, USUAL_TIMES * self._longest), LONGEST_SILENCE)
+        self.is_too_long = now - self._heard_at > limit
 
 
 class Patience:

@@ -18,20 +18,19 @@ from typing import NamedTuple
 
 from shoal.fetch.claims import (
     BLOCK,
-    LONGEST_STALL,
-    SHORTEST_STALL,
+    LONE_STALL,
     Claim,
     Demand,
     Fetcher,
     StopReason,
     near_border,
+    stalled,
 )
 from shoal.fetch.gaps import Gaps, gaps_between
 from shoal.fetch.growth import Growth
+from shoal.fetch.pieces import piece_length_for as piece_length_for
 from shoal.units import KIB
 
-MOST_PIECES = 100_000  # sets of more make every step of the bookkeeping slow (docs/decisions/0001)
-SHORTEST_PIECE = 256 * KIB  # what a connection loses when the power fails; 4,096 of them are a GiB
 DEFAULT_MOST_FETCHERS = 16  # what servers stand, and other downloaders use
 SHORTEST_TAIL = 0.2  # seconds; what ends sooner is left to whoever fetches it ...
 WAITS_A_TAIL = 4.0  # ... and what ends within so many waits for a first byte: a request has to pay
@@ -52,41 +51,36 @@ class Stop(NamedTuple):
     reason: StopReason
 
 
-def piece_length_for(length: int) -> int:
-    """The length of the pieces of any file of `length` bytes, for everybody: a power of two, at most 100,000 pieces."""
-    piece_length = SHORTEST_PIECE
-    while -(-length // piece_length) > MOST_PIECES:
-        piece_length *= 2
-    return piece_length
-
-
 class Plan:
-    """The download of one file of `length` bytes, of which the pieces `have_bits` are here."""
+    """The download of `length` bytes, of which the pieces `have_bits` are here; those of a torrent are its own."""
 
     def __init__(
         self,
         length: int,
         have_bits: int = 0,
         *,
+        piece_length: int | None = None,
         most_fetchers: int = DEFAULT_MOST_FETCHERS,
         first_fetchers: int = 1,
+        lone_stall: float = LONE_STALL,
     ) -> None:
+        """`lone_stall`: seconds of silence after which one that delivers alone loses its run."""
         self.length = length
-        self.piece_length = piece_length_for(length)
+        self.piece_length = piece_length or piece_length_for(length)
         self.piece_count = -(-length // self.piece_length)
         if have_bits >> self.piece_count:
             raise ValueError(f"pieces beyond the {self.piece_count} of the file")
         self.have_bits = have_bits
         self.received = 0  # bytes that fetchers brought, those that came twice counted twice
         self._gaps = gaps_between(have_bits, self.piece_length, length)
+        self.splits_offers = False  # else what was offered is one request while anything is withheld
         self._withheld = Gaps()
-        self._borders: list[
-            int
-        ] = []  # where what was offered ends: no run goes on from one offer into the next
+        self._borders: list[int] = []  # where offers end: no run goes on from one into the next
         self.bytes_left = self._gaps.total()
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
         self._growth = Growth(most_fetchers, first_fetchers)
+        self._lone_stall = lone_stall
         self._latency = USUAL_LATENCY
         self._has_latency = False
 
@@ -125,6 +119,11 @@ class Plan:
         fetcher = self._fetchers[number]
         return fetcher.claim.end if fetcher.claim is not None else fetcher.position
 
+    def done_of(self, number: int) -> int:
+        """Where the bytes begin that nobody else has brought of its run yet."""
+        fetcher = self._fetchers[number]
+        return fetcher.claim.done if fetcher.claim is not None else fetcher.position
+
     def claimed(self) -> Iterator[tuple[int, Run]]:
         """Who fetches what just now, for a picture of it."""
         for fetcher in self._running():
@@ -144,7 +143,8 @@ class Plan:
             busy += fetcher.claim.left > fetcher.meter.rate(now) * AHEAD
             begun_bits |= 1 << fetcher.claim.done // self.piece_length
         idle = max(0, self._growth.target - busy)
-        return Demand(self.rate(now), self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
+        rate = sum(fetcher.meter.rate(now) for fetcher in self._fetchers.values())  # between two runs as well
+        return Demand(rate, self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -172,14 +172,14 @@ class Plan:
 
     def tick(self, now: float) -> list[Stop]:
         """Look at the rates, some times a second. -> The fetchers to stop, until `on_ended` is told of them."""
-        self._void_stalled(now)
-        rate = self.rate(now)
+        for fetcher in stalled(list(self._running()), now, self._latency, self._lone_stall):
+            self._end(fetcher, StopReason.STALLED)
         self._growth.look(
             now,
             delivering=sum(fetcher.has_delivered for fetcher in self._running()),
             received=self.received,
             latency=self._latency,
-            seconds_left=self.bytes_left / rate if rate else 0.0,
+            bytes_left=self.bytes_left,
         )
         fastest_first = sorted(self._running(), key=lambda fetcher: -fetcher.meter.rate(now))
         for fetcher in fastest_first[self._growth.target :]:
@@ -232,6 +232,13 @@ class Plan:
         """The server would not have another fetcher; the one it refused has ended."""
         self._growth.on_refused(self.running, now)
 
+    def excuse(self, now: float) -> None:
+        """Until now all were held by ourselves: none was silent."""
+        self._growth.excuse()
+        for fetcher in self._running():
+            if fetcher.delivers:
+                fetcher.heard_at = now
+
     def on_piece(self, piece: int) -> None:
         """This piece came some other way; nobody has to fetch it."""
         begin, end = piece * self.piece_length, min((piece + 1) * self.piece_length, self.length)
@@ -255,8 +262,8 @@ class Plan:
             for claim in self._claims:
                 if claim.end == low:
                     claim.end = low = min(high, claim.asked)
+            self._borders += [at for at in (low, high) if self._gaps.touches(at)]
             self._gaps.add(low, high)
-            self._borders.append(high)
 
     def limit(self, most_fetchers: int) -> None:
         """From now on so many may run."""
@@ -308,11 +315,8 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
-        if (
-            not self._withheld
-            and claim.left >= 2 * BLOCK
-            and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency)
-        ):
+        may_split = (self.splits_offers or not self._withheld) and claim.left >= 2 * BLOCK
+        if may_split and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
                 cut = claim.end - min(share, claim.left - BLOCK)
@@ -345,16 +349,6 @@ class Plan:
         self._latency += (waited - self._latency) * (0.25 if self._has_latency else 1.0)
         self._has_latency = True
         fetcher.delivers = fetcher.has_delivered = True
-
-    def _void_stalled(self, now: float) -> None:
-        """Who is silent for too long loses its run; if all are, it is the line, which gets more time."""
-        heard_at = max((fetcher.heard_at for fetcher in self._running() if fetcher.delivers), default=0.0)
-        for fetcher in list(self._running()):
-            limit = LONGEST_STALL
-            if heard_at - fetcher.heard_at > SHORTEST_STALL / 2:  # others got something meanwhile
-                limit = fetcher.stall_limit(self._latency)
-            if now - fetcher.heard_at > limit:
-                self._end(fetcher, StopReason.STALLED)
 
     def _end(self, fetcher: Fetcher, reason: StopReason | None) -> None:
         """Its run is over; what nobody else fetches of it is a gap again."""

@@ -12,6 +12,7 @@ from shoal.disk.checksum import Checksum
 from shoal.fetch.facts import Facts
 from shoal.fetch.options import FetchOptions
 from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
+from shoal.formats.metalink import MetalinkFile
 
 if TYPE_CHECKING:
     from shoal.fetch.pool.requesting import GroupWish
@@ -26,6 +27,7 @@ class Wanted:
     name: str | None = None  # None: as the server or the URL says
     options: FetchOptions = field(default_factory=FetchOptions)
     checksums: tuple[Checksum, ...] = ()
+    described: MetalinkFile | None = None  # what the Metalink says of it that names the URLs
     most_fetchers: int = DEFAULT_MOST_FETCHERS
     first_fetchers: int = 1  # before it is known whether more are worth it
     group: GroupWish | None = None  # with whom to download
@@ -40,6 +42,7 @@ class Phase(enum.Enum):
     FETCHING = "fetching"
     WAITING = "waiting"  # every source has failed, and is asked again later
     CHECKING = "checking"  # all is here; its digest is computed
+    HASHING = "hashing"  # it has its name; its torrent is made
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,9 @@ class Downloaded:
     received: int  # bytes that came now; without those of an earlier try, with those that came twice
     resumed: int  # bytes that were here
     sources: tuple[tuple[str, int], ...]  # who gave how many bytes
-    verified: str  # "sha256", ...: by digest; "sample": what members brought, by sample; "none": not at all
+    verified: str  # "sha256", "sha256 pieces": by digest; "sample": what members brought, by sample; "none": not at all
     facts: Facts
+    urls: tuple[str, ...] = field(default=(), repr=False)  # where it may be had, the one asked for first
     members: tuple[tuple[str, int], ...] = ()  # who of a group fetched how many bytes of it, ourselves first
 
     @property

@@ -13,18 +13,25 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from shoal.disk.piece_digests import PieceDigests
 from shoal.errors import NetworkError, ShoalError
 from shoal.fetch.claims import StopReason
+from shoal.fetch.gaps import gaps_between
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry, WriteAt
 from shoal.fetch.opening import BEAT
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, Run
-from shoal.fetch.progress import Fetching
-from shoal.fetch.receiver import Receiver, trimmed
+from shoal.fetch.progress import Fetching, OnNote
+from shoal.fetch.provenance import Provenance
+from shoal.fetch.receiver import Receiver, trimmed, without_first
+from shoal.fetch.repairs import Repairs
 from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
-from shoal.fetch.writing import Writing
+from shoal.fetch.writing import Keeper, Writing
 
+QUESTION = 0  # the number of a fetcher that fetches nothing
+QUICK_BEAT = BEAT / 2  # seconds between two looks ...
+QUICK_FOR = 1.5  # ... while it shows how many connections are worth having
 WAKE_WITHIN = 0.02  # seconds; what comes together is looked at together
 
 
@@ -49,6 +56,10 @@ class Changed(Exception):
     """The file was replaced on the server; the reason is the message."""
 
 
+class Disagreed(Exception):
+    """The URL asked for has another file than the sources that answered before it; the reason is the message."""
+
+
 class NoRangesAfterAll(Exception):
     """The last source serves no ranges that fit, though it said so; the reason is the message."""
 
@@ -58,12 +69,17 @@ class Ranged:
         self,
         origins: Origins,
         plan: Plan,
-        writing: Writing,
+        writing: Keeper,
         name: bytes,
         on_beat: Callable[[], None],
         company: Company | None = None,
+        *,
+        on_note: OnNote = lambda text: None,
+        is_to_wait: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_to_wait`: though all is here, it is not yet known what to compare it with."""
         self.plan = plan
+        self.repairs: Repairs | None = None
         self._company = company
         self._is_stopped = False
         self._origins = origins
@@ -71,10 +87,14 @@ class Ranged:
         self._writing = writing
         self._name = name
         self._on_beat = on_beat
+        self._on_note = on_note
+        self._is_to_wait = is_to_wait
+        self.provenance = Provenance(gaps_between(plan.have_bits, plan.piece_length, plan.length))
         self._receivers: dict[int, Receiver] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._names: dict[int, str] = {}  # whom each fetcher asks
+        self._source_of: dict[int, Source] = {}  # whom each fetcher asks
         self._last_number = 0
+        self._question: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._event = asyncio.Event()
         self._is_woken = False
@@ -89,10 +109,11 @@ class Ranged:
             self._adopt(group, first, source)
         else:
             self._sources.leave(1)
+        soon = time.monotonic() + QUICK_FOR
         while not self._is_over() and self._failure is None:
             self._beat(group)
             try:
-                async with asyncio.timeout(BEAT):
+                async with asyncio.timeout(QUICK_BEAT if time.monotonic() < soon else BEAT):
                     await self._event.wait()
             except TimeoutError:
                 pass
@@ -100,12 +121,35 @@ class Ranged:
             self._is_woken = False
         for task in self._tasks.values():
             task.cancel()
+        if self._question is not None:
+            self._question.cancel()
+        if self.repairs is not None:
+            self.repairs.cancel()
         if self._failure is not None:
             raise self._failure
+
+    def check_pieces(self, expected: PieceDigests, writing: Writing) -> Repairs:
+        """From now on each piece is compared with its digest, those that are here first; a wrong one comes again."""
+        loop = asyncio.get_running_loop()
+        repairs = Repairs(
+            self._origins, writing, self.provenance, expected, self._name,
+            wake=partial(loop.call_soon_threadsafe, self._event.set), on_wrong=self._on_note, on_lost=self.plan.lose,
+            on_given_up=self._drop, on_trouble=self._on_trouble,
+        )  # fmt: skip
+        self.repairs = repairs
+
+        def on_span(begin: int, end: int) -> None:
+            self.provenance.on_written(begin, end)
+            repairs.on_written(begin, end)
+
+        writing.on_span = on_span
+        return repairs
 
     def _is_over(self) -> bool:
         if self._is_stopped or not self.plan.is_complete:
             return self._is_stopped
+        if self._is_to_wait() or not (self.repairs is None or self.repairs.is_done):
+            return False
         return self._company is None or self._company.is_settled(time.monotonic())
 
     def wake(self) -> None:
@@ -128,12 +172,22 @@ class Ranged:
         found = []
         for number, run in self.plan.claimed():
             rate = self.plan.rate_of(number, now)
-            found.append(Fetching(number, self._names[number], run.begin, run.end, rate))
+            found.append(Fetching(number, self._source_of[number].name, run.begin, run.end, rate))
         return tuple(found)
 
     @property
+    def bytes_here(self) -> int:
+        wrong = 0 if self.repairs is None else self.repairs.bytes_left
+        return self.plan.length - self.plan.bytes_left - wrong
+
+    @property
     def is_waiting(self) -> bool:
-        return not self._receivers
+        return not self._receivers and not self._is_idle
+
+    @property
+    def _is_idle(self) -> bool:
+        """There is nothing to fetch, or nobody is to be waited for."""
+        return self.plan.is_complete and (self.repairs is None or not self.repairs.bytes_left)
 
     # ---- fetchers
 
@@ -141,6 +195,8 @@ class Ranged:
         now = time.monotonic()
         for receiver in list(self._receivers.values()):
             receiver.flush()
+        if self._writing.is_full:
+            self.plan.excuse(now)
         if self._company is not None:
             self._company.beat(now)
         for stop in self.plan.tick(now):
@@ -150,12 +206,36 @@ class Ranged:
             if stop.reason is StopReason.STALLED:
                 self._sources.on_failure(stop.fetcher, now, NetworkError("nothing came any more"))
             task.cancel()
+        self._ask_who_decides(group, now)
         while self.plan.wants_another_fetcher(now) and self._start(group, now):
             pass
+        if self.repairs is not None:
+            try:
+                self.repairs.beat(group, now)
+            except ShoalError as error:
+                self.fail(error)
         has_others = self._company is not None and self._company.has_others
-        if not (self._tasks or self.plan.is_complete or has_others) and self._sources.are_given_up:
+        if not (self._tasks or self._is_idle or has_others) and self._sources.are_given_up:
             self.fail(self._sources.error())
         self._on_beat()
+
+    def _ask_who_decides(self, group: asyncio.TaskGroup, now: float) -> None:
+        """The URL asked for was busy, and another gives the file: it must still say whether that is the right one."""
+        source = next((one for one in self._sources if self._origins.decides(one)), None)
+        if source is None or source.fetchers or not source.patience.is_ready(now) or not source.was_tried:
+            return
+        receiver = self._origins.receiver(source, Asked(source.url, 0, 1, self._name), lambda _: Flow.END)
+        self._sources.assign(QUESTION, source, now)
+
+        async def ask() -> None:
+            try:
+                await self._origins.transfer(source, receiver, 0, 1)
+                if not receiver.is_accepted:
+                    self._on_trouble(QUESTION, source, receiver, time.monotonic())
+            finally:
+                self._sources.leave(QUESTION)
+
+        self._question = group.create_task(ask())
 
     def _start(self, group: asyncio.TaskGroup, now: float) -> bool:
         number = self._last_number + 1
@@ -176,7 +256,7 @@ class Ranged:
         asked = Asked(source.url, run.begin, run.end, self._name)
         receiver = self._origins.receiver(source, asked, partial(self._keep, number))
         self._receivers[number] = receiver
-        self._names[number] = source.name
+        self._source_of[number] = source
         return source, receiver, run
 
     async def _fetch(self, number: int, source: Source, receiver: Receiver, run: Run) -> None:
@@ -193,7 +273,7 @@ class Ranged:
         run = self.plan.next_run(1, time.monotonic())
         assert run is not None and run.begin == 0, "what is adopted begins at byte 0, and nothing is here"
         self._receivers[1] = first
-        self._names[1] = source.name
+        self._source_of[1] = source
 
         async def go_on() -> None:
             first.hand_to(partial(self._keep, 1))
@@ -216,6 +296,12 @@ class Ranged:
         self._sources.leave(number)
         self._event.set()
 
+    def _drop(self, source: Source) -> None:
+        """Nothing more of this source, not even what is on its way."""
+        for number, task in self._tasks.items():
+            if self._source_of[number] is source:
+                task.cancel()
+
     # ---- bytes
 
     def _keep(self, number: int, receiver: Receiver) -> Flow:
@@ -226,9 +312,14 @@ class Ranged:
             count = end - position
             chunks = trimmed(chunks, count)
         if count > 0:
+            begin = min(
+                max(position, self.plan.done_of(number)), position + count
+            )  # before: brought by another
             pieces = self.plan.on_bytes(number, count, now)
             self._sources.on_bytes(number, count, now)
-            self._writing.put(position, chunks, pieces)
+            if begin < position + count:
+                self.provenance.on_given(begin, position + count, self._source_of[number].url)
+                self._writing.put(begin, without_first(chunks, begin - position), pieces)
             if self.plan.is_complete:
                 self._event.set()
         position += count
@@ -254,6 +345,8 @@ class Ranged:
         if not is_good and not is_done:
             is_limited = self._on_trouble(number, source, receiver, now)
         self.plan.on_ended(number, now, ok=is_good)
+        if self._company is not None:
+            self._company.beat(now)  # so that its next run is there
         if is_limited:
             self.plan.on_refused(now)
         return is_good
@@ -262,8 +355,12 @@ class Ranged:
         """-> Whether the source has just enough fetchers without this one."""
         match receiver.verdict:
             case Replaced(reason):
-                if self._origins.is_stranger(source):
-                    self._sources.give_up(number, NetworkError(f"{source.name} has another file: {reason}"))
+                if self._origins.decides(source):
+                    self.fail(Disagreed(reason))
+                elif self._origins.is_stranger(source):
+                    error = NetworkError(f"{source.name} has another file: {reason}")
+                    self._sources.give_up(number, error)
+                    self._on_note(error.message)
                 else:
                     self.fail(Changed(reason))
             case NoRanges(reason):

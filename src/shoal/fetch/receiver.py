@@ -107,6 +107,27 @@ def trimmed(chunks: list[bytes], count: int) -> list[bytes]:
     return kept
 
 
+def without_first(chunks: list[bytes], count: int) -> list[bytes]:
+    """All but the first `count` bytes of them."""
+    kept = []
+    for chunk in chunks:
+        if count < len(chunk):
+            kept.append(chunk[max(count, 0) :])
+        count -= len(chunk)
+    return kept
+
+
+def keep_in(body: bytearray, most: int) -> Keep:
+    """Into memory, up to so much."""
+
+    def keep(receiver: Receiver) -> Flow:
+        chunks, _ = receiver.take()
+        body.extend(b"".join(chunks))
+        return Flow.MORE if len(body) <= most else Flow.END
+
+    return keep
+
+
 def keep_early(receiver: Receiver) -> Flow:
     """Nobody knows yet: it stays in hand, and when that is much, the transfer is held."""
     return Flow.HOLD if receiver.count >= MOST_EARLY else Flow.MORE

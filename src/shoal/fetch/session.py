@@ -9,29 +9,37 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from shoal.disk.checksum import Checker, Checksum
 from shoal.disk.part_file import PartFile
-from shoal.errors import ChecksumError, ShoalError
+from shoal.errors import ChecksumError, FormatError, ShoalError
+from shoal.fetch.claims import LONE_STALL
+from shoal.fetch.description import Describing
 from shoal.fetch.facts import Facts, facts_of, file_name
 from shoal.fetch.judging import WriteAt
+from shoal.fetch.limit import longest_pause
 from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
 from shoal.fetch.pool.poolable import reason_not_to_pool_file
-from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
-from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
-from shoal.fetch.receiver import Receiver
+from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Wanted
+from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged
+from shoal.fetch.receiver import Receiver, keep_in
+from shoal.fetch.remembering import Remembering
+from shoal.fetch.repairs import Repairs
+from shoal.fetch.showing import progress_of
 from shoal.fetch.sources import Source, Sources
 from shoal.fetch.stream import Stream
-from shoal.fetch.transfer import Flow, Transfers
+from shoal.fetch.transfer import Transfers
+from shoal.fetch.trust import Trust
+from shoal.fetch.verification import Verification
 from shoal.fetch.writing import Writing
 from shoal.formats.bitfield import all_bits, iter_bits
-from shoal.formats.digests import strongest
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH
+from shoal.formats.metalink import MetalinkFile, Mirror
 from shoal.formats.safe_names import safe_name
 from shoal.net.curl_errors import host_of
 from shoal.units import format_size
@@ -40,7 +48,6 @@ if TYPE_CHECKING:
     from shoal.fetch.pool.pooled import Pooled
     from shoal.fetch.pool.requesting import Requesting
 
-REMEMBERED_EVERY = 5.0  # seconds; what a power cut costs
 MOST_DOCUMENT = MAX_METAINFO_LENGTH  # bytes; of a Metalink its own parser takes less
 
 
@@ -52,6 +59,7 @@ class Session:
         wanted: Wanted,
         asked: list[AskedUrl],
         transfers: Transfers,
+        trust: Trust,
         started_at: float,
         in_runs: bool,
         on_progress: OnProgress | None,
@@ -59,9 +67,10 @@ class Session:
         requesting: Requesting | None,
     ) -> None:
         self._wanted = wanted
+        self._asked = {one.url: one for one in asked if one.url in trust.usable}
+        self._takes_mirrors = not trust.is_alone
         self._requesting = requesting  # None: alone
         self._pooled: Pooled | None = None
-        self._asked = {one.url: one for one in asked}
         self._first_url = asked[0].url
         self._transfers = transfers
         self._started_at = started_at
@@ -77,11 +86,12 @@ class Session:
         self._facts = Facts()
         self._part: PartFile | None = None
         self._writing: Writing | None = None
-        self._checker: Checker | None = None
+        self._verification = Verification(wanted.checksums, wanted.described)
+        self._describing = Describing(transfers, self._on_described, self.note)
         self._work: Opening | Ranged | Stream | None = None
         self._resumed = 0
-        self._remembered_at = 0.0
-        self._remembering: asyncio.Task[None] | None = None
+        self._remembering: Remembering | None = None
+        self._repairs: Repairs | None = None
 
     async def run(self) -> Downloaded | Document:
         document: Document | None = None
@@ -89,12 +99,19 @@ class Session:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                self._origins = Origins(group, self._transfers, self._sources, self._asked)
+                described = self._wanted.described
+                self._origins = Origins(
+                    group, self._transfers, self._sources, self._asked,
+                    first_url="" if self._verification.is_known else self._first_url,
+                    length=None if described is None else described.size,
+                )  # fmt: skip
                 try:
                     document = await self._fetch(group)
-                except (ShoalError, Changed, NoRangesAfterAll) as error:
+                except (ShoalError, Changed, Disagreed, NoRangesAfterAll) as error:
                     failure = error
+                self._describing.end()
                 self._origins.end_all()  # or the group would wait for one that is held
+            self._remembering = None  # its group is over
             if self._writing is not None:
                 await self._writing.drain()
                 failure = (
@@ -107,13 +124,23 @@ class Session:
             got = await self._finish()
             await self._leave_pool(lingers=True)
             return got
-        except (Changed, NoRangesAfterAll, ChecksumError):
+        except (Changed, Disagreed, NoRangesAfterAll, ChecksumError):
             await self._leave_pool()
             self._put_down(keeps=False)
             raise
         finally:
             await self._leave_pool()
             self._put_down(keeps=True)
+
+    @property
+    def gave(self) -> dict[str, str]:
+        """Who gave the bytes: URL and name. Empty if some came in an earlier try, or from others."""
+        is_theirs = self._resumed or self._requesting is not None
+        return {} if is_theirs else {one.url: one.name for one in self._sources if one.meter.total}
+
+    def answered(self) -> dict[str, str]:
+        """The same of whose file this is."""
+        return self._origins.answered
 
     def note(self, text: str) -> None:
         if self._on_note is not None:
@@ -125,40 +152,38 @@ class Session:
         origins = self._origins
         given_name = (self._wanted.name or "").encode()
         first_end = None if self._requesting is None else self._requesting.probe_end
-        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, first_end)
+        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, self.note, first_end)
         self._work = opening
         source, receiver = await opening.first_response()
-        assert receiver.answer is not None
         answer = receiver.answer
+        assert answer is not None
         self._facts = facts_of(answer.status, answer.headers, answer.url)
         raw_name = file_name(self._facts, source.url)
         self._name = self._wanted.name or safe_name(raw_name)
         wants_document = self._wanted.is_document
         if wants_document is not None and wants_document(self._facts, source.url):
             return await self._document(origins, receiver)
+        self._verification.on_said(self._facts.digests)
         is_split = self._in_runs_wanted and self._facts.can_be_split(
-            is_digest_known=bool(self._wanted.checksums)
+            is_digest_known=self._verification.is_known
         )
         if not is_split and first_end is not None and isinstance(receiver.verdict, WriteAt):
             origins.end(receiver)  # it is only the beginning
-            opening = Opening(origins, given_name, False, self._beat)
+            opening = Opening(origins, given_name, False, self._beat, self.note)
             source, receiver = await opening.first_response()
         await self._open(is_split)
+        if self._takes_mirrors and self._wanted.described is None:
+            self._describing.begin(group, self._facts)
         if is_split:
             await self._in_runs(origins, group, receiver, source, raw_name)
         else:
             await self._in_one(origins, receiver, source, raw_name)
+            await self._describing.wait()
         return None
 
     async def _document(self, origins: Origins, receiver: Receiver) -> Document:
         body = bytearray()
-
-        def keep(receiver: Receiver) -> Flow:
-            chunks, _ = receiver.take()
-            body.extend(b"".join(chunks))
-            return Flow.MORE if len(body) <= MOST_DOCUMENT else Flow.END
-
-        receiver.hand_to(keep)
+        receiver.hand_to(keep_in(body, MOST_DOCUMENT))
         await origins.wait_for(receiver)
         receiver.flush()
         if receiver.error is not None:
@@ -174,7 +199,7 @@ class Session:
         piece_length = piece_length_for(length or 0)
         identity = None
         if is_split:
-            version = facts.validator.text if facts.validator is not None else str(self._checksums())
+            version = facts.validator.text if facts.validator is not None else self._verification.version
             identity = f"{self._first_url} {version}".encode()
         opening = partial(
             PartFile.open, self._wanted.folder, self._name, identity, length,
@@ -184,7 +209,7 @@ class Session:
         self._resumed = min(self._part.have_bits.bit_count() * piece_length, length or 0)
         if self._resumed and length is not None:
             self.note(f"goes on: {format_size(self._resumed)} of {format_size(length)} are here")
-        self._begin_checking()
+        self._verification.begin(self._part)
         self._phase = Phase.FETCHING
 
     async def _in_runs(
@@ -192,17 +217,24 @@ class Session:
     ) -> None:
         assert self._part is not None and self._facts.length is not None
         most, first = self._wanted.most_fetchers, self._wanted.first_fetchers
-        plan = Plan(self._facts.length, self._part.have_bits, most_fetchers=most, first_fetchers=first)
-        if self._facts.digests:
-            for mirror in self._facts.mirrors:  # with a digest a stranger's mirror may be asked, too
-                self._add_source(mirror.url)
+        plan = Plan(
+            self._facts.length, self._part.have_bits, most_fetchers=most, first_fetchers=first,
+            lone_stall=LONE_STALL + longest_pause(self._wanted.options.max_rate),
+        )  # fmt: skip
+        self._add_mirrors(self._facts.mirrors)
         is_fresh = not plan.have_bits
         if not is_fresh:
             origins.end(receiver)
         pooled = self._join_pool(plan, origins, name, source)
         shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
         self._writing = Writing(self._part, self._on_trouble, *shared)
-        ranged = self._work = Ranged(origins, plan, self._writing, name, self._beat, pooled)
+        ranged = self._work = Ranged(
+            origins, plan, self._writing, name, self._beat, pooled,
+            on_note=self.note, is_to_wait=lambda: self._describing.is_running,
+        )  # fmt: skip
+        self._writing.on_span = ranged.provenance.on_written
+        self._remembering = Remembering(self._part, self._on_trouble)
+        self._check_pieces()
         if pooled is not None and self._requesting is not None:
             pooled.attach(ranged, group)
             group.create_task(self._requesting.begin(pooled))
@@ -222,7 +254,7 @@ class Session:
             return None
         self._pooled = self._requesting.pooled(
             source.url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
-            has_digest=bool(self._checksums()), on_lost=self._begin_checking,
+            has_digest=self._verification.is_known, on_lost=self._verification.restart,
         )  # fmt: skip
         return self._pooled
 
@@ -235,41 +267,56 @@ class Session:
         """Whether the digest is, if one is known; only what others brought may be fetched once more."""
         assert self._writing is not None and isinstance(self._work, Ranged)
         await self._writing.drain()
-        if self._checker is None or self._pooled is None or not self._pooled.pool.has_doubtful:
+        if self._pooled is None or not self._pooled.pool.has_doubtful:
             return True
-        finish = partial(self._checker.finish, self._work.plan.length, should_stop=lambda: self._is_stopped)
         try:
-            await asyncio.to_thread(finish)
+            length = self._work.plan.length
+            await asyncio.to_thread(self._verification.finish_all, length, lambda: self._is_stopped)
         except ChecksumError:
-            self._begin_checking()
+            self._verification.restart()
             return False
         return True
 
     async def _in_one(self, origins: Origins, receiver: Receiver, source: Source, name: bytes) -> None:
         assert self._part is not None
         facts = self._facts
-        reason = (
-            "does not serve parts of it" if not facts.takes_ranges else "does not say which version it is"
-        )
-        if facts.length is None:
-            reason = "does not say how long it is"
         if facts.length != 0:
+            reason = facts.why_in_one_stream
             self.note(f"one connection, and no going on after a stop: {source.name} {reason}")
         self._writing = Writing(self._part, self._on_trouble)
-        self._work = Stream(origins, facts, self._writing, name, self._beat, self._begin_anew)
+        self._work = Stream(
+            origins, facts, self._writing, name, self._beat, self._begin_anew, self.note,
+            shortest_silence=LONE_STALL + longest_pause(self._wanted.options.max_rate),
+        )  # fmt: skip
         await self._work.run(receiver, source)
 
-    def _add_source(self, url: str) -> None:
-        one = asked_url(url)
-        if one.url not in self._asked:
-            self._asked[one.url] = one
-            self._sources.add(one.url, host_of(one.url), time.monotonic())
+    def _add_mirrors(self, mirrors: Sequence[Mirror]) -> None:
+        """With a digest a stranger's mirror may be asked, too."""
+        for mirror in mirrors if self._takes_mirrors and self._verification.is_known else ():
+            one = asked_url(mirror.url)
+            if one.url not in self._asked:
+                self._asked[one.url] = one
+                self._sources.add(one.url, host_of(one.url), time.monotonic())
+
+    def _on_described(self, file: MetalinkFile) -> None:
+        """Raises `FormatError`."""
+        if not self._verification.on_described(file):
+            raise FormatError("its digest is another than the one in the response")
+        self._add_mirrors((*file.urls, *self._facts.mirrors))
+        self._check_pieces()
+
+    def _check_pieces(self) -> None:
+        """On their way, if it is alone; what others bring is not told of byte by byte."""
+        work = self._work
+        if isinstance(work, Ranged) and self._writing and not (self._repairs or self._pooled):
+            pieces = self._verification.pieces(work.plan.length)
+            self._repairs = None if pieces is None else work.check_pieces(pieces, self._writing)
 
     def _begin_anew(self) -> None:
         assert self._part is not None and self._writing is not None
         self._writing.written = 0
         self._part.start_anew(None, self._part.length, piece_length=piece_length_for(self._part.length or 0))
-        self._begin_checking()
+        self._verification.begin(self._part)
 
     def _on_trouble(self, error: ShoalError) -> None:
         """The disk refused."""
@@ -278,71 +325,21 @@ class Session:
 
     # ---- while it runs
 
-    def _checksums(self) -> list[Checksum]:
-        """What the person gave; else the strongest that the origin did."""
-        digests = self._facts.digests
-        best = strongest(digests)
-        given = [] if best is None else [Checksum(best, digests[best])]
-        return list(self._wanted.checksums) or given
-
-    def _begin_checking(self) -> None:
-        if self._checker is not None:
-            self._checker.close()
-            self._checker = None
-        checksums = self._checksums()
-        if checksums and self._part is not None:
-            self._checker = Checker(self._part.read_into, checksums, self._part.path)
-
     def _beat(self) -> None:
         now = time.monotonic()
-        if isinstance(self._work, Ranged):
-            self._remember(now)
-        if self._checker is not None and self._part is not None and self._writing is not None:
+        if self._remembering is not None:
+            self._remembering.beat(self._group, now)
+        if self._part is not None and self._writing is not None:
             is_ranged = isinstance(self._work, Ranged)
-            self._checker.advance(self._part.prefix_length if is_ranged else self._writing.written)
+            here = self._part.prefix_length if is_ranged else self._writing.written
+            self._verification.advance(min(here, self._repairs.good_prefix) if self._repairs else here)
         if self._on_progress is not None:
-            self._on_progress(self._progress(now))
-
-    def _remember(self, now: float) -> None:
-        if self._remembering is None and now - self._remembered_at >= REMEMBERED_EVERY:
-            is_first = not self._remembered_at
-            self._remembered_at = now
-            if not is_first:
-                self._remembering = self._group.create_task(self._remember_now())
-
-    async def _remember_now(self) -> None:
-        assert self._part is not None
-        try:
-            await asyncio.to_thread(self._part.remember)
-        except ShoalError as error:
-            self._on_trouble(error)
-        finally:
-            self._remembering = None
-
-    def _progress(self, now: float) -> Progress:
-        work, facts = self._work, self._facts
-        fetching = () if work is None or isinstance(work, Opening) else work.fetching(now)
-        here = have_bits = 0
-        if isinstance(work, Ranged):
-            here, have_bits = work.plan.length - work.plan.bytes_left, work.plan.have_bits
-        elif isinstance(work, Stream):
-            here = work.position
-        deadline = self._sources.next_deadline()
-        is_waiting = work is not None and work.is_waiting
-        return Progress(
-            phase=Phase.WAITING if is_waiting else self._phase,
-            name=self._name,
-            length=facts.length,
-            here=here,
-            rate=sum(one.rate for one in fetching) + (self._pooled.rate if self._pooled is not None else 0.0),
-            fetching=fetching,
-            have_bits=have_bits,
-            piece_length=piece_length_for(facts.length or 0),
-            members=() if self._pooled is None else self._pooled.members(now),
-            seconds=now - self._started_at,
-            waits_for=max(0.0, deadline - now) if is_waiting and deadline is not None else 0.0,
-            trouble=work.trouble if work is not None else "",
-        )
+            self._on_progress(
+                progress_of(
+                    self._work, self._sources, self._pooled, phase=self._phase, name=self._name,
+                    facts=self._facts, began_at=self._started_at, now=now,
+                )
+            )  # fmt: skip
 
     # ---- the end
 
@@ -350,18 +347,18 @@ class Session:
         part, work = self._part, self._work
         assert part is not None and self._writing is not None and isinstance(work, Ranged | Stream)
         self._writing.close()
+        self._remembering = None
         length = work.plan.length if isinstance(work, Ranged) else work.position
         if isinstance(work, Stream):
             piece_count = -(-(part.length or 0) // piece_length_for(part.length or 0))
             for piece in iter_bits(all_bits(piece_count)):
                 part.on_piece(piece)
-        checksums = self._checksums()
-        if self._checker is not None:
+        if self._verification.is_known:
             self._phase = Phase.CHECKING
-            self._beat()
-            await asyncio.to_thread(
-                partial(self._checker.finish, length, should_stop=lambda: self._is_stopped)
-            )
+        self._beat()  # the last word on who brought what
+        if self._verification.is_known:
+            finish = self._verification.finish if self._repairs else self._verification.finish_all
+            await asyncio.to_thread(finish, length, lambda: self._is_stopped)
         modified_at = self._facts.modified_at if self._wanted.keeps_remote_time else None
         path = await asyncio.to_thread(part.finish, modified_at)
         given = [(source.name, source.meter.total) for source in self._sources if source.meter.total]
@@ -372,7 +369,8 @@ class Session:
             received=sum(count for _, count in given),
             resumed=self._resumed,
             sources=tuple(given),
-            verified=checksums[0].algorithm if checksums else self._sample() or "none",
+            urls=self._sources.good_urls(self._first_url),
+            verified=self._verification.checked_by or self._sample() or "none",
             members=() if self._pooled is None else self._pooled.shares(),
             facts=self._facts,
         )
@@ -386,9 +384,10 @@ class Session:
         self._is_stopped = True
         if self._writing is not None:
             self._writing.close()
-        if self._checker is not None:
-            self._checker.close()
-        part, self._part, self._writing, self._checker = self._part, None, None, None
+        if self._repairs is not None:
+            self._repairs.close()
+        self._verification.close()
+        part, self._part, self._writing = self._part, None, None
         if part is None:
             return
         try:

@@ -110,9 +110,20 @@ class Sources:
         self.leave(number)
         source = self._best(present, rates, now)
         if source is not None:
-            self._of[number] = source
-            source.fetchers[number] = now
+            self.assign(number, source, now)
         return source
+
+    def other_than(self, urls: set[str], now: float) -> Source | None:
+        """The fastest that can be asked now and is none of these, unless only these are left."""
+        left = [source for source in self._all if source.patience.gave_up is None]
+        others = [source for source in left if source.url not in urls] or left
+        usable = [source for source in others if source.patience.is_ready(now) and source.has_room(now)]
+        return max(usable, key=lambda source: source.rate_each(now), default=None)
+
+    def assign(self, number: int, source: Source, now: float) -> None:
+        """This fetcher, which has none, asks that source now."""
+        self._of[number] = source
+        source.fetchers[number] = now
 
     def leave(self, number: int) -> None:
         """The fetcher is gone."""
@@ -142,6 +153,11 @@ class Sources:
         hints = Counter(reason.hint for _, reason in given if reason.hint)
         hint = hints.most_common(1)[0][0] if hints else ""
         return kind(f"none of {len(given)} sources could give the file: {told}{more}", hint=hint)
+
+    def good_urls(self, first_url: str) -> tuple[str, ...]:
+        """Those that gave something, and the one asked for; without those that were given up."""
+        good = [source for source in self._all if source.patience.gave_up is None]
+        return tuple(source.url for source in good if source.meter.total or source.url == first_url)
 
     # -- what happened -------------------------------------------------------------------------------
 

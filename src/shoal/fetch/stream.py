@@ -14,7 +14,8 @@ from shoal.fetch.facts import Facts
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry
 from shoal.fetch.opening import BEAT, FETCHER
 from shoal.fetch.origins import Origins
-from shoal.fetch.progress import Fetching
+from shoal.fetch.patience import Silence
+from shoal.fetch.progress import Fetching, OnNote
 from shoal.fetch.ranged import Changed
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.sources import Source
@@ -33,6 +34,8 @@ class Stream:
         name: bytes,
         on_beat: Callable[[], None],
         on_begun_anew: Callable[[], None],
+        on_note: OnNote,
+        shortest_silence: float,
     ) -> None:
         self.length = facts.length
         self.position = 0
@@ -44,6 +47,10 @@ class Stream:
         self._name = name
         self._on_beat = on_beat
         self._on_begun_anew = on_begun_anew
+        self._on_note = on_note
+        self._shortest_silence = shortest_silence
+        self._silence = Silence(shortest_silence)
+        self._has_told_of_silence = False
         self._source_name = ""
         self._failure: Exception | None = None
 
@@ -59,12 +66,16 @@ class Stream:
                 raise self._failure
             if receiver.is_accepted and receiver.error is None and self.length in (None, self.position):
                 return
-            self._on_trouble(receiver, source)
+            if self._silence.is_too_long:
+                self._on_silence(source)
+            else:
+                self._on_trouble(receiver, source)
             source = await self._next_source()
             if self.position:
                 await self._writing.drain()
                 self._on_begun_anew()
                 self.position = 0
+            self._silence = Silence(self._shortest_silence)
             receiver = self._origins.receiver(source, Asked(source.url, name=self._name), self._keep)
             self._origins.begin(source, receiver, None)
 
@@ -82,6 +93,9 @@ class Stream:
             await self._origins.wait_for(receiver, BEAT)
             if not receiver.is_over:
                 receiver.flush()
+            self._silence.look(self.position, time.monotonic(), is_held=self._writing.is_full)
+            if self._silence.is_too_long and not receiver.is_over:
+                break
         self._origins.end(receiver)
 
     def _keep(self, receiver: Receiver) -> Flow:
@@ -121,6 +135,14 @@ class Stream:
                     self._sources.give_up(FETCHER, error)
                 else:
                     self._sources.on_failure(FETCHER, now, error)
+
+    def _on_silence(self, source: Source) -> None:
+        error = NetworkError(f"{source.name}: nothing came any more")
+        self._note(error)
+        self._sources.on_failure(FETCHER, time.monotonic(), error)
+        if not self._has_told_of_silence:
+            self._has_told_of_silence = True
+            self._on_note(f"{error.message}; begins again from the first byte, for parts are not to be had")
 
     def _note(self, error: ShoalError) -> None:
         self.trouble = str(error)

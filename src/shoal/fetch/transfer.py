@@ -32,6 +32,7 @@ from shoal.net.addresses import is_wildcard
 from shoal.net.curl_errors import error_of, host_of
 from shoal.net.environment_proxies import hosts_without_proxy
 from shoal.net.guarding import AddressGuard, Watch
+from shoal.net.shared_limit import SharedLimit
 from shoal.protocol.http.head import FtpReplies, Head, HeadReader
 from shoal.protocol.http.origin import Origin, origin_of, redirect_target
 from shoal.units import KIB
@@ -72,13 +73,22 @@ class Sink(Protocol):
 class Transfers:
     """Use as an async context manager; at its end nothing of it is left, not even a connection."""
 
-    def __init__(self, options: FetchOptions, first: AskedUrl, guard: AddressGuard | None = None) -> None:
+    def __init__(
+        self,
+        options: FetchOptions,
+        first: AskedUrl,
+        guard: AddressGuard | None = None,
+        limit: SharedLimit | None = None,
+    ) -> None:
+        """`limit` is one that others share, and instead of `options.max_rate`."""
         self._options = options
         self._guard = guard
         self._public: set[Origin] = set()  # those that were seen at a public address
         self._secrets = Secrets(options, first)
         self._loop = asyncio.get_running_loop()
-        self._limit = None if options.max_rate is None else Limit(options.max_rate, self._loop)
+        self._limit: Limit | SharedLimit | None = limit
+        if limit is None and options.max_rate is not None:
+            self._limit = Limit(options.max_rate, self._loop)
         self._cookie_file = _readable(options.cookies)
         self._shared = pycurl.CurlShare()
         self._shared.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_COOKIE)
@@ -192,7 +202,9 @@ class Transfers:
 class _Transfer:
     """One hop: what libcurl says, told to the sink unless it is a redirect."""
 
-    def __init__(self, url: str, begin: int | None, end: int | None, sink: Sink, limit: Limit | None) -> None:
+    def __init__(
+        self, url: str, begin: int | None, end: int | None, sink: Sink, limit: Limit | SharedLimit | None
+    ) -> None:
         self.url = url
         self.begin = begin
         self.end = end

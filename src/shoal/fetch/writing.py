@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from shoal.disk.part_file import PartFile
 from shoal.disk.workers import Workers
@@ -22,6 +22,17 @@ OnPieces = Callable[[Sequence[tuple[int, bytes]]], None]
 WriteOwn = Callable[[int, Sequence[bytes], Sequence[int]], Sequence[int]]
 
 MOST_QUEUED: Final = 32 * MIB  # bytes; a disk that pauses for a tenth of a second holds nobody
+
+
+class Keeper(Protocol):
+    """Who takes the bytes: `Writing`, or whoever has another use for them."""
+
+    @property
+    def is_full(self) -> bool: ...
+
+    def put(self, offset: int, chunks: Sequence[bytes], pieces: Sequence[int] = ()) -> None: ...
+
+    def when_room(self, go_on: Callable[[], None]) -> None: ...
 
 
 class Writing:
@@ -40,6 +51,7 @@ class Writing:
         """
         self.part = part
         self._write_own = write_own or self._write_all
+        self.on_span: Callable[[int, int], object] = lambda begin, end: None  # these bytes are written
         self._on_pieces = on_pieces
         self._piece_length = piece_length_for(part.length or 0)
         self.written = 0  # bytes
@@ -66,7 +78,7 @@ class Writing:
         count = sum(map(len, chunks))
         self._queued += count
 
-        def write() -> tuple[int, list[tuple[int, bytes]]]:
+        def write() -> tuple[int, int, list[tuple[int, bytes]]]:
             digests = []
             if self._error is None:
                 try:
@@ -76,7 +88,7 @@ class Writing:
                             digests.append((piece, self._digest(piece)))
                 except ShoalError as error:
                     self._error = error
-            return count, digests
+            return offset, count, digests
 
         self._workers.submit(write, self._on_written)
 
@@ -106,12 +118,14 @@ class Writing:
         """Write what is queued, and end the thread. For that moment the loop stands still."""
         self._workers.close()
 
-    def _on_written(self, done: tuple[int, list[tuple[int, bytes]]]) -> None:
-        count, digests = done
+    def _on_written(self, done: tuple[int, int, list[tuple[int, bytes]]]) -> None:
+        offset, count, digests = done
         if digests and self._on_pieces is not None:
             self._on_pieces(digests)
         self._queued -= count
         self.written += count
+        if self._error is None:
+            self.on_span(offset, offset + count)
         if self._error is not None and not self._was_told:
             self._was_told = True
             self._on_trouble(self._error)

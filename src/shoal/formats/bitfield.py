@@ -60,6 +60,23 @@ def iter_bits(bits: int) -> Iterator[int]:
         found = digits.find("1", found + 1)
 
 
+def longest_run(bits: int) -> tuple[int, int]:
+    """The first piece and the count of the longest row in the set; (0, 0) of an empty one."""
+    rows = f"{bits:b}"[::-1].split("0")
+    longest = max(range(len(rows)), key=lambda index: len(rows[index]))
+    return sum(len(row) + 1 for row in rows[:longest]), len(rows[longest])
+
+
+def iter_runs(bits: int) -> Iterator[tuple[int, int]]:
+    """Each row of pieces in the set, lowest first: its first piece and the one behind its last."""
+    digits = f"{bits:b}"[::-1] + "0"
+    begin = digits.find("1")
+    while begin != -1:
+        end = digits.find("0", begin)
+        yield begin, end
+        begin = digits.find("1", end)
+
+
 def random_bit(bits: int, rng: random.Random) -> int:
     """Any piece of a set that is not empty, each as likely as the other.
 

@@ -22,6 +22,7 @@ from shoal.formats.file_list import (
     MAX_TOTAL_SIZE,
     Entry,
     File,
+    RawPath,
     joined_hybrid,
     parse_v1_files,
     parse_v2_files,
@@ -98,6 +99,16 @@ def parse_metainfo(data: bytes, *, source: str = "", ignore_case: bool = True) -
         return _parse(data, ignore_case)
     except FormatError as error:
         raise MetainfoError(f"{source}: {error}" if source else str(error)) from None
+
+
+def written_names(metainfo: Metainfo) -> tuple[bytes, tuple[RawPath, ...]]:
+    """The torrent's name and its files' paths as they are written, safe or not, in the order of `files`."""
+    values, _ = decode_dict_spans(metainfo.info_bytes, allow_unsorted=True)
+    info = Fields(values)
+    has_v2 = metainfo.info_hash_v2 is not None
+    name = _name(info)
+    entries = _entries(info, name, metainfo.piece_length, metainfo.info_hash_v1 is not None, has_v2)
+    return name, tuple(entry.path for entry in entries)
 
 
 def is_piece_good(metainfo: Metainfo, piece: int, data: bytes | bytearray | memoryview) -> bool:

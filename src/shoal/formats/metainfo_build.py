@@ -22,6 +22,7 @@ from shoal.units import MIB
 
 Format = Literal["v1", "v2", "hybrid"]
 
+CREATED_BY = "Shoal"  # without a version: the next release makes the same bytes
 USUAL_PIECE_COUNT = 2048  # fine enough that all peers have work at once, and a metainfo of 40 KiB
 LARGEST_USUAL_PIECE = 16 * MIB  # a larger one is slow to become shareable, and does not fit into a buffer
 

@@ -9,6 +9,7 @@ import socket
 from shoal.errors import NetworkError
 
 Address = tuple[str, int]
+Socket = socket.socket  # for those who pass one on and may do nothing with it
 
 
 def is_ipv6(host: str) -> bool:

@@ -1,7 +1,7 @@
 """A socket with TLS in it, for `PeerLink`: the same calls, the same answers, and a certificate behind them.
 
 OpenSSL sees memory only; the socket is read and written here. So nothing of TLS's own (an answer to a new key, an
-alert) ever makes reading wait for writing, and whoever names no group of ours is turned away before OpenSSL sees a byte.
+alert) ever makes reading wait for writing, and who names no group of ours is turned away before OpenSSL sees a byte.
 
 Always true:
 - The handshake takes whole records off the socket and not a byte more: what was sent right behind it is still in
@@ -39,9 +39,8 @@ RECORD_LENGTH: Final = RECORD_HEADER_LENGTH + MAX_RECORD_LENGTH  # at most
 PLAIN_LENGTH: Final = 16 * KIB  # that a record carries at most
 READ_LENGTH: Final = 256 * KIB  # bytes off the socket at a time; still in the cache when they are decrypted
 WRITE_LENGTH: Final = 128 * KIB  # bytes encrypted at a time, which then cannot be thought of again
-MOST_ANSWERS: Final = (
-    64 * KIB
-)  # bytes of TLS's own that wait for our next word: a peer that makes more floods us
+MOST_READS: Final = 64  # of the socket in a row; records without a byte for us shall not hold the loop
+MOST_ANSWERS: Final = 64 * KIB  # bytes of TLS's own that wait for our next word; a flood makes more
 
 Choose = Callable[[str], ssl.SSLContext | None]  # a server name -> the context of its group, if there is one
 
@@ -88,20 +87,22 @@ class TlsSocket:
     def recv_into(self, view: memoryview) -> int:
         """As of a socket: how much came, 0 at the end, `BlockingIOError` for nothing. `view` is overwritten anyway."""
         got, is_over = self._decrypt(view)
-        while not is_over and (not got or len(view) - got >= 2 * RECORD_LENGTH):
+        for _ in range(MOST_READS):
+            if is_over or (got and len(view) - got < 2 * RECORD_LENGTH):
+                return got
             try:
                 count = self._sock.recv_into(_room_for_cipher(view[got:]))
             except OSError:
                 if got:
-                    break
+                    return got
                 raise
             if not count:
-                break
+                return got
             self._incoming.write(view[got : got + count])
             more, is_over = self._decrypt(view[got:])
             got += more
-        if self._outgoing.pending > MOST_ANSWERS:
-            raise OSError(errno.EPROTO, "it asks for new keys without end")
+        if not got and not is_over:
+            raise BlockingIOError  # there may be more, but others have their turn
         return got
 
     def _decrypt(self, view: memoryview) -> tuple[int, bool]:
@@ -119,6 +120,8 @@ class TlsSocket:
             return got, True
         except ssl.SSLError as error:
             raise OSError(errno.EPROTO, _words(error)) from None
+        if self._outgoing.pending > MOST_ANSWERS:
+            raise OSError(errno.EPROTO, "it asks for new keys without end")
         return got, False
 
     # Writing

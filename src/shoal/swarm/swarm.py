@@ -279,13 +279,12 @@ class Swarm:
         self.steering.on_handing(peer, piece)
         return peer.uploads.take_run(piece, start, stop, limit)
 
-    def forget_has(self, bits: int) -> None:
-        """What anybody told of these pieces does not count any more; who has them tells again."""
-        for peer in self.peers.values():
-            if peer.has & bits:
-                self.availability.remove(peer.has)
-                peer.has = without(peer.has, bits)
-                self.availability.add(peer.has)
+    def forget_has(self, bits: int, of: Peer | None = None) -> None:
+        """What anybody (or `of`) told of these pieces does not count any more; who has them tells again."""
+        for peer in self.peers.values() if of is None else (of,):
+            self.availability.remove(peer.has)
+            peer.has = without(peer.has, bits)
+            self.availability.add(peer.has)
 
     # Time
 

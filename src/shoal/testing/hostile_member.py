@@ -45,6 +45,7 @@ from shoal.testing.member_line import Heard, MemberLine
 
 RUN = 4  # pieces a claim
 RECONSIDERING = 0.05  # seconds between looks for something unclaimed
+TURNED_OVER = bytes(range(255, -1, -1))
 PATIENCE = 20.0  # seconds of `wait_until`
 
 Kind = TypeVar("Kind", bound=MeetingMessage | PoolMessage)
@@ -204,7 +205,11 @@ class HostileMember:
             for payload in self.script.says_in_meeting:
                 line.say(MEETING, payload)
             return
-        signed = [self.record(line.info_hash, piece) for piece in iter_bits(self.have)] if self.script.signs else []
+        signed = (
+            [self.record(line.info_hash, piece) for piece in iter_bits(self.have)]
+            if self.script.signs
+            else []
+        )
         for records in split_records(signed):
             line.say(POOL, encode_pool(records))
         line.send(m.Bitfield(self.have, self.layout.piece_count))
@@ -315,7 +320,7 @@ class HostileMember:
         self._changed.set()
 
     def _bytes_of(self, piece: int, wrong: frozenset[int]) -> bytes:
-        """The piece as the origin sends it, or with its first byte turned over where it is `wrong`."""
+        """The piece as the origin sends it, or with every bit turned over where it is `wrong`."""
         start = self.layout.piece_offset(piece)
         data = self._payload[start : start + self.layout.piece_size(piece)]
-        return bytes([data[0] ^ 0xFF]) + data[1:] if piece in wrong else data
+        return data.translate(TURNED_OVER) if piece in wrong else data

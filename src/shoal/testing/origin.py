@@ -34,6 +34,7 @@ class SimulatedOrigin:
     total: float = 100 * MIB  # of all of them
     latency: float = 0.05  # seconds from a request to its first byte
     most_connections: int = 1000  # those above are refused
+    sends_every: float = 0.0  # seconds; a paced connection gets at once what is for so long, and then waits
     burst: float = 0.0  # seconds' worth that a connection may send at once, as where the average is limited
     first_rate: float = NO_LIMIT  # of a new connection; it doubles with every latency
     is_silent: SilentAt | None = None
@@ -53,6 +54,7 @@ class _Transfer:
     opens_at: float
     connected_at: float
     credit: float  # bytes of a burst that are left
+    next_at: float  # when it may send again
 
 
 @dataclass(slots=True)
@@ -137,7 +139,9 @@ class SimulatedDownload:
         credit = rate * self.origin.burst if self.origin.burst else 0.0
         if connected_at is None:
             connected_at = opens_at
-        self._transfers[number] = _Transfer(self.outcome.requests, run.end, opens_at, connected_at, credit)
+        self._transfers[number] = _Transfer(
+            self.outcome.requests, run.end, opens_at, connected_at, credit, opens_at
+        )
         self._count()
         return True
 
@@ -162,14 +166,24 @@ class SimulatedDownload:
                 continue
             if self.origin.is_silent is not None and self.origin.is_silent(transfer.request, self.seconds):
                 continue
-            transfer.credit += self.origin.rate_of(number, self.seconds) * self._tick
+            transfer.credit += self._earned(number, transfer)
             grown = self.origin.grown(self.now - transfer.connected_at)
             can[number] = min(transfer.credit, grown * self._tick)
         shares = share_evenly(can, self.origin.total * self._tick)
         for number, share in shares.items():
             transfer = self._transfers[number]
-            transfer.credit = transfer.credit - share if self.origin.burst else 0.0
+            is_kept = self.origin.burst or self.origin.sends_every
+            transfer.credit = transfer.credit - share if is_kept else 0.0
             self._take(number, int(share + self._rng.random()))  # up or down: no rate is too low for a tick
+
+    def _earned(self, number: int, transfer: _Transfer) -> float:
+        rate = self.origin.rate_of(number, self.seconds)
+        if not self.origin.sends_every:
+            return rate * self._tick
+        if self.now < transfer.next_at:
+            return 0.0
+        transfer.next_at = self.now + self.origin.sends_every
+        return rate * self.origin.sends_every
 
     def _take(self, number: int, count: int) -> None:
         position = self.plan.position_of(number)

@@ -306,17 +306,14 @@ class SimulatedPool:
 
     def run(self, *, limit: float = 600.0) -> SimulatedPool:
         """Until every requester that lives has the file. Raises `TimeoutError` if it is not over after `limit`."""
+        self.until(lambda: not any(self._waits(member) for member in self.members), limit=limit)
+        return self
+
+    def until(self, is_over: Callable[[], bool], *, limit: float) -> None:
         ticks = 0
-        while any(
-            not member.plan.is_complete
-            for member in self.members
-            if not member.kind.is_helper
-            and not member.is_frozen
-            and not member.kind.only_claims
-            and member.kind.dies_at > self.seconds
-        ):
+        while not is_over():
             if self.seconds > limit:
-                raise TimeoutError(f"seed {self.seed}: not complete after {limit} s")
+                raise TimeoutError(f"seed {self.seed}: not over after {limit} s")
             self.now += TICK
             ticks += 1
             while self._events and self._events[0][0] <= self.now:
@@ -325,7 +322,11 @@ class SimulatedPool:
                 if member.fetch() or (ticks + number) % TICKS_A_LOOK == 0:
                     member.look()
             self._move_pieces()
-        return self
+
+    def _waits(self, member: Member) -> bool:
+        kind = member.kind
+        is_out = kind.is_helper or kind.only_claims or member.is_frozen or kind.dies_at <= self.seconds
+        return not is_out and not member.plan.is_complete
 
     # -- books ---------------------------------------------------------------------------------------
 
@@ -349,10 +350,10 @@ class SimulatedPool:
     def _arrange(self, member: Member, earlier: list[Member]) -> None:
         kind = member.kind
         starts_at = self.began_at + kind.starts_at
-        probed = 0.0 if kind.is_helper else self.origin_latency + PROBE / kind.rate_at(kind.starts_at)
-        self.at(starts_at + probed, member.begin)
+        probed = self.origin_latency + PROBE / kind.rate_at(kind.starts_at)
+        self.at(starts_at + (self.discovery if kind.is_helper else probed), member.begin)
         for other in earlier:
-            met_at = max(starts_at + probed, self.began_at + other.kind.starts_at) + self.discovery
+            met_at = max(starts_at, self.began_at + other.kind.starts_at) + self.discovery
             self.at(met_at, lambda other=other: self._meet(member, other))  # type: ignore[misc]
         if kind.dies_at < NEVER:
             self.at(self.began_at + kind.dies_at, lambda: self._die(member))

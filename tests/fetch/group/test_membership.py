@@ -26,13 +26,14 @@ from shoal.fetch.group.certificates import (
     member_certificate,
     tls_context,
 )
+from shoal.fetch.group.key import GroupKey
 from shoal.fetch.group.membership import JoinedGroup, Membership, info_hash_of, server_name_of
 from shoal.fetch.group.signing import MemberKey, new_member_key
 from shoal.net.tls import TlsSocket, secure, secure_incoming
 
 from .scene import careless, close, first_word, joined, meet, outcomes, sockets
 
-HOME = joined()
+HOME = joined(GroupKey("home", bytes(range(32))))  # fixed: names of tests are made of it
 MEETING = HOME.key.meeting_hash
 POOL = b"p" * 20
 YEAR = datetime.timedelta(days=365)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from pathlib import Path
 
 from shoal.fetch.group.certificates import authority_certificate, member_certificate, tls_context
 from shoal.fetch.group.signing import MemberKey, new_member_key
@@ -26,21 +26,27 @@ def other(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def hostile(
-    here: Room, body: bytes, script: MemberScript = NOBODY, *, key: MemberKey | None = None, known: bool = True
+    here: Room,
+    body: bytes,
+    script: MemberScript = NOBODY,
+    *,
+    key: MemberKey | None = None,
+    known: bool = True,
 ) -> AsyncIterator[HostileMember]:
     """`body`: what it says that the origin sends; `known`: requesters dial it."""
     member = key or new_member_key()
     authority = authority_certificate(here.key.authority_seed)
     certificate = member_certificate(here.key.authority_seed, member)
     contexts = [
-        tls_context(authority, certificate, member.private, is_server=is_server) for is_server in (False, True)
+        tls_context(authority, certificate, member.private, is_server=is_server)
+        for is_server in (False, True)
     ]
     async with HostileMember(
         here.key.meeting_hash,
         body,
         piece_length_for(len(body)),
         member,
-        replace(script, told_rate=script.told_rate),
+        script,
         dialling=contexts[0],
         answering=contexts[1],
     ) as made:
@@ -65,8 +71,18 @@ def held_up(here: Room) -> list[str]:
     return [note.partition(word)[0] for note in here.notes for word in words if word in note]
 
 
+def parts(folder: Path) -> list[Path]:
+    """Files that are not whole, below it."""
+    return list(folder.rglob("*.part"))
+
+
+def taken_by(paths: list[Path]) -> int:
+    """Bytes of the disk."""
+    return sum(path.stat().st_blocks for path in paths) * 512
+
+
 async def until(condition: Callable[[], object], within: float = LONGEST) -> None:
     """Wait for what other tasks bring about."""
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  anything in the room may bring it about
             await asyncio.sleep(0.01)

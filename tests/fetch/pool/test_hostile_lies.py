@@ -39,7 +39,9 @@ def without_audits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requesting, "SHARE", 0.0)
 
 
-def test_a_helper_that_delivers_another_version_is_found_by_the_audit_of_its_first_pieces(tmp_path: Path) -> None:
+def test_a_helper_that_delivers_another_version_is_found_by_the_audit_of_its_first_pieces(
+    tmp_path: Path,
+) -> None:
     async def story() -> None:
         body = made_up(SMALL)
         async with room(tmp_path) as here, hostile(here, other(body), MemberScript(bring_rate=MIB)) as liar:
@@ -135,7 +137,9 @@ def test_two_authors_that_sign_different_things_the_origin_decides(tmp_path: Pat
     run(story())
 
 
-def test_one_that_tells_each_of_two_requesters_the_truth_of_another_half(tmp_path: Path, without_audits: None) -> None:
+def test_one_that_tells_each_of_two_requesters_the_truth_of_another_half(
+    tmp_path: Path, without_audits: None
+) -> None:
     """Each finds by its digest that the other's half, by the same author, was a lie; neither suspects the other."""
 
     async def story() -> None:
@@ -145,13 +149,13 @@ def test_one_that_tells_each_of_two_requesters_the_truth_of_another_half(tmp_pat
         ports = free_port(), free_port()
         async with (
             room(tmp_path) as here,
-            hostile(here, body, MemberScript(cached_pieces=low | high, false_pieces=SOME, claims=False), key=key),
+            hostile(
+                here, body, MemberScript(cached_pieces=low | high, false_pieces=SOME, claims=False), key=key
+            ),
         ):
             here.serve(body, rate=SLOW)
             here.peers += [(HOST, port) for port in ports]
-            got = await asyncio.gather(
-                *(here.get(port=port, checksums=(sha256_of(body),)) for port in ports)
-            )
+            got = await asyncio.gather(*(here.get(port=port, checksums=(sha256_of(body),)) for port in ports))
             assert all(one.path.read_bytes() == body for one in got)
             assert set(culprits(here)) == {name_of_key(here, key)}
 

@@ -21,7 +21,9 @@ def run(story) -> None:
     asyncio.run(story)
 
 
-def the_file_is_right_with(folder: Path, script: MemberScript, *, rate: int = SLOW, most_sent: float = 1.3) -> None:
+def the_file_is_right_with(
+    folder: Path, script: MemberScript, *, rate: int = SLOW, most_sent: float = 1.3
+) -> None:
     """One hostile helper and nobody else. Nobody is called a liar, and what it held up comes from the origin."""
 
     async def story() -> None:
@@ -41,7 +43,9 @@ def the_file_is_right_with(folder: Path, script: MemberScript, *, rate: int = SL
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 6])
-def test_a_helper_that_dies_amid_its_claims_costs_what_it_had_not_passed_on(tmp_path: Path, pieces: int) -> None:
+def test_a_helper_that_dies_amid_its_claims_costs_what_it_had_not_passed_on(
+    tmp_path: Path, pieces: int
+) -> None:
     the_file_is_right_with(tmp_path, MemberScript(dies_after=pieces, bring_rate=2 * MIB))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from shoal.errors import FormatError
 from shoal.formats import bencode
 from shoal.protocol.group import messages as m
-from shoal.protocol.group.pool import encode_pool, parse_pool
+from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import RECORD_LENGTH, split_records
 
 from .values import any_changes, mangled, piece_records, pool_messages
@@ -40,6 +40,7 @@ def test_any_bytes_give_a_message_or_the_named_error(payload: bytes, changes: li
 
 def test_the_messages_have_the_form_of_the_design() -> None:
     assert encode_pool(m.Claims(((0, 4), (9, 1)), 1000)) == bencode.encode(CLAIMS)
+    assert encode_pool(m.Lost(((3, 2),))) == bencode.encode({"kind": "lost", "runs": [[3, 2]]})
     assert encode_pool(m.Accuse(AUTHOR, 7, 16_384)) == bencode.encode(ACCUSE)
     packed = b"r" + bytes((0, 0, 1, 2)) + AUTHOR + b"d" * 32 + b"s" * 64
     assert encode_pool(m.Records((RECORD,))) == packed
@@ -67,6 +68,7 @@ def test_a_kind_or_a_field_nobody_knows_yet_is_passed_over() -> None:
         ({**CLAIMS, "runs": [[1, 1 << 32]]}, r"pool.runs\[0\]"),
         ({**CLAIMS, "runs": ["01"]}, r"pool.runs\[0\]"),
         ({**CLAIMS, "runs": [["0", "1"]]}, r"pool.runs\[0\]"),
+        ({"kind": "lost", "runs": [[0, 1]] * 65}, "pool.runs: 65 of them, more than 64"),
         ({**ACCUSE, "author": AUTHOR[:31]}, "pool.author: 31 bytes, not 32"),
         ({**ACCUSE, "piece": 1 << 32}, "pool.piece"),
         ({**ACCUSE, "begin": -16_384}, "pool.begin"),
@@ -95,4 +97,12 @@ def test_records_are_split_into_messages_that_fit(some: list[m.PieceRecord], cou
     messages = list(split_records(records))
     assert [record for message in messages for record in message.records] == records
     assert len(messages) == -(-len(records) // m.MAX_RECORDS)
+    assert all(parse_pool(encode_pool(message)) == message for message in messages)
+
+
+def test_what_is_lost_is_split_into_messages_that_fit() -> None:
+    runs = [(2 * number, 1) for number in range(2 * m.MAX_RUNS + 1)]
+    messages = list(split_lost(runs))
+    assert [run for message in messages for run in message.runs] == runs
+    assert len(messages) == 3
     assert all(parse_pool(encode_pool(message)) == message for message in messages)

@@ -36,6 +36,7 @@ meeting_messages = st.one_of(presences, asks, st.builds(m.Helping, info_hash=has
 claims = st.builds(
     m.Claims, runs=st.lists(runs, max_size=m.MAX_RUNS).map(tuple), rate=st.integers(0, m.MAX_BYTES)
 )
+losses = st.builds(m.Lost, runs=st.lists(runs, max_size=m.MAX_RUNS).map(tuple))
 piece_records = st.builds(
     m.PieceRecord,
     piece=pieces,
@@ -45,7 +46,7 @@ piece_records = st.builds(
 )
 records = st.builds(m.Records, records=st.lists(piece_records, max_size=5).map(tuple))
 accusations = st.builds(m.Accuse, author=keys, piece=pieces, begin=pieces)
-pool_messages = st.one_of(claims, records, accusations)
+pool_messages = st.one_of(claims, losses, records, accusations)
 
 
 def mangled(payload: bytes, changes: list[tuple[int, int]]) -> bytes:

@@ -8,7 +8,6 @@ one port serves many groups, and whoever names none of their info hashes learns 
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from shoal.errors import PeerError
 from shoal.fetch.group.certificates import authority_certificate, member_certificate, member_of, tls_context
 from shoal.fetch.group.key import INFO_HASH_LENGTH, GroupKey
 from shoal.fetch.group.signing import MemberKey
+from shoal.net.sockets import Socket
 from shoal.net.tls import TlsSocket, secure, secure_incoming
 
 HANDSHAKE_SECONDS: Final = 8.0  # as for a dial: some round trips, the slowest ones too
@@ -66,14 +66,14 @@ class Membership:
     def group_of(self, info_hash: bytes) -> JoinedGroup | None:
         return self._groups.get(info_hash)
 
-    async def secure_incoming(self, sock: socket.socket) -> Secured:
+    async def secure_incoming(self, sock: Socket) -> Secured:
         """Raises `PeerError`, `NetworkError`; `sock` is closed then."""
         secured = await secure_incoming(sock, self._context_of, within=HANDSHAKE_SECONDS)
         info_hash = info_hash_of(secured.server_name)
         assert info_hash is not None, "a context was found for it"
         return _proven(secured, info_hash)
 
-    async def secure_outgoing(self, sock: socket.socket, info_hash: bytes) -> Secured:
+    async def secure_outgoing(self, sock: Socket, info_hash: bytes) -> Secured:
         """Raises as `secure_incoming` does."""
         group = self._groups.get(info_hash)
         if group is None:

@@ -1,7 +1,7 @@
 """Choose which blocks of what others brought are compared with the origin's.
 
-Always true: what all requesters of a pool compare stays below 1 % of the file, apart from one block or a few of each
-author, and of each accusation. Own pieces are never compared. An author is named for a block of a piece that is here
+Always true: what all requesters of a pool compare stays below 1 % of the file, apart from four blocks of each author
+and one of each accusation. Own pieces are never compared. An author is named for a block of a piece that is here
 by its word at the moment of naming; a piece that was lost meanwhile proves nothing.
 
 The first pieces of an author are compared for sure, later ones at random, piece by piece as they come, so that
@@ -23,7 +23,7 @@ from typing import NamedTuple
 from shoal.formats.bitfield import without
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 
-SHARE = 0.005  # of the file, drawn at random; the first pieces of authors may take as much again
+SHARE = 0.003  # of the file, drawn at random; the first pieces of authors may take as much again
 SHARE_WITH_DIGEST = 0.001  # where the digest of the whole is known, and audits only find the culprit sooner
 FIRST_AUDITS = (
     4  # of each author, for the group together: one that lies in half of its pieces is found at 15:1
@@ -212,13 +212,13 @@ class Audits:
     # ---- choosing
 
     def _firsts_of_one(self) -> int:
-        """How many first pieces of an author are ours to compare: all if the group's share allows it.
+        """How many first pieces of an author are ours to compare: all four if the share allows it.
 
-        The first one is compared whatever the share; where there are more than four requesters, by four of them.
+        Whatever the share, the group compares four of them; who of many requesters does is left to chance.
         """
         if self._first_count + FIRST_AUDITS <= self._budget():
             return FIRST_AUDITS
-        return int(self._rng.random() * max(1, self.requesters) < FIRST_AUDITS)
+        return int(FIRST_AUDITS / max(1, self.requesters) + self._rng.random())
 
     def _budget(self) -> float:
         """Blocks that are ours to compare at random; and as many of first pieces."""

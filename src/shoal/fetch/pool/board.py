@@ -17,10 +17,19 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
-from shoal.fetch.pool.member import CROSSING, LONGEST_LATE, MOST_CLAIMED, MOST_RUNS, MOST_VAIN, Member, checked_runs
+from shoal.fetch.pool.member import (
+    CROSSING,
+    LONGEST_LATE,
+    MOST_RUNS,
+    MOST_VAIN,
+    Member,
+    checked_runs,
+    most_claimed,
+    runs_to_tell,
+)  # fmt: skip
 from shoal.fetch.pool.runs import PieceRun as PieceRun
-from shoal.fetch.pool.runs import Places, run_from, runs_of
-from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
+from shoal.fetch.pool.runs import Places, first_of, run_from, runs_of
+from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
@@ -29,13 +38,15 @@ SHORTEST_RUN = 1 * MIB
 FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
+COMES_WITHIN = 3.0  # seconds; whoever asked for help has dialled by then, or has gone
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
-LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it
+LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it ...
+MOST_PATIENT = 4  # ... times the requesters, up to so many: each of them would double it for itself
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
-LAGS_AFTER = (
-    2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it sooner
-)
+LAGS_AFTER = 2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it
+MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
+UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
 MOST_SECONDS_AHEAD = 4.0  # of what requesters take; a helper that has more waits for them ...
 LEAST_SECONDS_AHEAD = 0.5  # ... but for no less than so much of what it brings
@@ -71,7 +82,7 @@ class Board:
         self._mine = 0  # ours to fetch, and not here
         self._taken: list[tuple[float, int]] = []  # when we took which of them
         self._lost_to: int = 0  # of ours: to be dropped, for they are somebody else's
-        self._forced = 0  # ours alone to fetch, whatever others have
+        self.forced = 0  # ours alone to fetch, whatever others have
         self._brought = 0  # by us, from the origin
         self._passed_on = 0  # of that, what requesters got
         self._passing = RateMeter(now)
@@ -80,6 +91,8 @@ class Board:
         self._best_rate = 0.0  # of late: who is idle knows no better, and what it doubles shows it
         self._decided_at = now
         self._alone_since: float | None = now
+        self._began_at = now
+        self._was_wanted = False  # a requester was here
         self._has_all = False  # all that was unclaimed was taken, for nobody else is there
         self._heard_at = now
         self._declined_at: float | None = None  # what is unclaimed was left to faster members
@@ -93,6 +106,7 @@ class Board:
     def join(self, member: bytes, now: float, *, is_helper: bool, has: int = 0) -> None:
         self._members[member] = Member(member, now, is_helper, has, is_doubted=self._vain > MOST_VAIN)
         self._alone_since = None
+        self._was_wanted |= not is_helper
         self._heard_at = now
 
     def leave(self, member: bytes, now: float) -> None:
@@ -111,6 +125,11 @@ class Board:
             passed = without(bits & self._brought, self._passed_on)
             self._passing.add(passed.bit_count() * self._piece_length, now)
             self._passed_on |= passed
+
+    def on_lost(self, bits: int, member: bytes | None = None) -> None:
+        """What it, or anybody, told of these does not count any more."""
+        for other in self._members.values() if member is None else (self._members[member],):
+            other.has = without(other.has, bits)
 
     def on_claims(self, member: bytes, runs: Iterable[tuple[int, int]], rate: float, now: float) -> None:
         """All that it fetches now. Raises `PeerError` for what no honest member says."""
@@ -137,7 +156,7 @@ class Board:
         else:
             self._lag.add(self._piece_length, now)
         self.have |= bit
-        self._forced = without(self._forced, bit)
+        self.forced = without(self.forced, bit)
 
     def lose(self, bits: int, *, must_fetch: bool = False) -> None:
         """These are not here after all; `must_fetch`: they have to come from the origin, by ourselves."""
@@ -145,12 +164,7 @@ class Board:
         self._mine = without(self._mine, bits)
         self._brought = without(self._brought, bits)
         if must_fetch:
-            self._forced |= bits
-
-    def forget_has(self, bits: int) -> None:
-        """What members told of these pieces does not count any more; who has them tells again."""
-        for member in self._members.values():
-            member.has = without(member.has, bits)
+            self.forced |= bits
 
     def is_counted_on(self, member: bytes) -> bool:
         """Whether we wait for something that it fetches, or that nobody else has."""
@@ -159,11 +173,6 @@ class Board:
         for other in self._members.values():
             needed = without(needed, 0 if other is one else other.has)
         return bool(needed)
-
-    @property
-    def has_forced(self) -> bool:
-        """Whether there is something that nobody else can bring."""
-        return bool(self._forced)
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -174,12 +183,11 @@ class Board:
         self._best_rate = max(self._rate, self._best_rate * math.exp(-(now - self._decided_at) / BEST_MEMORY))
         self._decided_at = now
         for member in self._members.values():
-            is_late = member.void_if_late(self._piece_length, now)
-            if is_late or member.is_silent(now, self._heard_at):
+            if member.void_if_late(self._piece_length, now) or member.is_silent(now, self._heard_at):
                 self.laggards.add(member.name)
         self._drop(demand, now)
-        runs = list(runs_of(without(self._forced, self._mine)))
-        self._mine |= self._forced
+        runs = list(runs_of(without(self.forced, before)))
+        self._mine |= self.forced
         if self._is_wanted(now):
             runs += self._take(demand, now)
         take, drop = without(self._mine, before), without(before, self._mine)
@@ -188,7 +196,7 @@ class Board:
         if take or drop:
             self._taken = [(at, bits & self._mine) for at, bits in self._taken if bits & self._mine]
         if take or drop or not self._mine:
-            self.my_runs = self._runs_to_tell()
+            self.my_runs = runs_to_tell(self._mine, self._piece_length)
         return Decision(tuple(runs), tuple(runs_of(drop)))
 
     def unclaimed(self, now: float) -> int:
@@ -198,6 +206,13 @@ class Board:
             if not member.is_silent(now, self._heard_at):
                 taken |= member.live
         return without(self._everything, taken)
+
+    def _surest(self, free: int) -> int:
+        """Of these, what nobody has or claims at all, while there is any: who is silent or late may speak again."""
+        doubtful = 0
+        for member in self._members.values():
+            doubtful |= member.has | member.claims
+        return without(free, doubtful) or free
 
     def _offered(self, now: float) -> int:
         """The pieces that members have and pass on."""
@@ -210,13 +225,19 @@ class Board:
         """Whether anybody wants what we would fetch, and takes it off us."""
         if not self._is_helper:
             return True
-        if all(member.is_helper for member in self._members.values()):
+        if self._is_deserted(now):
             return False
         waiting = without(self._brought, self._passed_on).bit_count() * self._piece_length
         most = max(
             LEAST_AHEAD, LEAST_SECONDS_AHEAD * self._rate, MOST_SECONDS_AHEAD * self._passing.rate(now)
         )
         return waiting <= most
+
+    def _is_deserted(self, now: float) -> bool:
+        """Nobody is here who wants it; at first, whoever asked for help is on its way."""
+        if any(not member.is_helper for member in self._members.values()):
+            return False
+        return self._was_wanted or now - self._began_at > COMES_WITHIN
 
     def _drop(self, demand: Demand, now: float) -> None:
         """What others have, or have the better right to, or what is too much for our rate now."""
@@ -226,13 +247,13 @@ class Board:
         for taken_at, bits in self._taken:
             young |= bits if now - taken_at <= CROSSING else 0
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
-        self._mine = without(self._mine, without(theirs, begun | self._forced | self._despite))
+        self._mine = without(self._mine, without(theirs, begun | self.forced | self._despite))
         self._lost_to = 0
-        if self._is_helper and all(member.is_helper for member in self._members.values()):
+        if self._is_helper and self._is_deserted(now):
             self._mine = 0
         elif self._members and (self._has_all or self._is_too_much(demand.rate)):
             self._has_all = False
-            self._mine &= self._close_to(begun, 1 / max(1, demand.fetchers)) | self._forced
+            self._mine &= self._close_to(begun, 1 / max(1, demand.fetchers)) | self.forced
 
     def _is_too_much(self, rate: float) -> bool:
         """Whether our rate has fallen so far that what we claimed is in better hands with others."""
@@ -251,7 +272,7 @@ class Board:
     # -- taking --------------------------------------------------------------------------------------
 
     def _take(self, demand: Demand, now: float) -> list[PieceRun]:
-        free = self.unclaimed(now)
+        free = self._surest(self.unclaimed(now))
         if not self._members and (self._alone_since is None or now - self._alone_since >= ALONE_AFTER):
             self._mine |= free
             self._has_all = True
@@ -294,8 +315,8 @@ class Board:
 
     def _has_room(self, count: int) -> bool:
         """Whether a run more can be told."""
-        most = max(MOST_CLAIMED // self._piece_length, MOST_RUNS)
-        return self._mine.bit_count() + count <= most and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
+        is_room = self._mine.bit_count() + count <= most_claimed(self._piece_length)
+        return is_room and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
 
     def _run_length(self, share: float) -> int:
         """Pieces of a run by our own rate."""
@@ -316,20 +337,17 @@ class Board:
         """Behind our last one if that is free, else where we rank highest; no sliver is left beside it."""
         first = self._next
         if first < 0 or not free >> first & 1:
-            first = self._best_place(free)
+            first = first_of(self._my_places, free)
             behind = without(run_mask(0, first), free).bit_length()  # where this free row begins
             if first - behind < count:
                 first = behind
         there = run_from(free, first)
         return PieceRun(first, there if there < count + count // 2 else count)
 
-    def _best_place(self, free: int) -> int:
-        for first in self._my_places:
-            if free >> first & 1:
-                return first
-        return lowest_bit(free)
-
     # -- the very end --------------------------------------------------------------------------------
+
+    def _requester_count(self) -> int:
+        return (not self._is_helper) + sum(not member.is_helper for member in self._members.values())
 
     def _faster_idle_members(self) -> int:
         """So many are idle as well, and go first."""
@@ -342,9 +360,9 @@ class Board:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
         seconds, bits = max(self._slow_ones(now), default=(0.0, 0))
         count = bits.bit_count()
-        if not count or not self._best_rate or seconds < LEAST_TAIL:
+        if not count or seconds < LEAST_TAIL * min(self._requester_count(), MOST_PATIENT):
             return []
-        a_piece = self._piece_length / self._best_rate
+        a_piece = self._piece_length / self._best_rate if self._best_rate else UNKNOWN_PIECE
         share = int((seconds - demand.latency) / (a_piece + seconds / count))
         if not share and (demand.latency + a_piece) * GAIN < seconds:
             share = 1
@@ -376,14 +394,6 @@ class Board:
             self._lags_since = now
         elif now - self._lags_since > LAGS_AFTER:
             rate = self._lag.rate(now) or 1.0
-            found.append((lagging.bit_count() * self._piece_length / rate, lagging))
+            if rate < MUCH_FASTER * self._best_rate:  # else they bring it, however much it is
+                found.append((lagging.bit_count() * self._piece_length / rate, lagging))
         return [(seconds, bits) for seconds, bits in found if bits]
-
-    def _runs_to_tell(self) -> tuple[PieceRun, ...]:
-        """As many as a message may hold; the rest is said later."""
-        most = max(MOST_CLAIMED // self._piece_length, MOST_RUNS)
-        told = []
-        for first, count in sorted(runs_of(self._mine), key=lambda run: -run.count)[:MOST_RUNS]:
-            told.append(PieceRun(first, min(count, most)))
-            most -= told[-1].count
-        return tuple(sorted(run for run in told if run.count > 0))

@@ -17,7 +17,7 @@ from shoal.disk.state import state_dir
 from shoal.errors import DiskFullError, ExistsError, FileError, FormatError, ShoalError
 from shoal.fetch.group.keyring import Keyring
 from shoal.fetch.group.membership import JoinedGroup
-from shoal.fetch.guard import Guard
+from shoal.fetch.guard import MOST_REDIRECTS, Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
@@ -84,7 +84,7 @@ class HelperServer:
         """Until `stop` is set."""
         await asyncio.to_thread(self._cache.make_room)
         options = FetchOptions(
-            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=Guard.MOST_HOPS
+            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=MOST_REDIRECTS
         )
         nobody = AskedUrl(
             "https://nobody.invalid/"

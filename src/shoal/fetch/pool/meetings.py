@@ -27,8 +27,11 @@ from shoal.protocol.group.messages import Pause, Presence
 from shoal.swarm.known_peers import Source
 from shoal.swarm.tactics import Tactics
 
-IN_MEETINGS = Tactics(super_seeds=False, parts_when_pointless=False)
-IN_POOLS = Tactics(super_seeds=False)
+# Who wants nothing is of use all the same: it tells what it fetches.
+AMONG_MEMBERS = Tactics(super_seeds=False, parts_when_pointless=False)
+
+
+SECOND_DIAL = 1.0  # seconds after which whoever was to be dialled dials, for it may be behind a router
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ class Meetings:
             wanted=0,
             extensions=(attended.meeting,),
             is_secured=True,
-            tactics=IN_MEETINGS,
+            tactics=AMONG_MEMBERS,
             trackers=tuple((url,) for url in contacts.trackers),
             peers=[(address[0], address[1]) for addresses in found for address in addresses],
         )
@@ -154,9 +157,16 @@ class Meetings:
             torrent.ban_member(attendant.member, reason)
 
     def introduce(self, info_hash: bytes, attendant: Attendant) -> None:
-        """This member is in that pool of ours."""
+        """This member is in that pool of ours. One of the two dials; the other does if nothing came of it."""
+        wait = 0.0 if self.engine.peer_id < attendant.neighbour.peer_id else SECOND_DIAL
+        self.engine.loop.call_later(wait, self._dial, info_hash, attendant)
+
+    def _dial(self, info_hash: bytes, attendant: Attendant) -> None:
         torrent = self.engine.torrent_of(info_hash)
-        if torrent is not None:
+        if torrent is None:
+            return
+        connected = {program_of(neighbour) for neighbour in torrent.neighbours.values()}
+        if program_of(attendant.neighbour) not in connected:
             torrent.dialling.learn([attendant.address], Source.TRACKER)
 
     # ---- pools and origins
@@ -172,8 +182,8 @@ class Meetings:
             wanted=wanted,
             extensions=(pool,),
             is_secured=True,
-            tactics=IN_POOLS,
-            report=pool.on_report,
+            tactics=AMONG_MEMBERS,
+            report=pool.telling.on_report,
         )
         pool.attach(torrent)
         attended.pools.add(pool.info_hash)

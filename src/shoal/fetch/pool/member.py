@@ -7,7 +7,7 @@ it has brought a piece of what it claims. Pure; `fetch/pool/board.py` tells it w
 from __future__ import annotations
 
 from shoal.errors import PeerError
-from shoal.fetch.pool.runs import PieceRun, bits_of
+from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
 from shoal.formats.bitfield import without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
@@ -37,7 +37,7 @@ class Member:
         """`is_doubted`: it is to bring a piece first."""
         self.name = name
         self.is_helper = is_helper
-        self.joined_at = self.heard_at = self.idle_since = now
+        self.joined_at = self.heard_at = now
         self.has = has
         self.claims = 0
         self.told_rate = 0.0
@@ -86,7 +86,6 @@ class Member:
             self._waits_since = self._seen_since = now
         elif before and not self.live:
             self._waited += now - self._waits_since
-            self.idle_since = now
         return fresh
 
     def on_have(self, bits: int, piece_length: int, now: float) -> None:
@@ -98,9 +97,8 @@ class Member:
             self._waited = 0.0
             self._is_doubted = False
             self._has_brought = True
+            self._void = 0
             self._idle_talk = 0
-            if not self.live:
-                self.idle_since = now
 
     def on_owing(self, is_owing: bool, now: float) -> None:
         if is_owing and not self.is_owing:
@@ -121,7 +119,6 @@ class Member:
         self._waited = waited
         self._void |= live
         self._is_doubted = True
-        self.idle_since = now
         return True
 
     def is_silent(self, now: float, heard_at: float) -> bool:
@@ -145,7 +142,7 @@ class Member:
         self._talked_at = now
         self._idle_talk += 1
         claimed = sum(count for _, count in runs)
-        most = max(MOST_CLAIMED // piece_length, MOST_RUNS)
+        most = most_claimed(piece_length)
         if len(runs) > MOST_RUNS or claimed > most:
             raise PeerError(
                 f"claims of {len(runs)} runs and {claimed} pieces, where {MOST_RUNS} and {most} may be"
@@ -162,3 +159,18 @@ def checked_runs(runs: tuple[PieceRun, ...], piece_count: int) -> tuple[PieceRun
         if first < 0 or count < 1 or first + count > piece_count:
             raise PeerError(f"claims pieces {first} to {first + count}, where {piece_count} are")
     return runs
+
+
+def most_claimed(piece_length: int) -> int:
+    """Pieces in a message."""
+    return max(MOST_CLAIMED // piece_length, MOST_RUNS)
+
+
+def runs_to_tell(bits: int, piece_length: int) -> tuple[PieceRun, ...]:
+    """As many as a message may hold; the rest is said later."""
+    most = most_claimed(piece_length)
+    told = []
+    for first, count in sorted(runs_of(bits), key=lambda run: -run.count)[:MOST_RUNS]:
+        told.append(PieceRun(first, min(count, most)))
+        most -= told[-1].count
+    return tuple(sorted(run for run in told if run.count > 0))

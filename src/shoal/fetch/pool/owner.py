@@ -1,4 +1,4 @@
-"""Whose download a pool is: a requester's session, or a helper's work."""
+"""What a pool asks of the download, or of the helper's work, that it belongs to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from shoal.fetch.pool.audits import Audit
 
 
 class Owner(Protocol):
+    """Whose download it is: a requester's session, or a helper's work."""
+
     def wake(self) -> None:
         """There may be something to do: call `beat` soon."""
 

@@ -12,7 +12,7 @@ Always true:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import FormatError, PeerError, ShoalError
@@ -23,13 +23,15 @@ from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
 from shoal.fetch.pool.hearing import Talk, program_of
+from shoal.fetch.pool.member import checked_runs
 from shoal.fetch.pool.owner import Owner
-from shoal.fetch.pool.runs import PieceRun
+from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
+from shoal.fetch.pool.telling import Telling
 from shoal.fetch.progress import MemberProgress
-from shoal.formats.bitfield import iter_bits
+from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.layout import Layout
-from shoal.protocol.group.messages import KEY_LENGTH, POOL, Accuse, Claims, PieceRecord, PoolMessage, Records
-from shoal.protocol.group.pool import encode_pool, parse_pool
+from shoal.protocol.group.messages import POOL, Accuse, Claims, Lost, PieceRecord, PoolMessage, Records
+from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Pool:
     """Made when the facts of the file are known; `attach` when its torrent runs."""
 
     name = POOL
+    owner: Owner  # set before anything happens
 
     def __init__(
         self,
@@ -79,22 +82,11 @@ class Pool:
         self._me = me
         self._is_helper = is_helper
         self._clock = clock
-        self._owner: Owner | None = None
         self._neighbours: dict[Neighbour, Talk] = {}
-        self._out: set[bytes] = set()  # members that people were told of ...
-        self._slow: set[bytes] = set()  # ... and programs of them that held us up
+        self.telling = Telling(self.company, lambda text: self.owner.note(text))
         self._told_claims = Claims()
         self._settled = 0  # pieces that we fetched ourselves
         self._backing = Backing()
-
-    @property
-    def owner(self) -> Owner:
-        assert self._owner is not None, "set before anything happens"
-        return self._owner
-
-    @owner.setter
-    def owner(self, owner: Owner) -> None:
-        self._owner = owner
 
     def attach(self, torrent: Torrent) -> None:
         """It runs, with the pieces of `told_bits` as they were."""
@@ -115,13 +107,15 @@ class Pool:
     def is_needed(self) -> bool:
         """Whether somebody wants a piece that nobody but us has, of those who are here."""
         peers = [neighbour.peer for neighbour in self._neighbours if neighbour.peer is not None]
+        elsewhere = 0
         for peer in peers:
-            elsewhere = 0
-            for other in peers:
-                elsewhere |= other.has
-            if peer.peer_interested and self.told_bits & ~elsewhere:
-                return True
-        return False
+            elsewhere |= peer.has
+        return bool(self.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
+
+    @property
+    def missing(self) -> int:
+        """The pieces that are not on the disk, or of which it is not known yet."""
+        return all_bits(self._layout.piece_count) & ~self._part.have_bits
 
     @property
     def members(self) -> list[Neighbour]:
@@ -136,10 +130,14 @@ class Pool:
     def on_pieces(self, found: Iterable[tuple[int, bytes]]) -> None:
         """These pieces came from the origin and are on the disk; with their SHA-256."""
         for piece, digest in found:
-            for author in self.authors.settle(piece, digest):
+            liars = self.authors.settle(piece, digest)
+            for author in liars:
                 self.ban(author, f"signed a false piece {piece}")
             signature = self._me.sign(self.info_hash, piece, digest)
-            self.authors.on_record(PieceRecord(piece, self._me.public, digest, signature), self._me.public)
+            record = PieceRecord(piece, self._me.public, digest, signature)
+            self.authors.on_record(record, self._me.public)
+            if liars:
+                self._say_all(Records((record,)))  # who believed them learns of it
             self._settled |= 1 << piece
             self._on_here(piece)
             if self.torrent is not None:
@@ -175,6 +173,10 @@ class Pool:
         self._backing.drop(doubtful)
         self._forget(doubtful, must_fetch=True)
 
+    def fetch_missing(self) -> None:
+        """Somebody's bytes of these lie on the disk, and were never said to be right."""
+        self._forget(self.missing, must_fetch=True)
+
     # ---- what is to be done
 
     def beat(self, now: float) -> None:
@@ -192,15 +194,9 @@ class Pool:
         for run in decision.drop:
             self._plan.withhold(*self._bytes_of(run))
         self._tell_claims(int(demand.rate))
-        self._tell_of_laggards()
+        self.telling.slow(self.board.laggards)
         while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
             self.owner.audit(audit)
-
-    def _tell_of_laggards(self) -> None:
-        for program in self.board.laggards - self._slow:
-            self._slow.add(program)
-            name = self.company.name_of(program[:KEY_LENGTH])
-            self.owner.note(f"{name} is slow: what it was waited for is fetched without it")
 
     def _tell_claims(self, rate: int) -> None:
         runs = tuple((run.first, run.count) for run in self.board.my_runs)
@@ -245,9 +241,18 @@ class Pool:
                 talk.on_records(len(records), self._layout.piece_count)
                 for record in records:
                     self._on_record(neighbour, record)
+            case Lost(runs):
+                self._on_lost_by(neighbour, tuple(PieceRun(*run) for run in runs))
             case Accuse(author, piece, begin):
                 self.audits.accuse(neighbour.member, author, piece, begin)
                 self.owner.wake()
+
+    def _on_lost_by(self, neighbour: Neighbour, runs: tuple[PieceRun, ...]) -> None:
+        bits = bits_of(checked_runs(runs, self._layout.piece_count))
+        if self.torrent is not None and neighbour.peer is not None:
+            self.torrent.swarm.forget_has(bits, neighbour.peer)
+        self.board.on_lost(bits, program_of(neighbour))
+        self.owner.wake()
 
     def _on_record(self, neighbour: Neighbour, record: PieceRecord) -> None:
         piece = record.piece
@@ -295,6 +300,7 @@ class Pool:
         self.told_bits |= bit
         if not self._plan.have_bits & bit:
             self._plan.on_piece(piece)
+        if not self._part.have_bits & bit:
             self._part.on_piece(piece)
         now = self._clock()
         self.board.on_piece(piece, now)
@@ -309,9 +315,9 @@ class Pool:
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:
         self._neighbours.pop(neighbour, None)
-        is_missed = self.board.is_counted_on(program_of(neighbour)) and neighbour.member not in self._out
-        if is_missed and self.torrent is not None and not self.torrent.is_over:
-            self.owner.note(f"{self.company.name_of(neighbour.member)} is gone: {reason}")
+        is_over = self.torrent is None or self.torrent.is_over
+        if not is_over and self.board.is_counted_on(program_of(neighbour)):
+            self.telling.gone(neighbour.member, reason)
         self.board.leave(program_of(neighbour), self._clock())
         self.company.on_parted(neighbour.member)
         self.owner.wake()
@@ -342,24 +348,25 @@ class Pool:
         if ours == theirs:
             self.audits.on_same(audit)
             return
-        author = self.audits.on_different(audit)
-        if author is not None:
-            self._say_all(Accuse(author, audit.piece, audit.begin))
-            self.ban(author, f"sent false bytes of piece {audit.piece}")
+        if self.audits.on_different(audit) is not None:
+            for author in self.authors.vouchers_of(audit.piece) or (audit.author,):
+                self._say_all(Accuse(author, audit.piece, audit.begin))
+                self.ban(author, f"sent false bytes of piece {audit.piece}")
 
     def ban(self, author: bytes, reason: str) -> None:
         """Nothing of it is believed any more, and what was is fetched again."""
         if author == self._me.public or self.authors.is_banned(author):
             return  # the first: another program of this machine, with this machine's key
+        disputed = self.authors.disputed
         lost = self.authors.ban(author)
         self.audits.on_banned(author)
         self._put_out(author, f"it {reason}")
         if self.torrent is not None:
-            self.torrent.forget_has(lost)
-        self.board.forget_has(lost)
+            self.torrent.swarm.forget_has(lost)
+        self.board.on_lost(lost)
         self._backing.drop(lost)
         self._forget(lost)
-        for piece in iter_bits(lost):
+        for piece in iter_bits(lost | disputed & ~self.authors.disputed):
             if self.authors.digest_of(piece) is not None:
                 self._backing.take(piece)
 
@@ -367,19 +374,9 @@ class Pool:
         """People are told, and no connection of it is let in any more."""
         if member == self._me.public:
             return
-        self._tell_of(member, reason)
+        self.telling.out(member, reason)
         if self.torrent is not None:
             self.torrent.ban_member(member, reason)
-
-    def _tell_of(self, member: bytes, reason: str) -> None:
-        if member not in self._out:
-            self._out.add(member)
-            self.owner.note(f"{self.company.name_of(member)} is out: {reason}")
-
-    def on_report(self, event: str, **fields: Any) -> None:
-        """What happens in the torrent."""
-        if event == "banned" and fields["member"]:
-            self._tell_of(bytes.fromhex(fields["member"]), f"it {fields['reason']}")
 
     def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
@@ -390,6 +387,8 @@ class Pool:
         self.audits.on_lost(here)
         if not here:
             return
+        for message in split_lost(tuple(runs_of(here))):
+            self._say_all(message)  # else others would not bring them
         if self.torrent is not None:
             self.torrent.lose(here)
         for piece in iter_bits(here):

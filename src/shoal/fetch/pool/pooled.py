@@ -69,7 +69,7 @@ class Pooled:
 
     @property
     def has_others(self) -> bool:
-        if self.pool.board.has_forced:
+        if self.pool.board.forced:
             return False  # what is in doubt is ours alone to fetch
         return self.pool.is_needed if self._stays else bool(self.pool.members)
 
@@ -87,7 +87,12 @@ class Pooled:
             return False
         if self._complete_at is None:
             self._complete_at = now
-        return not self.pool.audits.pending or now - self._complete_at > LONGEST_SETTLING
+        is_late = now - self._complete_at > LONGEST_SETTLING
+        if self.pool.missing:
+            if is_late:
+                self.pool.fetch_missing()
+            return False
+        return not self.pool.audits.pending or is_late
 
     def on_pause(self, seconds: float) -> None:
         """The origin asked us to wait so long."""

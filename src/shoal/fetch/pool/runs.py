@@ -33,18 +33,27 @@ def bits_of(runs: Iterable[PieceRun]) -> int:
 
 def runs_of(bits: int) -> Iterator[PieceRun]:
     """The set as runs, lowest first."""
-    first = 0
-    while bits:
-        begins = lowest_bit(bits)
-        count = lowest_bit(~(bits >> begins))
-        yield PieceRun(first + begins, count)
-        first += begins + count
-        bits >>= begins + count
+    if not bits:
+        return
+    lowest = lowest_bit(bits)
+    digits = f"{bits >> lowest:b}"[::-1]  # a search in a string stays in C
+    begin = 0
+    while begin != -1:
+        end = digits.find("0", begin)
+        if end == -1:
+            end = len(digits)
+        yield PieceRun(lowest + begin, end - begin)
+        begin = digits.find("1", end)
 
 
 def run_from(bits: int, first: int) -> int:
     """How many pieces of the set follow each other from `first` on."""
     return lowest_bit(~(bits >> first))
+
+
+def first_of(places: Iterable[int], bits: int) -> int:
+    """The first place in the set; if there is none, its lowest piece."""
+    return next((place for place in places if bits >> place & 1), lowest_bit(bits))
 
 
 class Places:

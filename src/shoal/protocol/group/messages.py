@@ -90,6 +90,12 @@ class Claims(Struct, frozen=True):
     rate: int = 0  # bytes a second
 
 
+class Lost(Struct, frozen=True):
+    """These pieces are not here after all, though the sender told of them."""
+
+    runs: tuple[tuple[int, int], ...] = ()  # (first piece, count)
+
+
 class PieceRecord(Struct, frozen=True, gc=False):
     """`author` fetched this piece from the origin, and its SHA-256 is this."""
 
@@ -114,4 +120,4 @@ class Accuse(Struct, frozen=True):
 
 
 MeetingMessage: TypeAlias = Presence | AskHelp | Helping | Refused | Pause
-PoolMessage: TypeAlias = Claims | Records | Accuse
+PoolMessage: TypeAlias = Claims | Lost | Records | Accuse

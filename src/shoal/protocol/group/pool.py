@@ -5,7 +5,7 @@ Fields that nobody knows are passed over, so that messages can grow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
 from shoal.formats import bencode
@@ -22,11 +22,19 @@ def encode_pool(message: m.PoolMessage) -> bytes:
             return encode_records(message)
         case m.Claims():
             return bencode.encode({"kind": "claims", "runs": message.runs, "rate": message.rate})
+        case m.Lost():
+            return bencode.encode({"kind": "lost", "runs": message.runs})
         case m.Accuse():
             place = {"author": message.author, "piece": message.piece, "begin": message.begin}
             return bencode.encode({"kind": "accuse", **place})
         case _:
             assert_never(message)
+
+
+def split_lost(runs: Sequence[tuple[int, int]]) -> Iterator[m.Lost]:
+    """The fewest messages that say them all, in order."""
+    for start in range(0, len(runs), m.MAX_RUNS):
+        yield m.Lost(tuple(runs[start : start + m.MAX_RUNS]))
 
 
 def parse_pool(payload: bytes | memoryview) -> m.PoolMessage | None:
@@ -38,11 +46,18 @@ def parse_pool(payload: bytes | memoryview) -> m.PoolMessage | None:
 
 
 def _parse_claims(fields: Fields) -> m.Claims:
+    return m.Claims(_runs(fields), fields.integer("rate", 0, m.MAX_BYTES))
+
+
+def _parse_lost(fields: Fields) -> m.Lost:
+    return m.Lost(_runs(fields))
+
+
+def _runs(fields: Fields) -> tuple[tuple[int, int], ...]:
     runs = fields.list_of("runs")
     if len(runs) > m.MAX_RUNS:
         raise fields.refused("runs", f"{len(runs)} of them, more than {m.MAX_RUNS}")
-    rate = fields.integer("rate", 0, m.MAX_BYTES)
-    return m.Claims(tuple(_run(fields, number, run) for number, run in enumerate(runs)), rate)
+    return tuple(_run(fields, number, run) for number, run in enumerate(runs))
 
 
 def _run(fields: Fields, number: int, value: bencode.Value) -> tuple[int, int]:
@@ -63,5 +78,6 @@ def _parse_accuse(fields: Fields) -> m.Accuse:
 
 _PARSERS: Final[Mapping[bytes, Callable[[Fields], m.PoolMessage]]] = {
     b"claims": _parse_claims,
+    b"lost": _parse_lost,
     b"accuse": _parse_accuse,
 }
