@@ -25,7 +25,7 @@ from shoal.testing.group_floods import (
 from shoal.testing.hostile_member import HostileMember, MemberScript
 from shoal.units import MIB
 
-from .hostile import SLOW, culprits, hostile, name_of, parts, taken_by, until
+from .hostile import MOST_SENT, SLOW, culprits, hostile, name_of, parts, taken_by, until
 from .room import HOST, SMALL, Room, made_up, room
 
 PIECES = SMALL // (256 * 1024)
@@ -65,7 +65,7 @@ def test_who_floods_a_pool_or_talks_nonsense_in_it_is_out_and_named(tmp_path: Pa
             got = await here.get()
             assert got.path.read_bytes() == body
             assert culprits(here) == [name_of(culprit)]
-            assert here.origin.sent < 1.2 * len(body)
+            assert here.origin.sent < MOST_SENT * len(body)
 
     run(story())
 
@@ -182,7 +182,7 @@ def test_who_asks_for_a_thousand_files_gets_a_few_and_leaves_places_for_others(t
             assert got.path.read_bytes() == body
             assert sum(count > 0 for _, count in got.members) == 2
             assert len(helper.fields_of("refused")) <= 20
-            assert not here.origin.asked_for("/1.bin")
+            assert len(here.origin.asked) <= 16 * 20  # a helper begins before who asked has come, and no more
             assert taken_by(parts(tmp_path)) < 64 * MIB
 
     run(story())
@@ -240,7 +240,7 @@ def test_a_work_that_nobody_joins_ends_soon(tmp_path: Path, monkeypatch: pytest.
             await _asking(here, absent, helper.port, [ask_of(here, here.url())])
             await until(lambda: helper.fields_of("helped"))
             assert not helper.server._works
-            assert not here.origin.asked
+            assert here.origin.sent <= SMALL
             assert not parts(tmp_path)
 
     run(story())
