@@ -64,7 +64,7 @@ def seconds_left(now: Progress) -> float | None:
 
 def progress_record(now: Progress) -> dict[str, Any]:
     """The same for --json."""
-    record = {
+    record: dict[str, Any] = {
         "event": "progress",
         "name": now.name,
         "phase": now.phase.value,

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from shoal.disk.faults import file_fault
 from shoal.disk.part_file import PartFile
 from shoal.errors import ShoalError
 from shoal.fetch.plan import piece_length_for
@@ -30,10 +31,21 @@ class Cache:
 
     def open(self, info_hash: bytes, length: int) -> PartFile:
         """Blocks. Raises `ExistsError` if another process is at it, `DiskFullError`, `FileError`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         return PartFile.open(
             self.folder, info_hash.hex(), info_hash, length, piece_length=piece_length_for(length)
         )
+
+    def prepare(self) -> None:
+        """Blocks. Raises `FileError` for a folder that cannot be."""
+        self._make_folder()
+        self.make_room()
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise file_fault(error, self.folder, "writing") from error
 
     def records_path(self, info_hash: bytes) -> Path:
         return self.folder / f"{info_hash.hex()}{_RECORDS}"

@@ -76,7 +76,7 @@ class HelperServer:
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
         """Until `stop` is set."""
-        await asyncio.to_thread(self._cache.make_room)
+        await asyncio.to_thread(self._cache.prepare)
         options = FetchOptions(
             bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=MOST_REDIRECTS
         )

@@ -7,9 +7,11 @@ Always true: what is said of us (pools, origins) is said in the meeting of the g
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +23,7 @@ from shoal.fetch.pool.content import MeetingContent, NoStore
 from shoal.fetch.pool.meeting import Attendant, Meeting
 from shoal.fetch.pool.pool import Pool
 from shoal.net.local_discovery import LocalDiscovery
-from shoal.net.sockets import Address
+from shoal.net.sockets import Address, format_address
 from shoal.protocol.group.messages import Pause, Presence
 from shoal.swarm.known_peers import Source
 from shoal.swarm.tactics import Tactics
@@ -81,6 +83,7 @@ class Meetings:
         self._events = events
         self._is_helper = is_helper
         self._stack = AsyncExitStack()
+        self._noted: set[str] = set()
         self._groups = {group.name: _Attended(group, self._meeting(group)) for group in groups}
 
     def _meeting(self, group: JoinedGroup) -> Meeting:
@@ -110,7 +113,8 @@ class Meetings:
     async def _attend(self, attended: _Attended) -> None:
         group = attended.group
         contacts = self._contacts.get(group.name, Contacts())
-        found = [await resolve(host, port, self.engine.bind) for host, port in contacts.peers]
+        addresses = await self._resolved(contacts.peers)
+        named = {format_address(address) for address in addresses}
         attended.torrent = await self.engine.run(
             MeetingContent(f"group {group.name}", group.key.meeting_hash),
             NoStore(),
@@ -119,8 +123,29 @@ class Meetings:
             is_secured=True,
             tactics=AMONG_MEMBERS,
             trackers=tuple((url,) for url in contacts.trackers),
-            peers=[(address[0], address[1]) for addresses in found for address in addresses],
+            peers=addresses,
+            report=partial(self._report, named),
         )
+
+    async def _resolved(self, peers: Sequence[tuple[str, int]]) -> list[Address]:
+        """Where these are; a host that is nowhere is said, for it may be a typing error."""
+        found = await asyncio.gather(*(resolve(host, port, self.engine.bind) for host, port in peers))
+        for (host, _), addresses in zip(peers, found, strict=True):
+            if not addresses:
+                self._note(f"member {host} is not met: there is no such host, or none that can be reached from here")
+        return [(address[0], address[1]) for addresses in found for address in addresses]
+
+    def _report(self, named: set[str], event: str, **fields: Any) -> None:
+        """Of what happens in a meeting, people are told what they may have mistyped."""
+        if event == "tracker":
+            self._note(fields["message"])
+        elif event == "unreachable" and fields["peer"] in named:
+            self._note(f"member {fields['peer']} is not met: {fields['reason']}")
+
+    def _note(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._events.note(text)
 
     # ---- members
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shoal.fetch.sources import Source
 
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
+MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
 MOST_PAUSE = 60.0  # seconds, on another member's word alone
 LONGEST_SETTLING = 3.0  # seconds that the last audits may hold up a file that is here
 
@@ -71,7 +72,8 @@ class Pooled:
         return bool(self.pool.members)
 
     def beat(self, now: float) -> None:
-        share = self._at_origin.share_of(self._most_fetchers)
+        most = max(MOST_CONNECTIONS, self._most_fetchers)
+        share = min(self._most_fetchers, self._at_origin.share_of(most))
         self._at_origin.use(share)
         self._ranged.plan.limit(share)
         self.pool.beat(now)

@@ -86,7 +86,11 @@ class Requesting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over.set()
-        await self._meeting
+        if not self._is_meeting:
+            self._meeting.cancel()  # a name server may keep it waiting for long
+        await asyncio.wait({self._meeting})
+        if not self._meeting.cancelled():
+            self._meeting.result()  # a bug of ours does not go unseen
 
     async def _meet(self) -> None:
         try:

@@ -21,7 +21,7 @@ from shoal.fetch.plan import Plan
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meetings import AtOrigin, Meetings
-from shoal.fetch.pool.pooled import Pooled
+from shoal.fetch.pool.pooled import MOST_CONNECTIONS, Pooled
 from shoal.fetch.pool.question import facts_asked
 from shoal.fetch.pool.records_file import load_records, save_records
 from shoal.fetch.pool.tags import origin_tag_of
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 LEAVES_AFTER = 20.0  # seconds without anybody in the pool; who is late is let in again at once
 SAVES_EVERY = 5.0  # seconds; what a power cut costs
-MOST_CONNECTIONS = 16  # to one origin, all members together
 
 
 class Work:
