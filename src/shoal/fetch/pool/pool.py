@@ -118,7 +118,7 @@ class Pool:
 
     def progress(self, rate: float) -> tuple[MemberProgress, ...]:
         """Who brings what, for people; `rate` is ours."""
-        return self.company.progress(self._told_claims, rate)
+        return self.company.progress(self._told_claims, rate, self._clock())
 
     # ---- what our own connections bring
 
@@ -202,7 +202,7 @@ class Pool:
         self._neighbours.add(neighbour)
         is_helper = self._is_helper(neighbour.peer_id)
         self.board.join(neighbour.peer_id, self._clock(), is_helper=is_helper)
-        self.company.on_joined(neighbour, is_helper=is_helper)
+        self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
         for message in split_records(self.records()):
             self._say(neighbour, message)
         self._say(neighbour, self._told_claims)
@@ -312,7 +312,7 @@ class Pool:
         self.board.on_piece(piece, now)
         author = self.authors.author_of(piece)
         if author is not None:
-            self.company.on_piece(piece, author)
+            self.company.on_piece(piece, author, now)
             if author != self._me.public:
                 self.audits.on_piece(piece, author)
         if self._plan.is_complete:
