@@ -94,7 +94,10 @@ class Room:
         return machine
 
     def helper(
-        self, *options: str | os.PathLike[str], on: Machine | None = None, local: tuple[str, ...] = (*LOCAL, *ALLOWED)
+        self,
+        *options: str | os.PathLike[str],
+        on: Machine | None = None,
+        local: tuple[str, ...] = (*LOCAL, *ALLOWED),
     ) -> RunningHelper:
         """It listens when this returns."""
         machine = on or self.machine()

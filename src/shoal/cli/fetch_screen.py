@@ -101,7 +101,9 @@ def _figures(now: Progress) -> list[str]:
     figures.append(format_rate(now.rate))
     is_alone = len(now.members) < 2
     figures.append(
-        counted(len(now.fetching), "connection") if is_alone else counted(len(now.members) - 1, "other member")
+        counted(len(now.fetching), "connection")
+        if is_alone
+        else counted(len(now.members) - 1, "other member")
     )
     left = seconds_left(now)
     return figures if left is None else [*figures, f"{format_duration(left)} left"]

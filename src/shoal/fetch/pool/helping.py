@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from shoal.disk.state import state_dir
-from shoal.errors import FormatError, ShoalError
+from shoal.errors import DiskFullError, ExistsError, FileError, FormatError, ShoalError
 from shoal.fetch.group.keyring import Keyring
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.guard import MOST_REDIRECTS, Guard
@@ -159,8 +159,9 @@ class HelperServer:
         try:
             await work.run(partial(self._on_begun, info_hash))
         except ShoalError as error:
+            self._note(error.message)
             for attendant in self._askers.get(info_hash, ()):
-                self._refuse(attendant, work.ask, error.message)
+                self._refuse(attendant, work.ask, _told(error))
         finally:
             self._begun.discard(info_hash)
             self._askers.pop(info_hash, None)
@@ -181,6 +182,13 @@ class HelperServer:
 
     def _note(self, text: str) -> None:
         self._report("note", message=text)
+
+
+def _told(error: ShoalError) -> str:
+    """What others may know of it: not where this machine has its files."""
+    if isinstance(error, DiskFullError):
+        return "its disk is full"
+    return "its disk fails" if isinstance(error, FileError | ExistsError) else error.message
 
 
 async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report) -> None:

@@ -132,7 +132,9 @@ class Meetings:
         found = await asyncio.gather(*(resolve(host, port, self.engine.bind) for host, port in peers))
         for (host, _), addresses in zip(peers, found, strict=True):
             if not addresses:
-                self._note(f"member {host} is not met: there is no such host, or none that can be reached from here")
+                self._note(
+                    f"member {host} is not met: there is no such host, or none that can be reached from here"
+                )
         return [(address[0], address[1]) for addresses in found for address in addresses]
 
     def _report(self, named: set[str], event: str, **fields: Any) -> None:

@@ -116,6 +116,11 @@ class Pool:
     def members(self) -> list[Neighbour]:
         return list(self._neighbours)
 
+    @property
+    def requester_count(self) -> int:
+        """Others here that want the file for themselves."""
+        return sum(not self._is_helper(neighbour.peer_id) for neighbour in self._neighbours)
+
     def progress(self, rate: float) -> tuple[MemberProgress, ...]:
         """Who brings what, for people; `rate` is ours."""
         return self.company.progress(self._told_claims, rate, self._clock())
@@ -175,7 +180,7 @@ class Pool:
             if peer is not None:
                 self.board.on_heard(neighbour.peer_id, neighbour.heard_at)
                 self.board.on_owing(neighbour.peer_id, peer.owed_count > 0, now)
-        self.audits.requesters = 1 + sum(not self._is_helper(one.peer_id) for one in self._neighbours)
+        self.audits.requesters = 1 + self.requester_count
         demand = self._plan.demand(now)
         decision = self.board.decide(demand, now)
         for run in decision.take:
