@@ -1,4 +1,4 @@
-"""What goes wrong in a group, with real processes: who is killed, stopped, frozen, without room or without a network."""
+"""What goes wrong in a group, with real processes: who is killed, stopped, frozen, or without room."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from shoal.units import MIB
 from .machines import ALLOWED, Machine, Room, room
 from .running import HOST, LOCAL
 
-PAYLOAD = random.Random(7).randbytes(2 * MIB)
+PAYLOAD = random.Random(7).randbytes(MIB)
 SLOW = Page(PAYLOAD, rate=1 * MIB)
 NOBODY = f"{HOST}:1"  # nothing listens there
 

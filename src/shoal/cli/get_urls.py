@@ -169,6 +169,8 @@ class _Errand:
                 f"{shown}: is here; stopped before its torrent was made",
                 hint=f"shoal create {printable(shown)} --format hybrid makes it",
             )
+        if now is not None and now.here == now.length and (self._asked.folder / now.name).exists():
+            return UnfinishedError(f"{shown}: is here; stopped while others still took parts of it")
         if now is None or not now.here:
             return UnfinishedError(f"{shown}: stopped before anything of it was here")
         if not is_remembered(self._asked.folder, now.name):

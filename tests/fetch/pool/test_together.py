@@ -14,8 +14,9 @@ from shoal.fetch.pool import work
 from shoal.fetch.progress import Progress
 from shoal.units import KIB, MIB
 
+from ...engine.scene import until
 from ...peers.processes import free_port
-from .room import LONGEST, SMALL, made_up, room
+from .room import SMALL, made_up, room
 
 SLOW = 512 * KIB  # bytes a second of each connection: so that helpers have something to do
 
@@ -154,8 +155,6 @@ def test_helpers_do_not_keep_each_other_when_nobody_wants_the_file_any_more(
             here.serve(made_up(SMALL), rate=SLOW)
             helpers = [await here.helper(), await here.helper()]
             await here.get()
-            async with asyncio.timeout(LONGEST):
-                while not all(helper.fields_of("helped") for helper in helpers):
-                    await asyncio.sleep(0.02)
+            await until(lambda: all(helper.fields_of("helped") for helper in helpers))
 
     run(story())

@@ -174,6 +174,8 @@ class Requesting:
         """Whoever is fetching from us gets what it asks for, for a while."""
         began = moved_at = time.monotonic()
         sent = pool.sent_bytes
+        if pool.is_needed:
+            self._note("it is here; others still take parts of it that only this machine has")
         while pool.is_needed and not self._is_over.is_set():
             await asyncio.sleep(LOOK_EVERY)
             now = time.monotonic()
