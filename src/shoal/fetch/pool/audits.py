@@ -23,7 +23,7 @@ from typing import NamedTuple
 from shoal.formats.bitfield import without
 from shoal.formats.layout import BLOCK_LENGTH, Layout
 
-SHARE = 0.005  # of the file, drawn at random; the first pieces of authors may take as much again
+SHARE = 0.003  # of the file, drawn at random; the first pieces of authors may take as much again
 SHARE_WITH_DIGEST = 0.001  # where the digest of the whole is known, and audits only find the culprit sooner
 FIRST_AUDITS = (
     4  # of each author, for the group together: one that lies in half of its pieces is found at 15:1

@@ -31,12 +31,14 @@ LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
 COMES_WITHIN = 3.0  # seconds; whoever asked for help has dialled by then, or has gone
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
-LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it
+LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it ...
+MOST_PATIENT = 4  # ... times the requesters, up to so many: each of them would double it for itself
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
 LAGS_AFTER = (
     2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it sooner
 )
+MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
 UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
 MOST_SECONDS_AHEAD = 4.0  # of what requesters take; a helper that has more waits for them ...
@@ -184,6 +186,13 @@ class Board:
                 taken |= member.live
         return without(self._everything, taken)
 
+    def _surest(self, free: int) -> int:
+        """Of these, what nobody has or claims at all, while there is any: who is silent or late may speak again."""
+        doubtful = 0
+        for member in self._members.values():
+            doubtful |= member.has | member.claims
+        return without(free, doubtful) or free
+
     def _offered(self, now: float) -> int:
         """The pieces that members have and pass on."""
         bits = 0
@@ -242,7 +251,7 @@ class Board:
     # -- taking --------------------------------------------------------------------------------------
 
     def _take(self, demand: Demand, now: float) -> list[PieceRun]:
-        free = self.unclaimed(now)
+        free = self._surest(self.unclaimed(now))
         if not self._members and (self._alone_since is None or now - self._alone_since >= ALONE_AFTER):
             self._mine |= free
             self._has_all = True
@@ -322,6 +331,9 @@ class Board:
 
     # -- the very end --------------------------------------------------------------------------------
 
+    def _requester_count(self) -> int:
+        return (not self._is_helper) + sum(not member.is_helper for member in self._members.values())
+
     def _faster_idle_members(self) -> int:
         """So many are idle as well, and go first."""
         mine = (self._rate, self._me)
@@ -333,7 +345,7 @@ class Board:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
         seconds, bits = max(self._slow_ones(now), default=(0.0, 0))
         count = bits.bit_count()
-        if not count or seconds < LEAST_TAIL:
+        if not count or seconds < LEAST_TAIL * min(self._requester_count(), MOST_PATIENT):
             return []
         a_piece = self._piece_length / self._best_rate if self._best_rate else UNKNOWN_PIECE
         share = int((seconds - demand.latency) / (a_piece + seconds / count))
@@ -365,7 +377,8 @@ class Board:
             self._lags_since = now
         elif now - self._lags_since > LAGS_AFTER:
             rate = self._lag.rate(now) or 1.0
-            found.append((lagging.bit_count() * self._piece_length / rate, lagging))
+            if rate < MUCH_FASTER * self._best_rate:  # else they bring it, however much it is
+                found.append((lagging.bit_count() * self._piece_length / rate, lagging))
         return [(seconds, bits) for seconds, bits in found if bits]
 
     def _runs_to_tell(self) -> tuple[PieceRun, ...]:

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
     from shoal.fetch.pool.pool import Pool
 
-PROBE_END = (
-    64 * KIB
-)  # what the first request asks for: enough to learn the facts, and then each begins elsewhere
+PROBE_END = 16 * KIB  # what the first request asks for, of every member of a crowd: it shows the facts
 LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
 LINGER_WITHOUT = 2.0  # ... and without anybody taking any
 LOOK_EVERY = 0.1  # seconds

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from shoal.engine.torrent import Torrent
 from shoal.errors import ShoalError
@@ -58,8 +58,16 @@ class PieceKeeper:
         self._buffers.pop(piece, None)
 
     async def drain(self) -> None:
-        """Until all that is at the workers is checked."""
-        await self._drained.wait()
+        """Until all that is at the workers is checked: nothing is written any more. After a bug nobody waits."""
+        failed = self._torrent.failed
+        drained = asyncio.ensure_future(self._drained.wait())
+        waiting: set[asyncio.Future[Any]] = {drained, failed}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done() and failed.exception() is None:
+                await drained
+        finally:
+            drained.cancel()
 
     def _copy(self, offset: int, view: memoryview) -> None:
         while view:
@@ -76,10 +84,10 @@ class PieceKeeper:
     def _check(self, piece: int) -> None:
         data = self._buffers.pop(piece)
         content, store = self._torrent.content, self._torrent.storage
-        offset = self._layout.piece_offset(piece)
+        offset, failed = self._layout.piece_offset(piece), self._torrent.failed
 
         def work() -> bool | ShoalError:
-            if not content.is_good(piece, memoryview(data)):
+            if failed.done() or not content.is_good(piece, memoryview(data)):
                 return False
             try:
                 store.write(offset, data)
@@ -94,7 +102,7 @@ class PieceKeeper:
                 self._drained.set()
             if isinstance(result, ShoalError):
                 self._torrent.fail(result)
-            else:
+            elif not failed.done():
                 self._on_checked(piece, result)
             self._let_go()
 

@@ -54,7 +54,7 @@ class WebSeed:
         self._plan = plan
 
     async def run(self) -> None:
-        """Ends by itself. What ends it early is told to people."""
+        """Ends by itself; then, and only then, `settle`. What ends it early is told to people."""
         try:
             limit = self._torrent.engine.make_limit()
             first = asked_url(self._base)
@@ -65,10 +65,11 @@ class WebSeed:
         except (Changed, NoRangesAfterAll) as error:
             self._note(str(error))
         finally:
-            try:
-                await self._keeper.drain()
-            finally:
-                self._share.give_back(self._share.reserved)
+            self._share.give_back(self._share.reserved)
+
+    async def settle(self) -> None:
+        """Until what came last is checked and written."""
+        await self._keeper.drain()
 
     async def _fetch(self, transfers: Transfers) -> None:
         failure: Exception | None = None

@@ -20,8 +20,9 @@ MOST_AT_ONCE: Final = 4  # of one torrent; when one is of no use the next has it
 async def web_seeding(engine: Engine, torrents: Iterable[tuple[Torrent, Metainfo]]) -> AsyncIterator[None]:
     """Inside, web seeds bring what these lack. Leave it before the engine."""
     options = FetchOptions(bind=engine.bind)
+    begun: list[WebSeed] = []
     tasks = [
-        engine.loop.create_task(_in_turn(torrent, metainfo, options))
+        engine.loop.create_task(_in_turn(torrent, metainfo, options, begun))
         for torrent, metainfo in torrents
         if metainfo.web_seeds and not torrent.swarm.pieces.is_complete
     ]
@@ -33,15 +34,19 @@ async def web_seeding(engine: Engine, torrents: Iterable[tuple[Torrent, Metainfo
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for seed in begun:
+            await seed.settle()
 
 
-async def _in_turn(torrent: Torrent, metainfo: Metainfo, options: FetchOptions) -> None:
+async def _in_turn(torrent: Torrent, metainfo: Metainfo, options: FetchOptions, begun: list[WebSeed]) -> None:
     places = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def one(base: str) -> None:
         async with places:
             if not torrent.swarm.pieces.is_complete:
-                await WebSeed(torrent, metainfo, base, options).run()
+                seed = WebSeed(torrent, metainfo, base, options)
+                begun.append(seed)
+                await seed.run()
 
     async with asyncio.TaskGroup() as group:
         for base in metainfo.web_seeds:

@@ -21,7 +21,7 @@ from shoal.units import MIB
 WINDOW: Final = (
     2.0  # seconds; what is lost at most when the web seed goes silent, and neighbours wait for at most
 )
-FIRST_WINDOW: Final = 4 * MIB  # while no rate is known
+FIRST_WINDOW: Final = 1 * MIB  # while no rate is known
 LONGEST_REQUEST: Final = 30.0  # seconds; a request that ends early costs a connection
 BEGUN_WITHIN: Final = 1.0  # seconds; what no connection came for is given back
 SILENCE: Final = 1.0  # seconds without a byte, of all its connections
