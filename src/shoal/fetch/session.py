@@ -232,8 +232,8 @@ class Session:
         if not is_fresh:
             origins.end(receiver)
         pooled = self._join_pool(plan, origins, name, source)
-        on_pieces = None if pooled is None else pooled.pool.on_pieces
-        self._writing = Writing(self._part, self._on_trouble, on_pieces)
+        shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
+        self._writing = Writing(self._part, self._on_trouble, *shared)
         ranged = self._work = Ranged(
             origins, plan, self._writing, name, self._beat, pooled,
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,

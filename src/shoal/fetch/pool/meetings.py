@@ -20,6 +20,7 @@ from shoal.engine.resolving import resolve
 from shoal.engine.torrent import Torrent
 from shoal.fetch.group.membership import JoinedGroup, Membership
 from shoal.fetch.pool.content import MeetingContent, NoStore
+from shoal.fetch.pool.hearing import program_of
 from shoal.fetch.pool.meeting import Attendant, Meeting
 from shoal.fetch.pool.pool import Pool
 from shoal.net.local_discovery import LocalDiscovery
@@ -92,6 +93,8 @@ class Meetings:
             on_change=lambda attendant: self._on_change(group, attendant),
             on_message=lambda attendant, message: self._events.on_message(group, attendant, message),
             on_gone=lambda attendant: self._events.on_gone(group, attendant),
+            on_fault=lambda attendant, reason: self._on_fault(group, attendant, reason),
+            clock=self.engine.now,
         )
 
     async def __aenter__(self) -> Self:
@@ -151,10 +154,10 @@ class Meetings:
 
     # ---- members
 
-    def is_helper(self, group: str, peer_id: bytes) -> bool:
-        """Whether the program of that id is one, as far as it told."""
+    def is_helper(self, group: str, program: bytes) -> bool:
+        """Whether that program of a member is one, as far as it told."""
         for attendant in self.attendants(group):
-            if attendant.neighbour.peer_id == peer_id:
+            if program_of(attendant.neighbour) == program:
                 return attendant.presence.is_helper
         return False
 
@@ -173,6 +176,13 @@ class Meetings:
             self.introduce(info_hash, attendant)
         self._events.on_change(group, attendant)
 
+    def _on_fault(self, group: JoinedGroup, attendant: Attendant, reason: str) -> None:
+        """It talks nonsense, or without end: it is out, until this program ends."""
+        torrent = self._groups[group.name].torrent
+        if torrent is not None and attendant.member != group.member.public:
+            self._events.note(f"{format_address(attendant.address)} is out of group {group.name}: {reason}")
+            torrent.ban_member(attendant.member, reason)
+
     def introduce(self, info_hash: bytes, attendant: Attendant) -> None:
         """This member is in that pool of ours. One of the two dials; the other does if nothing came of it."""
         wait = 0.0 if self.engine.peer_id < attendant.neighbour.peer_id else SECOND_DIAL
@@ -182,8 +192,8 @@ class Meetings:
         torrent = self.engine.torrent_of(info_hash)
         if torrent is None:
             return
-        connected = {neighbour.peer_id for neighbour in torrent.neighbours.values()}
-        if attendant.neighbour.peer_id not in connected:
+        connected = {program_of(neighbour) for neighbour in torrent.neighbours.values()}
+        if program_of(attendant.neighbour) not in connected:
             torrent.dialling.learn([attendant.address], Source.TRACKER)
 
     # ---- pools and origins
@@ -200,6 +210,7 @@ class Meetings:
             extensions=(pool,),
             is_secured=True,
             tactics=AMONG_MEMBERS,
+            report=pool.telling.on_report,
         )
         pool.attach(torrent)
         attended.pools.add(pool.info_hash)
