@@ -23,7 +23,7 @@ from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
 from shoal.fetch.pool.meeting import Attendant
 from shoal.fetch.pool.meetings import Contacts, Events, Meetings
-from shoal.fetch.pool.poolable import reason_not_to_pool
+from shoal.fetch.pool.poolable import reason_not_to_pool, reason_not_to_pool_length
 from shoal.fetch.pool.question import belongs
 from shoal.fetch.pool.quota import Quota
 from shoal.fetch.pool.work import Work
@@ -154,12 +154,12 @@ class HelperServer:
                 return "the URL, length and version do not belong to that pool"
         except FormatError as error:
             return error.message
-        secret = reason_not_to_pool(AskedUrl(url), FetchOptions())
-        if secret:
-            return secret
+        reason = reason_not_to_pool(AskedUrl(url), FetchOptions()) or reason_not_to_pool_length(ask.length)
+        if reason:
+            return reason
         refusal = self._guard.refusal(url, hop=0, is_proxied=bool(proxy_of_environment(url)))
         if refusal is not None:
-            return f"{host} {refusal}"
+            return f"{host} {refusal} (its owner may allow it)"
         if self._quota.is_used_up:
             return "what it may fetch in a day is used up"
         return ""

@@ -60,7 +60,7 @@ class _Attended:
     meeting: Meeting
     torrent: Torrent | None = None
     pools: set[bytes] = field(default_factory=set)
-    origins: dict[bytes, int] = field(default_factory=dict)
+    origins: dict[bytes, set[AtOrigin]] = field(default_factory=dict)  # tag -> downloads of ours from there
 
 
 class Meetings:
@@ -229,21 +229,19 @@ class Meetings:
             self.membership.dismiss(pool.info_hash)
 
     def share_of(self, group: str, tag: bytes, most: int) -> int:
-        """Of `most` connections, all members' together, those that are ours; at least one."""
-        return max(1, most // (1 + self.users_of(group, tag)))
+        """Of `most` connections, all members' together, those of one download of ours; at least one."""
+        others = sum(attendant.presence.origins.get(tag, 0) for attendant in self.attendants(group))
+        ours = len(self._groups[group].origins.get(tag, ()))
+        return max(1, most // max(1, others + ours))
 
-    def use_origin(self, group: str, tag: bytes, connections: int) -> None:
-        """So many connections of ours go there now."""
+    def use_origin(self, group: str, at_origin: AtOrigin, *, is_used: bool) -> None:
+        """Whether one download of ours goes there now."""
         attended = self._groups[group]
-        if connections:
-            attended.origins[tag] = connections
-        else:
-            attended.origins.pop(tag, None)
+        users = attended.origins.setdefault(at_origin.tag, set())
+        (users.add if is_used else users.discard)(at_origin)
+        if not users:
+            del attended.origins[at_origin.tag]
         self._tell(attended)
-
-    def users_of(self, group: str, tag: bytes) -> int:
-        """How many other members ask that origin now."""
-        return sum(tag in attendant.presence.origins for attendant in self.attendants(group))
 
     def pause(self, group: str, tag: bytes, seconds: float) -> None:
         """The origin asked us to wait: so does everybody."""
@@ -251,24 +249,28 @@ class Meetings:
 
     def _tell(self, attended: _Attended) -> None:
         attended.meeting.tell(
-            Presence(self._is_helper, tuple(sorted(attended.pools)), dict(attended.origins))
+            Presence(
+                self._is_helper,
+                tuple(sorted(attended.pools)),
+                {tag: len(users) for tag, users in attended.origins.items()},
+            )
         )
 
 
 class AtOrigin:
-    """One origin, as the members of one group share it."""
+    """One download of ours from an origin, whose connections the members of a group share."""
 
     def __init__(self, meetings: Meetings, group: str, tag: bytes) -> None:
         self.tag = tag
         self._meetings = meetings
         self._group = group
 
-    def use(self, connections: int) -> None:
-        """So many connections of ours go there now."""
-        self._meetings.use_origin(self._group, self.tag, connections)
+    def use(self, is_used: bool) -> None:
+        """Whether it goes there now."""
+        self._meetings.use_origin(self._group, self, is_used=is_used)
 
     def share_of(self, most: int) -> int:
-        """How many of `most` connections, the group's altogether, are ours."""
+        """How many of `most` connections, the group's altogether, are this download's."""
         return self._meetings.share_of(self._group, self.tag, most)
 
     def pause(self, seconds: float) -> None:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
 
 
+MOST_AUDITORS = 4  # requesters that divide the audits; more may be one liar under many names
+
+
 class Pool:
     """Made when the facts of the file are known; `attach` when its torrent runs."""
 
@@ -191,7 +194,7 @@ class Pool:
             if peer is not None:
                 self.board.on_heard(program_of(neighbour), neighbour.heard_at)
                 self.board.on_owing(program_of(neighbour), peer.owed_count > 0, now)
-        self.audits.requesters = 1 + self.requester_count
+        self.audits.requesters = min(1 + self.requester_count, MOST_AUDITORS)
         demand = self._plan.demand(now)
         decision = self.board.decide(demand, now)
         for run in decision.take:
