@@ -190,9 +190,8 @@ def test_a_link_that_a_public_one_leads_to_is_not_told_either(watched: Watched) 
 
 
 def test_passwords_of_proxies_and_keys_of_trackers_stay_where_they_belong(watched: Watched) -> None:
-    for proxy in (f"http://me:{CANARY}@{HOST}:1", f"socks5h://me:{CANARY}@{HOST}:1"):
-        watched.get("/file.bin", "--proxy", proxy)
-        assert watched.code != 0
+    watched.get("/file.bin", "--proxy", f"http://me:{CANARY}@{HOST}:1")
+    assert watched.code != 0
     watched.check(CANARY)
     before = len(watched.tracker_tap.heard)
     watched.get("/slow.bin?again", passkey=f"{CANARY}/")
