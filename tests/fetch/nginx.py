@@ -24,7 +24,7 @@ daemon off;
 {user}
 events {{}}
 http {{
-    log_format all '$connection $status $server_protocol $request "$http_range"';
+    log_format all '$connection $status $server_protocol $request "$http_range" $body_bytes_sent';
     access_log access.log all;
     client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;
     sendfile on;

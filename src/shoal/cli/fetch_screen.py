@@ -98,9 +98,13 @@ def _figures(now: Progress) -> list[str]:
         ]
     if now.phase is Phase.HASHING:
         return ["making its torrent", *figures]
-    figures += [format_rate(now.rate), counted(len(now.fetching), "connection")]
-    if len(now.members) > 1:
-        figures.append(counted(len(now.members) - 1, "other member"))
+    figures.append(format_rate(now.rate))
+    is_alone = len(now.members) < 2
+    figures.append(
+        counted(len(now.fetching), "connection")
+        if is_alone
+        else counted(len(now.members) - 1, "other member")
+    )
     left = seconds_left(now)
     return figures if left is None else [*figures, f"{format_duration(left)} left"]
 
@@ -183,15 +187,18 @@ def _source_row(now: Progress, source: str) -> Text:
 
 
 def _member_rows(now: Progress) -> list[Text]:
-    """Ourselves, then who brought most; the colour is that of its pieces in the bar."""
+    """Ourselves, then who was met first, if not all have room who brought most; coloured as its pieces in the bar."""
     from rich.text import Text
 
     others = [one for one in now.members if not one.is_us]
     colours = {one.name: member_colour(index) for index, one in enumerate(others)}
     ranked = [one for one in now.members if one.is_us] + sorted(others, key=lambda one: -one.fetched)
+    shown = set(ranked[:MOST_MEMBERS_SHOWN])
     rows = []
-    for one in ranked[:MOST_MEMBERS_SHOWN]:
-        kind = "" if one.is_us else ", helper" if one.is_helper else ", wants it too"
+    for one in (one for one in now.members if one in shown):
+        kind = ", helper" if one.is_helper else ", wants it too"
+        if one.is_us:
+            kind = f", {counted(len(now.fetching), 'connection')}"
         figures = f"  {format_rate(one.rate):>12}  {format_size(one.fetched):>10}  "
         rows.append(
             Text.assemble(

@@ -143,7 +143,8 @@ class _Errand:
             click.echo(f"created {printable(str(self._asked.how['torrent']))}")
         if len(got.members) > 1:
             for name, count in (got.members[0], *sorted(got.members[1:], key=lambda pair: -pair[1])):
-                click.echo(f"  {format_size(count):>10}  {printable(name)}")
+                rate = format_rate(count / got.seconds) if got.seconds else ""
+                click.echo(f"  {format_size(count):>10}  {rate:>12}  {printable(name)}")
         elif len(got.sources) > 1:
             for name, count in sorted(got.sources, key=lambda pair: -pair[1])[:MOST_SOURCES_SHOWN]:
                 click.echo(f"  {format_size(count):>10}  {printable(name)}")
@@ -168,6 +169,8 @@ class _Errand:
                 f"{shown}: is here; stopped before its torrent was made",
                 hint=f"shoal create {printable(shown)} --format hybrid makes it",
             )
+        if now is not None and now.here == now.length and (self._asked.folder / now.name).exists():
+            return UnfinishedError(f"{shown}: is here; stopped while others still took parts of it")
         if now is None or not now.here:
             return UnfinishedError(f"{shown}: stopped before anything of it was here")
         if not is_remembered(self._asked.folder, now.name):
@@ -194,10 +197,10 @@ def result_line(path: Path, got: Downloaded, most_connections: int) -> str:
     origin = f" from {sources}" if sources else ""
     parts = [
         f"got {printable(str(path))}: {format_size(got.length)} in {format_duration(got.seconds)}{rate}{origin}",
-        counted(max(most_connections, 1), "connection"),
+        counted(max(most_connections, 1), "connection")
+        if len(got.members) < 2
+        else f"with {counted(len(got.members) - 1, 'other member')}",
     ]
-    if len(got.members) > 1:
-        parts.append(f"with {counted(len(got.members) - 1, 'other member')}")
     if got.resumed:
         parts.append(f"{format_size(got.resumed)} were here")
     parts.append(WAYS.get(got.verified) or f"{got.verified} right")

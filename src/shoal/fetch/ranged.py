@@ -182,7 +182,8 @@ class Ranged:
 
     @property
     def is_waiting(self) -> bool:
-        return not self._receivers and not self._is_idle
+        has_others = self._company is not None and self._company.has_others
+        return not (self._receivers or self._is_idle or has_others)
 
     @property
     def _is_idle(self) -> bool:

@@ -101,6 +101,10 @@ class Sources:
             patience = Patience(self._rng, most_tries=self._most_tries)
             self._all.append(Source(url, name, patience, now))
 
+    def keep_only(self, source: Source) -> None:
+        """Forget the others, of which no fetcher has begun."""
+        self._all = [source]
+
     # -- what to do ----------------------------------------------------------------------------------
 
     def source_for(self, number: int, now: float) -> Source | None:

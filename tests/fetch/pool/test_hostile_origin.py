@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.fetch.pool.pooled import MOST_CONNECTIONS
 from shoal.testing.hostile_origin import Page, first
 
 from ...peers.processes import free_port
@@ -44,7 +45,9 @@ def test_the_connections_of_all_members_together_stay_within_what_the_group_may_
             here.peers += [(HOST, free_port()) for _ in range(3)]
             got = await asyncio.gather(*(here.get(port=port, connections=6) for _, port in list(here.peers)))
             assert all(one.path.read_bytes() == body for one in got)
-            assert here.origin.most_running <= 6 + 2 * 3  # audits run beside, two of each member
+            assert (
+                here.origin.most_running <= MOST_CONNECTIONS + 2 * 3
+            )  # audits run beside, two of each member
 
     run(story())
 

@@ -6,11 +6,15 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from shoal.disk.checksum import parse_checksum
 from shoal.fetch.options import FetchOptions
+from shoal.fetch.pool import work
 from shoal.fetch.progress import Progress
 from shoal.units import KIB, MIB
 
+from ...engine.scene import until
 from ...peers.processes import free_port
 from .room import SMALL, made_up, room
 
@@ -137,5 +141,20 @@ def test_progress_tells_who_brings_what(tmp_path: Path) -> None:
         assert last.members[0].is_us
         assert last.members[1].is_helper
         assert last.members[1].fetched > 0
+
+    run(story())
+
+
+def test_helpers_do_not_keep_each_other_when_nobody_wants_the_file_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "LEAVES_AFTER", 0.2)
+
+    async def story() -> None:
+        async with room(tmp_path) as here:
+            here.serve(made_up(SMALL), rate=SLOW)
+            helpers = [await here.helper(), await here.helper()]
+            await here.get()
+            await until(lambda: all(helper.fields_of("helped") for helper in helpers))
 
     run(story())

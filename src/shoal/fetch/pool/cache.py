@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from shoal.disk.faults import file_fault
 from shoal.disk.part_file import PartFile
 from shoal.errors import ShoalError
 from shoal.fetch.plan import piece_length_for
@@ -33,11 +34,22 @@ class Cache:
 
         Room is taken up as pieces come: whoever asks for much and takes nothing costs nothing.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         piece_length = piece_length_for(length)
         return PartFile.open(
             self.folder, info_hash.hex(), info_hash, length, piece_length=piece_length, is_sparse=True
         )
+
+    def prepare(self) -> None:
+        """Blocks. Raises `FileError` for a folder that cannot be."""
+        self._make_folder()
+        self.make_room()
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise file_fault(error, self.folder, "writing") from error
 
     def records_path(self, info_hash: bytes) -> Path:
         return self.folder / f"{info_hash.hex()}{_RECORDS}"

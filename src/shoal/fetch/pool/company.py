@@ -13,6 +13,7 @@ from shoal.fetch.progress import MemberProgress
 from shoal.formats.layout import Layout
 from shoal.net.sockets import format_address
 from shoal.protocol.group.messages import Claims
+from shoal.swarm.rate import RateMeter
 
 if TYPE_CHECKING:
     from shoal.engine.neighbour import Neighbour
@@ -25,6 +26,7 @@ NOTHING = Claims()
 class _Known:
     name: str
     is_helper: bool
+    meter: RateMeter  # of what it brought that is here now
     claims: Claims = NOTHING
     bits: int = 0  # the pieces here that it brought
 
@@ -33,7 +35,7 @@ class Company:
     def __init__(self, layout: Layout, me: bytes) -> None:
         self._layout = layout
         self._me = me
-        self._known = {me: _Known(OURSELVES, False)}
+        self._known = {me: _Known(OURSELVES, False, RateMeter(0.0))}
 
     @property
     def other_count(self) -> int:
@@ -44,10 +46,10 @@ class Company:
         known = self._known.get(member)
         return known.name if known is not None and known.name else f"member {member.hex()[:8]}"
 
-    def on_joined(self, neighbour: Neighbour, *, is_helper: bool) -> None:
+    def on_joined(self, neighbour: Neighbour, now: float, *, is_helper: bool) -> None:
         if neighbour.member == self._me:
             return  # another program of this machine: what it signs is ours
-        known = self._known.setdefault(neighbour.member, _Known("", is_helper))
+        known = self._known.setdefault(neighbour.member, _Known("", is_helper, RateMeter(now)))
         known.name = format_address(neighbour.listens_at or neighbour.address)
         known.is_helper = is_helper
 
@@ -58,14 +60,16 @@ class Company:
     def on_parted(self, member: bytes) -> None:
         self.on_claims(member, Claims())
 
-    def on_piece(self, piece: int, author: bytes) -> None:
-        self._known.setdefault(author, _Known("", False)).bits |= 1 << piece
+    def on_piece(self, piece: int, author: bytes, now: float) -> None:
+        known = self._known.setdefault(author, _Known("", False, RateMeter(now)))
+        known.bits |= 1 << piece
+        known.meter.add(self._layout.piece_size(piece), now)
 
     def on_lost(self, bits: int) -> None:
         for known in self._known.values():
             known.bits &= ~bits
 
-    def progress(self, claims: Claims, rate: float) -> tuple[MemberProgress, ...]:
+    def progress(self, claims: Claims, rate: float, now: float) -> tuple[MemberProgress, ...]:
         """Ourselves first, with these claims and this rate; none if nobody else was ever here."""
         if len(self._known) == 1:
             return ()
@@ -74,7 +78,7 @@ class Company:
         found = [self._one(self._me, ours, rate)]
         for member, known in self._known.items():
             if member != self._me:
-                found.append(self._one(member, known, known.claims.rate if known.claims.runs else 0.0))
+                found.append(self._one(member, known, known.meter.rate(now)))
         return tuple(found)
 
     def _one(self, member: bytes, known: _Known, rate: float) -> MemberProgress:

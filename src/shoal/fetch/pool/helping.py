@@ -23,7 +23,7 @@ from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
 from shoal.fetch.pool.meeting import Attendant
 from shoal.fetch.pool.meetings import Contacts, Events, Meetings
-from shoal.fetch.pool.poolable import reason_not_to_pool
+from shoal.fetch.pool.poolable import reason_not_to_pool, reason_not_to_pool_length
 from shoal.fetch.pool.question import belongs
 from shoal.fetch.pool.quota import Quota
 from shoal.fetch.pool.work import Work
@@ -82,7 +82,7 @@ class HelperServer:
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
         """Until `stop` is set."""
-        await asyncio.to_thread(self._cache.make_room)
+        await asyncio.to_thread(self._cache.prepare)
         options = FetchOptions(
             bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=MOST_REDIRECTS
         )
@@ -154,12 +154,12 @@ class HelperServer:
                 return "the URL, length and version do not belong to that pool"
         except FormatError as error:
             return error.message
-        secret = reason_not_to_pool(AskedUrl(url), FetchOptions())
-        if secret:
-            return secret
+        reason = reason_not_to_pool(AskedUrl(url), FetchOptions()) or reason_not_to_pool_length(ask.length)
+        if reason:
+            return reason
         refusal = self._guard.refusal(url, hop=0, is_proxied=bool(proxy_of_environment(url)))
         if refusal is not None:
-            return f"{host} {refusal}"
+            return f"{host} {refusal} (its owner may allow it)"
         if self._quota.is_used_up:
             return "what it may fetch in a day is used up"
         return ""
@@ -183,8 +183,9 @@ class HelperServer:
         try:
             await work.run(partial(self._on_begun, info_hash))
         except ShoalError as error:
+            self._note(error.message)
             for attendant in self._askers.get(info_hash, ()):
-                self._refuse(attendant, work.ask, self._told(error))
+                self._refuse(attendant, work.ask, _told(error))
             self._again.pop(info_hash, None)
         finally:
             self._begun.discard(info_hash)
@@ -198,13 +199,6 @@ class HelperServer:
             members=work.member_count,
             seconds=round(time.monotonic() - work.began_at, 3),
         )
-
-    def _told(self, error: ShoalError) -> str:
-        """What others hear of it: nothing of our folders."""
-        if isinstance(error, DiskFullError | FileError | ExistsError):
-            self._note(error.message)
-            return "its disk does not take the file"
-        return error.message
 
     def _go_on(self, info_hash: bytes) -> None:
         """A work has ended; who asked for it in that moment has another one."""
@@ -221,6 +215,13 @@ class HelperServer:
 
     def _note(self, text: str) -> None:
         self._report("note", message=text)
+
+
+def _told(error: ShoalError) -> str:
+    """What others may know of it: not where this machine has its files."""
+    if isinstance(error, DiskFullError):
+        return "its disk is full"
+    return "its disk fails" if isinstance(error, FileError | ExistsError) else error.message
 
 
 async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report) -> None:

@@ -7,9 +7,11 @@ Always true: what is said of us (pools, origins) is said in the meeting of the g
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -58,7 +60,7 @@ class _Attended:
     meeting: Meeting
     torrent: Torrent | None = None
     pools: set[bytes] = field(default_factory=set)
-    origins: dict[bytes, int] = field(default_factory=dict)
+    origins: dict[bytes, set[AtOrigin]] = field(default_factory=dict)  # tag -> downloads of ours from there
 
 
 class Meetings:
@@ -82,6 +84,7 @@ class Meetings:
         self._events = events
         self._is_helper = is_helper
         self._stack = AsyncExitStack()
+        self._noted: set[str] = set()
         self._groups = {group.name: _Attended(group, self._meeting(group)) for group in groups}
 
     def _meeting(self, group: JoinedGroup) -> Meeting:
@@ -113,7 +116,8 @@ class Meetings:
     async def _attend(self, attended: _Attended) -> None:
         group = attended.group
         contacts = self._contacts.get(group.name, Contacts())
-        found = [await resolve(host, port, self.engine.bind) for host, port in contacts.peers]
+        addresses = await self._resolved(contacts.peers)
+        named = {format_address(address) for address in addresses}
         attended.torrent = await self.engine.run(
             MeetingContent(f"group {group.name}", group.key.meeting_hash),
             NoStore(),
@@ -122,8 +126,31 @@ class Meetings:
             is_secured=True,
             tactics=AMONG_MEMBERS,
             trackers=tuple((url,) for url in contacts.trackers),
-            peers=[(address[0], address[1]) for addresses in found for address in addresses],
+            peers=addresses,
+            report=partial(self._report, named),
         )
+
+    async def _resolved(self, peers: Sequence[tuple[str, int]]) -> list[Address]:
+        """Where these are; a host that is nowhere is said, for it may be a typing error."""
+        found = await asyncio.gather(*(resolve(host, port, self.engine.bind) for host, port in peers))
+        for (host, _), addresses in zip(peers, found, strict=True):
+            if not addresses:
+                self._note(
+                    f"member {host} is not met: there is no such host, or none that can be reached from here"
+                )
+        return [(address[0], address[1]) for addresses in found for address in addresses]
+
+    def _report(self, named: set[str], event: str, **fields: Any) -> None:
+        """Of what happens in a meeting, people are told what they may have mistyped."""
+        if event == "tracker":
+            self._note(fields["message"])
+        elif event == "unreachable" and fields["peer"] in named:
+            self._note(f"member {fields['peer']} is not met: {fields['reason']}")
+
+    def _note(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._events.note(text)
 
     # ---- members
 
@@ -202,21 +229,19 @@ class Meetings:
             self.membership.dismiss(pool.info_hash)
 
     def share_of(self, group: str, tag: bytes, most: int) -> int:
-        """Of `most` connections, all members' together, those that are ours; at least one."""
-        return max(1, most // (1 + self.users_of(group, tag)))
+        """Of `most` connections, all members' together, those of one download of ours; at least one."""
+        others = sum(attendant.presence.origins.get(tag, 0) for attendant in self.attendants(group))
+        ours = len(self._groups[group].origins.get(tag, ()))
+        return max(1, most // max(1, others + ours))
 
-    def use_origin(self, group: str, tag: bytes, connections: int) -> None:
-        """So many connections of ours go there now."""
+    def use_origin(self, group: str, at_origin: AtOrigin, *, is_used: bool) -> None:
+        """Whether one download of ours goes there now."""
         attended = self._groups[group]
-        if connections:
-            attended.origins[tag] = connections
-        else:
-            attended.origins.pop(tag, None)
+        users = attended.origins.setdefault(at_origin.tag, set())
+        (users.add if is_used else users.discard)(at_origin)
+        if not users:
+            del attended.origins[at_origin.tag]
         self._tell(attended)
-
-    def users_of(self, group: str, tag: bytes) -> int:
-        """How many other members ask that origin now."""
-        return sum(tag in attendant.presence.origins for attendant in self.attendants(group))
 
     def pause(self, group: str, tag: bytes, seconds: float) -> None:
         """The origin asked us to wait: so does everybody."""
@@ -224,24 +249,28 @@ class Meetings:
 
     def _tell(self, attended: _Attended) -> None:
         attended.meeting.tell(
-            Presence(self._is_helper, tuple(sorted(attended.pools)), dict(attended.origins))
+            Presence(
+                self._is_helper,
+                tuple(sorted(attended.pools)),
+                {tag: len(users) for tag, users in attended.origins.items()},
+            )
         )
 
 
 class AtOrigin:
-    """One origin, as the members of one group share it."""
+    """One download of ours from an origin, whose connections the members of a group share."""
 
     def __init__(self, meetings: Meetings, group: str, tag: bytes) -> None:
         self.tag = tag
         self._meetings = meetings
         self._group = group
 
-    def use(self, connections: int) -> None:
-        """So many connections of ours go there now."""
-        self._meetings.use_origin(self._group, self.tag, connections)
+    def use(self, is_used: bool) -> None:
+        """Whether it goes there now."""
+        self._meetings.use_origin(self._group, self, is_used=is_used)
 
     def share_of(self, most: int) -> int:
-        """How many of `most` connections, the group's altogether, are ours."""
+        """How many of `most` connections, the group's altogether, are this download's."""
         return self._meetings.share_of(self._group, self.tag, most)
 
     def pause(self, seconds: float) -> None:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
 
 
+MOST_AUDITORS = 4  # requesters that divide the audits; more may be one liar under many names
+
+
 class Pool:
     """Made when the facts of the file are known; `attach` when its torrent runs."""
 
@@ -121,9 +124,14 @@ class Pool:
     def members(self) -> list[Neighbour]:
         return list(self._neighbours)
 
+    @property
+    def requester_count(self) -> int:
+        """Others here that want the file for themselves."""
+        return sum(not self._is_helper(program_of(neighbour)) for neighbour in self._neighbours)
+
     def progress(self, rate: float) -> tuple[MemberProgress, ...]:
         """Who brings what, for people; `rate` is ours."""
-        return self.company.progress(self._told_claims, rate)
+        return self.company.progress(self._told_claims, rate, self._clock())
 
     # ---- what our own connections bring
 
@@ -186,7 +194,7 @@ class Pool:
             if peer is not None:
                 self.board.on_heard(program_of(neighbour), neighbour.heard_at)
                 self.board.on_owing(program_of(neighbour), peer.owed_count > 0, now)
-        self.audits.requesters = 1 + sum(not self._is_helper(program_of(one)) for one in self._neighbours)
+        self.audits.requesters = min(1 + self.requester_count, MOST_AUDITORS)
         demand = self._plan.demand(now)
         decision = self.board.decide(demand, now)
         for run in decision.take:
@@ -214,7 +222,7 @@ class Pool:
         self._neighbours[neighbour] = Talk(self._clock())
         is_helper = self._is_helper(program_of(neighbour))
         self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
-        self.company.on_joined(neighbour, is_helper=is_helper)
+        self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
         for message in split_records(self.records()):
             self._say(neighbour, message)
         self._say(neighbour, self._told_claims)
@@ -306,7 +314,7 @@ class Pool:
         self.board.on_piece(piece, now)
         author = self.authors.author_of(piece)
         if author is not None:
-            self.company.on_piece(piece, author)
+            self.company.on_piece(piece, author, now)
             if author != self._me.public:
                 self.audits.on_piece(piece, author)
         if self._plan.is_complete:

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from shoal.fetch.sources import Source
 
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
+MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
 MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
 PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
+LONGEST_LULL = (
+    30.0  # seconds without a byte, after which the others are thought to wait for us as we for them
+)
 LONGEST_SETTLING = 3.0  # seconds that the last audits may hold up a file that is here
 
 
@@ -56,6 +60,8 @@ class Pooled:
         self._name = name
         self._audits: set[asyncio.Task[None]] = set()
         self._complete_at: float | None = None
+        self._left = -1  # bytes of the file, when it was last looked
+        self._moved_at = time.monotonic()
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
         pool.owner = self
@@ -71,14 +77,20 @@ class Pooled:
     def has_others(self) -> bool:
         if self.pool.board.forced:
             return False  # what is in doubt is ours alone to fetch
-        return self.pool.is_needed if self._stays else bool(self.pool.members)
+        if self._stays:
+            return self.pool.is_needed
+        return bool(self.pool.members) and time.monotonic() - self._moved_at < LONGEST_LULL
 
     def beat(self, now: float) -> None:
-        share = self._at_origin.share_of(self._most_fetchers)
-        self._at_origin.use(share)
-        if not self._ranged.plan.is_complete:
+        most = max(MOST_CONNECTIONS, self._most_fetchers)
+        self._at_origin.use(True)
+        share = min(self._most_fetchers, self._at_origin.share_of(most))
+        plan = self._ranged.plan
+        if plan.bytes_left != self._left:
+            self._left, self._moved_at = plan.bytes_left, now
+        if not plan.is_complete:
             self._complete_at = None
-        self._ranged.plan.limit(share)
+        plan.limit(share)
         self.pool.beat(now)
 
     def is_settled(self, now: float) -> bool:
@@ -165,4 +177,4 @@ class Pooled:
         """The download is over, one way or the other."""
         for task in self._audits:
             task.cancel()
-        self._at_origin.use(0)
+        self._at_origin.use(False)

@@ -1,7 +1,7 @@
 """One URL that a helper fetches for others: a pool without anybody here who wants the file.
 
 It trusts the requester for nothing but what to ask: the origin's own responses must show the length and validator that
-were named, or the work ends with the reason. It ends by itself when nobody is in the pool any more.
+were named, or the work ends with the reason. It ends by itself when nobody who wants the file is in the pool any more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shoal.fetch.plan import Plan
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meetings import AtOrigin, Meetings
-from shoal.fetch.pool.pooled import Pooled
+from shoal.fetch.pool.pooled import MOST_CONNECTIONS, Pooled
 from shoal.fetch.pool.question import facts_asked
 from shoal.fetch.pool.records_file import load_records, save_records
 from shoal.fetch.pool.tags import origin_tag_of
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
     from shoal.fetch.group.membership import JoinedGroup
     from shoal.fetch.pool.quota import Quota
 
-LEAVES_AFTER = 20.0  # seconds without anybody in the pool; who is late is let in again at once ...
+LEAVES_AFTER = (
+    20.0  # seconds without anybody in the pool who wants it; who is late is let in again at once ...
+)
 WAITS_FOR_FIRST = 10.0  # ... and in which the first one has to come: who asks and stays away costs a place
 SAVES_EVERY = 5.0  # seconds; what a power cut costs
-MOST_CONNECTIONS = 16  # to one origin, all members together
 
 
 class Work:
@@ -163,7 +164,7 @@ class Work:
         self._quota.spend(received - self._counted)
         self.fetched += received - self._counted
         self._counted = received
-        if self._pool.members:
+        if self._pool.requester_count:  # or two helpers would keep each other for ever
             self._needed_at = now
         if now - self._needed_at > LEAVES_AFTER:
             self._ranged.stop()

@@ -1,0 +1,155 @@
+"""What people mistype or are not allowed, in a group: one line, a hint where one helps, and a code that stays."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shoal.errors import ExitCode
+from shoal.fetch.group.key import new_key
+from shoal.testing.hostile_origin import HostileOrigin, Page
+from shoal.units import MIB
+
+from .machines import ALLOWED, Machine, Room, room
+from .running import HOST, LOCAL
+
+PAYLOAD = random.Random(7).randbytes(MIB)
+SLOW = Page(PAYLOAD, rate=1 * MIB)
+NOBODY = f"{HOST}:1"  # nothing listens there
+
+
+@pytest.fixture
+def origin() -> Iterator[HostileOrigin]:
+    with HostileOrigin() as running:
+        running.pages["/file.bin"] = SLOW
+        yield running
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Room]:
+    with room(tmp_path) as made:
+        yield made
+
+
+def check(ended: subprocess.CompletedProcess[str], code: ExitCode, error: str, hint: str = "") -> None:
+    lines = [line for line in ended.stderr.splitlines() if line.startswith(("shoal: ", "hint: "))]
+    assert ended.returncode == code, ended
+    assert re.fullmatch(f"shoal: {error}", lines[0]), lines
+    assert re.fullmatch(f"hint: {hint}", lines[1]) if hint else len(lines) == 1, lines
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.fixture(scope="module")
+def member(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """One that is in the group lab; nothing here changes that."""
+    with room(tmp_path_factory.mktemp("member")) as made:
+        return made.machine()
+
+
+URL = f"http://{NOBODY}/file.bin"
+MISTYPED = {
+    "a group that is not here": (
+        ("get", URL, "--group", "labs"), 3, "this machine is not in a group 'labs'", "it is in lab",
+    ),
+    "a helper for a group that is not here": (
+        ("helper", "--group", "labs"), 3, "this machine is not in a group 'labs'", "it is in lab",
+    ),
+    "no name of a group": (("get", URL, "--group", "My Lab"), 2, "--group: 'My Lab' is not the name.*", "one has 1 .*"),
+    "a group for a torrent": (("get", "file.torrent", "--group", "lab"), 2, "--group is for URLs, and .*", ""),
+    "a tracker without a group": (
+        ("get", URL, "--tracker", "http://t.example/announce"), 2, "--tracker: goes with a group", "--group NAME .*",
+    ),
+    "no tracker": (("get", URL, "--group", "lab", "--tracker", "t.example"), 2, "--tracker: .*", ""),
+    "no peer": (("get", URL, "--group", "lab", "--peer", HOST), 2, f"'{HOST}' is not HOST:PORT", "write it like .*"),
+    "no network": (("helper", "--allow-private", "home"), 2, "--allow-private: 'home' is not a network", "write .*"),
+    "a URL for a host": (("helper", "--allow-host", "http://a.example/"), 2, "--allow-host: .*", "write it like .*"),
+    "no size": (("helper", "--quota", "much"), 2, "--quota: 'much' is not a size", "write it like .*"),
+    "a size without a cache": (("helper", "--cache-size", "1GB"), 2, "--cache-size: goes with a cache.*", "--cache .*"),
+    "a cache that cannot be": (
+        ("helper", *LOCAL, "--cache", "/dev/null/cache"), 17, "/dev/null/cache: writing failed: .*", "",
+    ),
+    "an address of nobody": (("helper", "--bind", "192.0.2.1", "--port", "0"), 6, "cannot listen on .*", "--bind .*"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTYPED)
+def test_what_is_mistyped_is_one_line_with_a_hint(member: Machine, name: str) -> None:
+    arguments, code, error, hint = MISTYPED[name]
+    check(member.run(*arguments), ExitCode(code), error, hint)
+
+
+def test_a_helper_without_any_group_says_how_to_make_one(lab: Room) -> None:
+    ended = lab.machine(joins=False).run("helper")
+    check(
+        ended,
+        ExitCode.USAGE,
+        "a helper needs a group whose members it helps",
+        "shoal group new NAME makes one.*",
+    )
+
+
+def test_a_mistyped_key_is_noticed_and_not_quoted(member: Machine) -> None:
+    key = new_key("other").text
+    wrong = key[:-7] + ("a" if key[-7] != "a" else "b") + key[-6:]
+    for said in (wrong, key[:-9], f"x{key}", ""):
+        ended = member.run("group", "join", "-", said=f"{said}\n")
+        check(
+            ended, ExitCode.BAD_DATA, "this (is not a group key|group key is (mistyped|incomplete).*)", ".*"
+        )
+        assert key[14:24] not in ended.stdout + ended.stderr
+
+
+def test_a_port_that_is_taken_is_said_and_a_download_goes_on_alone(lab: Room, origin: HostileOrigin) -> None:
+    mine, helper = lab.machine(), lab.helper()
+    taken = ("--bind", HOST, "--port", str(helper.port))
+    in_use = f"port {helper.port} is in use: cannot listen on {helper.address}"
+    check(mine.run("helper", *taken), ExitCode.NETWORK, in_use, "choose another with --port.*")
+    got = mine.run("get", origin.url("/file.bin"), "--group", "lab", *taken)
+    check(got, ExitCode.OK, f"downloads alone: group lab: {in_use}")
+
+
+@pytest.mark.parametrize("wrong", [("--peer", NOBODY), ("--tracker", f"http://{NOBODY}/announce")])
+def test_a_member_or_a_tracker_that_does_not_answer_is_said_once(
+    lab: Room, origin: HostileOrigin, wrong: tuple[str, str]
+) -> None:
+    got = lab.machine().get(origin.url("/file.bin"), "--group", "lab", "--quiet", "--json", *wrong)
+    assert got.returncode == 0
+    assert len([line for line in got.stdout.splitlines() if '"note"' in line and NOBODY in line]) == 1, got
+
+
+def test_a_url_with_a_password_is_got_alone_and_says_why(lab: Room, origin: HostileOrigin) -> None:
+    mine, helper = lab.machine(), lab.helper()
+    url = origin.url("/file.bin").replace("//", "//me:secret@")
+    check(mine.get(url, "--group", "lab"), ExitCode.OK, "downloads without the group: the URL names a user")
+    assert "secret" not in "".join((*helper.running.out, *helper.running.err))
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (LOCAL, "127.0.0.1 leads to this machine itself"),
+        (
+            (*LOCAL, *ALLOWED, "--allow-host", "*.example.org"),
+            "127.0.0.1 is none of the hosts that are allowed here",
+        ),
+        ((*LOCAL, *ALLOWED, "--quota", "1"), "what it may fetch in a day is used up"),
+    ],
+    ids=["a private address", "another host", "a quota"],
+)
+def test_who_does_not_help_and_why_is_said_once(
+    lab: Room, origin: HostileOrigin, options: tuple[str, ...], reason: str
+) -> None:
+    mine = lab.machine()
+    helper = lab.helper(*options, local=())
+    got = mine.get(origin.url("/file.bin"), "--group", "lab", "--connections", "1")
+    assert got.returncode == 0 and mine.got() == PAYLOAD
+    remarks = [line for line in got.stderr.splitlines() if line.startswith("shoal: ")]
+    assert len(remarks) == 1, got
+    assert re.fullmatch(f"shoal: helper {helper.address} does not help: {reason}", remarks[0])
+    helper.wait_line(f"refused .* {re.escape(origin.url('/file.bin'))}: {reason}")
+    assert helper.running.stop() == 0
