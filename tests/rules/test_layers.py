@@ -35,8 +35,9 @@ ONLY_THERE = {
     "selectors": set[str](),
     "threading": {
         "disk",
-        "engine",
-    },  # engine: it starts the workers, and looks up names
+        "engine",  # it starts the workers, and looks up names
+        "fetch",  # workers of two writers meet at one piece; a lock, no thread
+    },
     "concurrent": {"disk", "engine"},
     "multiprocessing": set[str](),
     "sqlite3": {"disk"},
