@@ -77,7 +77,6 @@ def test_what_no_audit_saw_is_found_by_the_digest_and_only_what_others_brought_i
         script = MemberScript(cached_pieces=SOME, false_pieces=SOME, claims=False)
         async with room(tmp_path) as here, hostile(here, body, script) as liar:
             here.serve(body, rate=SLOW)
-            await here.helper()
             got = await here.get(checksums=(sha256_of(body),))
             assert got.path.read_bytes() == body
             assert got.verified == "sha256"
