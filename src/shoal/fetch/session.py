@@ -374,14 +374,10 @@ class Session:
             resumed=self._resumed,
             sources=tuple(given),
             urls=self._sources.good_urls(self._first_url),
-            verified=self._verification.checked_by or self._sample() or "none",
+            verified=self._verification.checked_by or (self._pooled.verified if self._pooled else "none"),
             members=() if self._pooled is None else self._pooled.shares(),
             facts=self._facts,
         )
-
-    def _sample(self) -> str:
-        """What others brought was compared here and there."""
-        return "sample" if self._pooled is not None and self._pooled.pool.audits.checked_bytes else ""
 
     def _put_down(self, *, keeps: bool) -> None:
         """Leave the part file as it is to be found: synced and remembered, or gone. Nothing runs any more."""

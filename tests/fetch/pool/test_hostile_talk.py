@@ -25,7 +25,7 @@ from shoal.testing.group_floods import (
 from shoal.testing.hostile_member import HostileMember, MemberScript
 from shoal.units import MIB
 
-from .hostile import MOST_SENT, SLOW, culprits, hostile, name_of, parts, taken_by, until
+from .hostile import SLOW, culprits, hostile, name_of, parts, taken_by, until
 from .room import HOST, SMALL, Room, made_up, room
 
 PIECES = SMALL // (256 * 1024)
@@ -65,7 +65,7 @@ def test_who_floods_a_pool_or_talks_nonsense_in_it_is_out_and_named(tmp_path: Pa
             got = await here.get()
             assert got.path.read_bytes() == body
             assert culprits(here) == [name_of(culprit)]
-            assert here.origin.sent < MOST_SENT * len(body)
+            assert here.origin.sent < 1.7 * len(body)  # the file is small: a piece cut off is a part of it
 
     run(story())
 
@@ -182,20 +182,20 @@ def test_who_asks_for_a_thousand_files_gets_a_few_and_leaves_places_for_others(t
             assert got.path.read_bytes() == body
             assert sum(count > 0 for _, count in got.members) == 2
             assert len(helper.fields_of("refused")) <= 20
-            assert len(here.origin.asked) <= 16 * 20  # a helper begins before who asked has come, and no more
+            assert len(here.origin.asked_for("/1.bin")) < 4  # it begins while who asked may be on its way
             assert taken_by(parts(tmp_path)) < 64 * MIB
 
     run(story())
 
 
-def test_a_length_that_no_disk_has_is_refused_and_nothing_of_the_disk_told(tmp_path: Path) -> None:
+def test_a_length_that_no_group_can_share_is_refused(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here, hostile(here, made_up(SMALL), known=False) as greedy:
             helper = await here.helper()
             await _asking(here, greedy, helper.port, [ask_of(here, here.url(), 1 << 49)])
             await greedy.wait_until(lambda: greedy.heard(Refused))
             (refused,) = greedy.heard(Refused)
-            assert "disk" in refused.reason
+            assert refused.reason == "it is larger than a group can share"
             assert str(tmp_path) not in refused.reason
             assert not parts(tmp_path)
 
@@ -240,7 +240,7 @@ def test_a_work_that_nobody_joins_ends_soon(tmp_path: Path, monkeypatch: pytest.
             await _asking(here, absent, helper.port, [ask_of(here, here.url())])
             await until(lambda: helper.fields_of("helped"))
             assert not helper.server._works
-            assert here.origin.sent <= SMALL
+            assert here.origin.sent <= len(body)
             assert not parts(tmp_path)
 
     run(story())

@@ -45,6 +45,7 @@ MOST_PATIENT = 4  # ... times the requesters, up to so many: each of them would 
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
 LAGS_AFTER = 2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it
+LONGEST_DECLINE = 2.0  # seconds that we leave to others what they do not begin
 MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
 UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
@@ -311,7 +312,7 @@ class Board:
             self._declined_at = None
             return False
         self._declined_at = self._declined_at or now
-        return now - self._declined_at < a_piece
+        return now - self._declined_at < min(a_piece, LONGEST_DECLINE)
 
     def _has_room(self, count: int) -> bool:
         """Whether a run more can be told."""

@@ -12,11 +12,13 @@ Always true:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import FormatError, PeerError, ShoalError
-from shoal.fetch.pool.audits import Audit, Audits
+from shoal.fetch.pool.audits import MOST_AUDITORS, Audit, Audits
 from shoal.fetch.pool.authors import Authors, News
 from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
@@ -35,15 +37,12 @@ from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
-    import asyncio
+    from asyncio import Future
 
     from shoal.engine.neighbour import Neighbour
     from shoal.engine.torrent import Torrent
     from shoal.fetch.group.signing import MemberKey
     from shoal.fetch.plan import Plan
-
-
-MOST_AUDITORS = 4  # requesters that divide the audits; more may be one liar under many names
 
 
 class Pool:
@@ -98,7 +97,7 @@ class Pool:
         for piece in iter_bits(self.told_bits & ~torrent.swarm.pieces.have):
             torrent.on_piece_elsewhere(piece)
 
-    def _on_failed(self, failed: asyncio.Future[ShoalError]) -> None:
+    def _on_failed(self, failed: Future[ShoalError]) -> None:
         if not failed.cancelled():
             self.owner.on_failure(failed.exception() or failed.result())
 
@@ -110,9 +109,7 @@ class Pool:
     def is_needed(self) -> bool:
         """Whether somebody wants a piece that nobody but us has, of those who are here."""
         peers = [neighbour.peer for neighbour in self._neighbours if neighbour.peer is not None]
-        elsewhere = 0
-        for peer in peers:
-            elsewhere |= peer.has
+        elsewhere = reduce(or_, (peer.has for peer in peers), 0)
         return bool(self.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
 
     @property
@@ -165,8 +162,7 @@ class Pool:
 
     def records(self) -> list[PieceRecord]:
         """Of all that can be passed on."""
-        records = (self.authors.record_of(piece) for piece in iter_bits(self.told_bits))
-        return [record for record in records if record is not None]
+        return [one for piece in iter_bits(self.told_bits) if (one := self.authors.record_of(piece))]
 
     # ---- what is wrong though its digest was signed
 
@@ -213,8 +209,8 @@ class Pool:
             self._say_all(self._told_claims)
 
     def _bytes_of(self, run: PieceRun) -> tuple[int, int]:
-        begin = run.first * self._layout.piece_length
-        return begin, min(begin + run.count * self._layout.piece_length, self._layout.total_size)
+        length = self._layout.piece_length
+        return run.first * length, min((run.first + run.count) * length, self._layout.total_size)
 
     # ---- what members say (the torrent calls)
 
@@ -295,11 +291,9 @@ class Pool:
         record = self.authors.record_of(piece)
         if record is None:
             return
-        message = Records((record,))
-        bit = 1 << piece
         for neighbour in self._neighbours:
-            if neighbour.peer is not None and not neighbour.peer.has & bit:
-                self._say(neighbour, message)
+            if neighbour.peer is not None and not neighbour.peer.has >> piece & 1:
+                self._say(neighbour, Records((record,)))
 
     def _on_here(self, piece: int) -> None:
         bit = 1 << piece
@@ -400,8 +394,7 @@ class Pool:
         if self.torrent is not None:
             self.torrent.lose(here)
         for piece in iter_bits(here):
-            begin, end = self._bytes_of(PieceRun(piece, 1))
-            self._plan.lose(begin, end)
-            self._plan.withhold(begin, end)
-            self._part.forget(begin, end)
+            span = self._bytes_of(PieceRun(piece, 1))
+            for forget in (self._plan.lose, self._plan.withhold, self._part.forget):
+                forget(*span)
         self.owner.on_lost()
