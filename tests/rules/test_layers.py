@@ -36,7 +36,8 @@ ONLY_THERE = {
     "threading": {
         "disk",
         "engine",
-    },  # engine: it starts the workers, and looks up names
+        "fetch",
+    },  # engine: it starts the workers, and looks up names; fetch: what the workers and a writer share is locked
     "concurrent": {"disk", "engine"},
     "multiprocessing": set[str](),
     "sqlite3": {"disk"},

@@ -25,7 +25,7 @@ from shoal.fetch.pool.content import PartStore, PoolContent
 from shoal.fetch.pool.hearing import Talk, program_of
 from shoal.fetch.pool.member import checked_runs
 from shoal.fetch.pool.owner import Owner
-from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
+from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of, span_of
 from shoal.fetch.pool.telling import Telling
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.bitfield import all_bits, iter_bits
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from shoal.engine.torrent import Torrent
     from shoal.fetch.group.signing import MemberKey
     from shoal.fetch.plan import Plan
-
-
-MOST_AUDITORS = 4  # requesters that divide the audits; more may be one liar under many names
 
 
 class Pool:
@@ -73,6 +70,9 @@ class Pool:
         self.store = PartStore(part, self.content)
         self.torrent: Torrent | None = None
         self.is_opened = False
+        self.is_frozen = (
+            False  # all is here and right, as far as anybody can tell: nothing of it is lost any more
+        )
         self.board = board
         self.authors = authors
         self.audits = audits
@@ -182,7 +182,7 @@ class Pool:
         self._forget(doubtful, must_fetch=True)
 
     def fetch_missing(self) -> None:
-        """Somebody's bytes of these lie on the disk, and were never said to be right."""
+        """Bytes of these are on the disk, and were never said to be right."""
         self._forget(self.missing, must_fetch=True)
 
     # ---- what is to be done
@@ -194,13 +194,13 @@ class Pool:
             if peer is not None:
                 self.board.on_heard(program_of(neighbour), neighbour.heard_at)
                 self.board.on_owing(program_of(neighbour), peer.owed_count > 0, now)
-        self.audits.requesters = min(1 + self.requester_count, MOST_AUDITORS)
+        self.audits.requesters = 1 + self.requester_count
         demand = self._plan.demand(now)
         decision = self.board.decide(demand, now)
         for run in decision.take:
-            self._plan.offer(*self._bytes_of(run))
+            self._plan.offer(*span_of(run, self._layout))
         for run in decision.drop:
-            self._plan.withhold(*self._bytes_of(run))
+            self._plan.withhold(*span_of(run, self._layout))
         self._tell_claims(int(demand.rate))
         self.telling.slow(self.board.laggards)
         while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
@@ -212,10 +212,6 @@ class Pool:
             self._told_claims = Claims(runs, rate)
             self._say_all(self._told_claims)
 
-    def _bytes_of(self, run: PieceRun) -> tuple[int, int]:
-        begin = run.first * self._layout.piece_length
-        return begin, min(begin + run.count * self._layout.piece_length, self._layout.total_size)
-
     # ---- what members say (the torrent calls)
 
     def on_joining(self, neighbour: Neighbour) -> None:
@@ -224,8 +220,8 @@ class Pool:
         self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
         self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
         for message in split_records(self.records()):
-            self._say(neighbour, message)
-        self._say(neighbour, self._told_claims)
+            neighbour.say(self.name, encode_pool(message))
+        neighbour.say(self.name, encode_pool(self._told_claims))
         self.owner.wake()
 
     def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
@@ -240,9 +236,8 @@ class Pool:
         if not isinstance(message, Records):
             talk.on_message(self._clock())
         match message:
-            case Claims() as claims:
-                runs, rate = claims.runs, float(claims.rate)
-                self.board.on_claims(program_of(neighbour), runs, rate, self._clock())
+            case Claims(runs, rate) as claims:
+                self.board.on_claims(program_of(neighbour), runs, float(rate), self._clock())
                 self.company.on_claims(neighbour.member, claims)
                 self.owner.wake()
             case Records(records):
@@ -295,11 +290,11 @@ class Pool:
         record = self.authors.record_of(piece)
         if record is None:
             return
-        message = Records((record,))
+        payload = encode_pool(Records((record,)))
         bit = 1 << piece
         for neighbour in self._neighbours:
             if neighbour.peer is not None and not neighbour.peer.has & bit:
-                self._say(neighbour, message)
+                neighbour.say(self.name, payload)
 
     def _on_here(self, piece: int) -> None:
         bit = 1 << piece
@@ -310,11 +305,10 @@ class Pool:
             self._plan.on_piece(piece)
         if not self._part.have_bits & bit:
             self._part.on_piece(piece)
-        now = self._clock()
-        self.board.on_piece(piece, now)
+        self.board.on_piece(piece, self._clock())
         author = self.authors.author_of(piece)
         if author is not None:
-            self.company.on_piece(piece, author, now)
+            self.company.on_piece(piece, author, self._clock())
             if author != self._me.public:
                 self.audits.on_piece(piece, author)
         if self._plan.is_complete:
@@ -333,12 +327,9 @@ class Pool:
     def tick(self, now: float) -> None:
         """The owner's beat is more frequent."""
 
-    def _say(self, neighbour: Neighbour, message: PoolMessage) -> None:
-        neighbour.say(self.name, encode_pool(message))
-
     def _say_all(self, message: PoolMessage) -> None:
         for neighbour in self._neighbours:
-            self._say(neighbour, message)
+            neighbour.say(self.name, encode_pool(message))
 
     # ---- who lies
 
@@ -388,6 +379,8 @@ class Pool:
 
     def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
+        if self.is_frozen:
+            return  # the file has its name, or is about to
         here = bits & (self.told_bits | self.store.reopen(bits))
         self.told_bits &= ~bits
         self.board.lose(bits, must_fetch=must_fetch)
@@ -400,7 +393,7 @@ class Pool:
         if self.torrent is not None:
             self.torrent.lose(here)
         for piece in iter_bits(here):
-            begin, end = self._bytes_of(PieceRun(piece, 1))
+            begin, end = span_of(PieceRun(piece, 1), self._layout)
             self._plan.lose(begin, end)
             self._plan.withhold(begin, end)
             self._part.forget(begin, end)

@@ -132,6 +132,11 @@ class Pooled:
         """Ourselves first; none if nobody else is or was here."""
         return self.pool.progress(self._ranged.plan.rate(now))
 
+    @property
+    def checked_by(self) -> str:
+        """`"sample"`: what others brought was compared here and there."""
+        return "sample" if self.pool.audits.checked_bytes else ""
+
     def shares(self) -> tuple[tuple[str, int], ...]:
         """Who fetched how many bytes of the file from the origin."""
         return tuple((one.name, one.fetched) for one in self.members(time.monotonic()))
