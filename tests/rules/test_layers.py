@@ -35,9 +35,9 @@ ONLY_THERE = {
     "selectors": set[str](),
     "threading": {
         "disk",
-        "engine",
-        "fetch",
-    },  # engine: it starts the workers, and looks up names; fetch: what the workers and a writer share is locked
+        "engine",  # it starts the workers, and looks up names
+        "fetch",  # workers of two writers meet at one piece; a lock, no thread
+    },
     "concurrent": {"disk", "engine"},
     "multiprocessing": set[str](),
     "sqlite3": {"disk"},

@@ -16,6 +16,7 @@ from shoal.units import KIB
 from .room import HOST, LONGEST, Room
 
 SLOW = 512 * KIB  # bytes a second of each connection to the origin: so that members have something to do
+MOST_SENT = 1.7  # times the file, by the origin: the file is small, and its end is doubled
 NOBODY = MemberScript(claims=False)
 
 

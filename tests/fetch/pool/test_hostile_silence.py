@@ -10,7 +10,7 @@ import pytest
 from shoal.testing.hostile_member import MemberScript
 from shoal.units import KIB, MIB
 
-from .hostile import SLOW, culprits, held_up, hostile, name_of
+from .hostile import MOST_SENT, SLOW, culprits, held_up, hostile, name_of
 from .room import SMALL, made_up, room
 
 ALL = frozenset(range(SMALL // (256 * KIB)))
@@ -22,7 +22,7 @@ def run(story) -> None:
 
 
 def the_file_is_right_with(
-    folder: Path, script: MemberScript, *, rate: int = SLOW, most_sent: float = 1.3
+    folder: Path, script: MemberScript, *, rate: int = SLOW, most_sent: float = MOST_SENT
 ) -> None:
     """One hostile helper and nobody else. Nobody is called a liar, and what it held up comes from the origin."""
 
@@ -114,7 +114,7 @@ def test_honest_helpers_go_on_when_one_among_them_freezes(tmp_path: Path) -> Non
             got = await here.get()
             assert got.path.read_bytes() == body
             assert sum(count > 0 for _, count in got.members) >= 3
-            assert here.origin.sent < 1.3 * len(body)
+            assert here.origin.sent < MOST_SENT * len(body)
             assert culprits(here) == []
             assert set(held_up(here)) <= {name_of(member)}
 
