@@ -143,7 +143,9 @@ class Plan:
             busy += fetcher.claim.left > fetcher.meter.rate(now) * AHEAD
             begun_bits |= 1 << fetcher.claim.done // self.piece_length
         idle = max(0, self._growth.target - busy)
-        at_work = self._fetchers.values() if begun_bits else ()  # between two runs as well, but not when all rest
+        at_work = (
+            self._fetchers.values() if begun_bits else ()
+        )  # between two runs as well, but not when all rest
         rate = sum(fetcher.meter.rate(now) for fetcher in at_work)
         return Demand(rate, self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
 

@@ -114,9 +114,7 @@ class Session:
             self._remembering = None  # its group is over
             if self._writing is not None:
                 await self._writing.drain()
-                failure = (
-                    failure or self._writing.error
-                )  # of bytes that came when nothing was left to ask for
+                failure = failure or self._writing.error  # of what came when nothing was left to ask for
             if failure is not None:
                 raise failure
             if document is not None:
@@ -245,9 +243,12 @@ class Session:
             pooled.attach(ranged, group)
             group.create_task(self._requesting.begin(pooled))
         await ranged.run(group, receiver if is_fresh else None, source)
-        while pooled is not None and not await self._is_right():
-            self.note("the digest is wrong: what others brought is compared with the server")
-            pooled.pool.doubt()
+        while pooled is not None and not pooled.pool.is_frozen:
+            is_right = await self._is_right()
+            pooled.pool.is_frozen = is_right and plan.is_complete  # what was lost meanwhile comes first
+            if not is_right:
+                self.note("the digest is wrong: what others brought is compared with the server")
+                pooled.pool.doubt()
             await ranged.run(group, None, source)
 
     def _join_pool(self, plan: Plan, origins: Origins, name: bytes, source: Source) -> Pooled | None:
@@ -285,8 +286,8 @@ class Session:
         assert self._part is not None
         facts = self._facts
         if facts.length != 0:
-            reason = facts.why_in_one_stream
-            self.note(f"one connection, and no going on after a stop: {source.name} {reason}")
+            why = f"{source.name} {facts.why_in_one_stream}"
+            self.note(f"one connection, and no going on after a stop: {why}")
         self._writing = Writing(self._part, self._on_trouble)
         self._work = Stream(
             origins, facts, self._writing, name, self._beat, self._begin_anew, self.note,
@@ -348,7 +349,7 @@ class Session:
     # ---- the end
 
     async def _finish(self) -> Downloaded:
-        part, work = self._part, self._work
+        part, work, pooled = self._part, self._work, self._pooled
         assert part is not None and self._writing is not None and isinstance(work, Ranged | Stream)
         self._writing.close()
         self._remembering = None
@@ -374,8 +375,8 @@ class Session:
             resumed=self._resumed,
             sources=tuple(given),
             urls=self._sources.good_urls(self._first_url),
-            verified=self._verification.checked_by or (self._pooled.verified if self._pooled else "none"),
-            members=() if self._pooled is None else self._pooled.shares(),
+            verified=self._verification.checked_by or (pooled and pooled.checked_by) or "none",
+            members=() if pooled is None else pooled.shares(),
             facts=self._facts,
         )
 

@@ -1,7 +1,7 @@
 """Choose which blocks of what others brought are compared with the origin's.
 
-Always true: what all requesters of a pool compare stays below 1 % of the file, apart from four blocks of each author
-and one of each accusation. Own pieces are never compared. An author is named for a block of a piece that is here
+Always true: what up to ten requesters of a pool compare stays below 1 % of the file, apart from four blocks of each
+author and one of each accusation. Own pieces are never compared. An author is named for a block of a piece that is here
 by its word at the moment of naming; a piece that was lost meanwhile proves nothing.
 
 The first pieces of an author are compared for sure, later ones at random, piece by piece as they come, so that
@@ -28,6 +28,7 @@ SHARE_WITH_DIGEST = 0.001  # where the digest of the whole is known, and audits 
 FIRST_AUDITS = (
     4  # of each author, for the group together: one that lies in half of its pieces is found at 15:1
 )
+MOST_AUDITORS = 10  # requesters who divide the audits; more may be one liar under many names
 MOST_WAITING = 64  # drawn and not begun; where the origin is slow, what is drawn more takes another's place
 LAST_AUDITS = 4  # of those, when all pieces are here: the download waits for them, so they are few
 MOST_GROUNDLESS = 4  # accusations of one member; a liar may have told it alone another thing, so not one
@@ -93,6 +94,11 @@ class Audits:
         self._accusations: dict[_Brought, dict[int, bytes]] = {}  # begin -> accuser, of each piece accused
         self._groundless: Counter[bytes] = Counter()  # accusations of a member that were not confirmed
         self._out: set[bytes] = set()
+
+    @property
+    def _divisor(self) -> int:
+        """Those who divide the work; that there are more is only said."""
+        return min(max(1, self.requesters), MOST_AUDITORS)
 
     # ---- what happens
 
@@ -219,11 +225,11 @@ class Audits:
         """
         if self._first_count + FIRST_AUDITS <= self._budget():
             return FIRST_AUDITS
-        return int(FIRST_AUDITS / max(1, self.requesters) + self._rng.random())
+        return int(FIRST_AUDITS / self._divisor + self._rng.random())
 
     def _budget(self) -> float:
         """Blocks that are ours to compare at random; and as many of first pieces."""
-        return self._share * self._layout.total_size / BLOCK_LENGTH / max(1, self.requesters)
+        return self._share * self._layout.total_size / BLOCK_LENGTH / self._divisor
 
     def _expected(self, size: int) -> float:
         """Blocks to draw of a piece: our share, or less where first pieces took more than theirs."""

@@ -5,10 +5,10 @@ A member is known by its key, and called by the address it was met at; who has g
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shoal.fetch.pool.runs import PieceRun, span_of
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.layout import Layout
 from shoal.net.sockets import format_address
@@ -88,14 +88,9 @@ class Company:
             is_us=member == self._me,
             fetched=bytes_in(self._layout, known.bits),
             rate=rate,
-            runs=tuple(self._spans(known.claims.runs)),
+            runs=tuple(span_of(PieceRun(*run), self._layout) for run in known.claims.runs),
             piece_bits=known.bits,
         )
-
-    def _spans(self, runs: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
-        for first, count in runs:
-            begin = first * self._layout.piece_length
-            yield begin, min(begin + count * self._layout.piece_length, self._layout.total_size)
 
 
 def bytes_in(layout: Layout, bits: int) -> int:

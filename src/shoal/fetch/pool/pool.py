@@ -12,13 +12,11 @@ Always true:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import reduce
-from operator import or_
 from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import FormatError, PeerError, ShoalError
-from shoal.fetch.pool.audits import MOST_AUDITORS, Audit, Audits
+from shoal.fetch.pool.audits import Audit, Audits
 from shoal.fetch.pool.authors import Authors, News
 from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
@@ -27,7 +25,7 @@ from shoal.fetch.pool.content import PartStore, PoolContent
 from shoal.fetch.pool.hearing import Talk, program_of
 from shoal.fetch.pool.member import checked_runs
 from shoal.fetch.pool.owner import Owner
-from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
+from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of, span_of
 from shoal.fetch.pool.telling import Telling
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.bitfield import all_bits, iter_bits
@@ -37,7 +35,7 @@ from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
-    from asyncio import Future
+    import asyncio
 
     from shoal.engine.neighbour import Neighbour
     from shoal.engine.torrent import Torrent
@@ -72,6 +70,9 @@ class Pool:
         self.store = PartStore(part, self.content)
         self.torrent: Torrent | None = None
         self.is_opened = False
+        self.is_frozen = (
+            False  # all is here and right, as far as anybody can tell: nothing of it is lost any more
+        )
         self.board = board
         self.authors = authors
         self.audits = audits
@@ -97,7 +98,7 @@ class Pool:
         for piece in iter_bits(self.told_bits & ~torrent.swarm.pieces.have):
             torrent.on_piece_elsewhere(piece)
 
-    def _on_failed(self, failed: Future[ShoalError]) -> None:
+    def _on_failed(self, failed: asyncio.Future[ShoalError]) -> None:
         if not failed.cancelled():
             self.owner.on_failure(failed.exception() or failed.result())
 
@@ -109,7 +110,9 @@ class Pool:
     def is_needed(self) -> bool:
         """Whether somebody wants a piece that nobody but us has, of those who are here."""
         peers = [neighbour.peer for neighbour in self._neighbours if neighbour.peer is not None]
-        elsewhere = reduce(or_, (peer.has for peer in peers), 0)
+        elsewhere = 0
+        for peer in peers:
+            elsewhere |= peer.has
         return bool(self.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
 
     @property
@@ -162,7 +165,8 @@ class Pool:
 
     def records(self) -> list[PieceRecord]:
         """Of all that can be passed on."""
-        return [one for piece in iter_bits(self.told_bits) if (one := self.authors.record_of(piece))]
+        records = (self.authors.record_of(piece) for piece in iter_bits(self.told_bits))
+        return [record for record in records if record is not None]
 
     # ---- what is wrong though its digest was signed
 
@@ -178,7 +182,7 @@ class Pool:
         self._forget(doubtful, must_fetch=True)
 
     def fetch_missing(self) -> None:
-        """Somebody's bytes of these lie on the disk, and were never said to be right."""
+        """Bytes of these are on the disk, and were never said to be right."""
         self._forget(self.missing, must_fetch=True)
 
     # ---- what is to be done
@@ -190,13 +194,13 @@ class Pool:
             if peer is not None:
                 self.board.on_heard(program_of(neighbour), neighbour.heard_at)
                 self.board.on_owing(program_of(neighbour), peer.owed_count > 0, now)
-        self.audits.requesters = min(1 + self.requester_count, MOST_AUDITORS)
+        self.audits.requesters = 1 + self.requester_count
         demand = self._plan.demand(now)
         decision = self.board.decide(demand, now)
         for run in decision.take:
-            self._plan.offer(*self._bytes_of(run))
+            self._plan.offer(*span_of(run, self._layout))
         for run in decision.drop:
-            self._plan.withhold(*self._bytes_of(run))
+            self._plan.withhold(*span_of(run, self._layout))
         self._tell_claims(int(demand.rate))
         self.telling.slow(self.board.laggards)
         while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
@@ -208,10 +212,6 @@ class Pool:
             self._told_claims = Claims(runs, rate)
             self._say_all(self._told_claims)
 
-    def _bytes_of(self, run: PieceRun) -> tuple[int, int]:
-        length = self._layout.piece_length
-        return run.first * length, min((run.first + run.count) * length, self._layout.total_size)
-
     # ---- what members say (the torrent calls)
 
     def on_joining(self, neighbour: Neighbour) -> None:
@@ -220,8 +220,8 @@ class Pool:
         self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
         self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
         for message in split_records(self.records()):
-            self._say(neighbour, message)
-        self._say(neighbour, self._told_claims)
+            neighbour.say(self.name, encode_pool(message))
+        neighbour.say(self.name, encode_pool(self._told_claims))
         self.owner.wake()
 
     def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
@@ -236,9 +236,8 @@ class Pool:
         if not isinstance(message, Records):
             talk.on_message(self._clock())
         match message:
-            case Claims() as claims:
-                runs, rate = claims.runs, float(claims.rate)
-                self.board.on_claims(program_of(neighbour), runs, rate, self._clock())
+            case Claims(runs, rate) as claims:
+                self.board.on_claims(program_of(neighbour), runs, float(rate), self._clock())
                 self.company.on_claims(neighbour.member, claims)
                 self.owner.wake()
             case Records(records):
@@ -291,9 +290,11 @@ class Pool:
         record = self.authors.record_of(piece)
         if record is None:
             return
+        payload = encode_pool(Records((record,)))
+        bit = 1 << piece
         for neighbour in self._neighbours:
-            if neighbour.peer is not None and not neighbour.peer.has >> piece & 1:
-                self._say(neighbour, Records((record,)))
+            if neighbour.peer is not None and not neighbour.peer.has & bit:
+                neighbour.say(self.name, payload)
 
     def _on_here(self, piece: int) -> None:
         bit = 1 << piece
@@ -304,11 +305,10 @@ class Pool:
             self._plan.on_piece(piece)
         if not self._part.have_bits & bit:
             self._part.on_piece(piece)
-        now = self._clock()
-        self.board.on_piece(piece, now)
+        self.board.on_piece(piece, self._clock())
         author = self.authors.author_of(piece)
         if author is not None:
-            self.company.on_piece(piece, author, now)
+            self.company.on_piece(piece, author, self._clock())
             if author != self._me.public:
                 self.audits.on_piece(piece, author)
         if self._plan.is_complete:
@@ -327,12 +327,9 @@ class Pool:
     def tick(self, now: float) -> None:
         """The owner's beat is more frequent."""
 
-    def _say(self, neighbour: Neighbour, message: PoolMessage) -> None:
-        neighbour.say(self.name, encode_pool(message))
-
     def _say_all(self, message: PoolMessage) -> None:
         for neighbour in self._neighbours:
-            self._say(neighbour, message)
+            neighbour.say(self.name, encode_pool(message))
 
     # ---- who lies
 
@@ -382,6 +379,8 @@ class Pool:
 
     def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
+        if self.is_frozen:
+            return  # the file has its name, or is about to
         here = bits & (self.told_bits | self.store.reopen(bits))
         self.told_bits &= ~bits
         self.board.lose(bits, must_fetch=must_fetch)
@@ -394,7 +393,8 @@ class Pool:
         if self.torrent is not None:
             self.torrent.lose(here)
         for piece in iter_bits(here):
-            span = self._bytes_of(PieceRun(piece, 1))
-            for forget in (self._plan.lose, self._plan.withhold, self._part.forget):
-                forget(*span)
+            begin, end = span_of(PieceRun(piece, 1), self._layout)
+            self._plan.lose(begin, end)
+            self._plan.withhold(begin, end)
+            self._part.forget(begin, end)
         self.owner.on_lost()

@@ -133,9 +133,9 @@ class Pooled:
         return self.pool.progress(self._ranged.plan.rate(now))
 
     @property
-    def verified(self) -> str:
-        """How, without a digest: what others brought was compared here and there, or nothing was."""
-        return "sample" if self.pool.audits.checked_bytes else "none"
+    def checked_by(self) -> str:
+        """`"sample"`: what others brought was compared here and there."""
+        return "sample" if self.pool.audits.checked_bytes else ""
 
     def shares(self) -> tuple[tuple[str, int], ...]:
         """Who fetched how many bytes of the file from the origin."""

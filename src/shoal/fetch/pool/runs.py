@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from shoal.formats.bitfield import lowest_bit, run_mask
+from shoal.formats.layout import Layout
 
 MOST_PLACES = (
     1024  # where a run may begin, beside behind another; to walk through them all costs a millisecond
@@ -22,6 +23,12 @@ class PieceRun(NamedTuple):
 
     first: int
     count: int  # type: ignore[assignment]  # hides tuple's own, which nobody asks of two numbers
+
+
+def span_of(run: PieceRun, layout: Layout) -> tuple[int, int]:
+    """Its bytes: from, and up to."""
+    begin = run.first * layout.piece_length
+    return begin, min(begin + run.count * layout.piece_length, layout.total_size)
 
 
 def bits_of(runs: Iterable[PieceRun]) -> int:
