@@ -395,6 +395,6 @@ class Board:
             self._lags_since = now
         elif now - self._lags_since > LAGS_AFTER:
             rate = self._lag.rate(now) or 1.0
-            if rate < MUCH_FASTER * self._best_rate:  # else they bring it, however much it is
+            if rate < MUCH_FASTER * (self._best_rate or math.inf):  # else they bring it, however much it is
                 found.append((lagging.bit_count() * self._piece_length / rate, lagging))
         return [(seconds, bits) for seconds, bits in found if bits]
