@@ -240,7 +240,7 @@ def test_a_work_that_nobody_joins_ends_soon(tmp_path: Path, monkeypatch: pytest.
             await _asking(here, absent, helper.port, [ask_of(here, here.url())])
             await until(lambda: helper.fields_of("helped"))
             assert not helper.server._works
-            assert here.origin.sent <= len(body)
+            assert here.origin.sent < 2 * len(body), "it begins while who asked may be on its way"
             assert not parts(tmp_path)
 
     run(story())
