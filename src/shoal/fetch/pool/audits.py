@@ -32,7 +32,6 @@ MOST_AUDITORS = 10  # requesters who divide the audits; more may be one liar und
 MOST_WAITING = 64  # drawn and not begun; where the origin is slow, what is drawn more takes another's place
 LAST_AUDITS = 4  # of those, when all pieces are here: the download waits for them, so they are few
 MOST_GROUNDLESS = 4  # accusations of one member; a liar may have told it alone another thing, so not one
-MOST_AUDITORS = 4  # requesters that divide the audits; more may be one liar under many names
 MOST_TRIES = 3  # of one audit, if the origin does not answer
 PATIENCE = 30.0  # seconds after which an audit that was given out is given out again
 

@@ -46,7 +46,7 @@ SLACK = 0.3  # seconds that the end may wait for us before a piece is left to ot
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
 LAGS_AFTER = 2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it
 LONGEST_DECLINE = 2.0  # seconds that we leave to others what they do not begin
-MUCH_FASTER = 2.0  # times our own rate: neighbours who are bring it, however much it is
+MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
 UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
 MOST_SECONDS_AHEAD = 4.0  # of what requesters take; a helper that has more waits for them ...
@@ -395,6 +395,6 @@ class Board:
             self._lags_since = now
         elif now - self._lags_since > LAGS_AFTER:
             rate = self._lag.rate(now) or 1.0
-            if rate < MUCH_FASTER * (self._best_rate or self._piece_length / UNKNOWN_PIECE):
+            if rate < MUCH_FASTER * (self._best_rate or math.inf):  # else they bring it, however much it is
                 found.append((lagging.bit_count() * self._piece_length / rate, lagging))
         return [(seconds, bits) for seconds, bits in found if bits]
