@@ -136,10 +136,10 @@ def test_two_authors_that_sign_different_things_the_origin_decides(tmp_path: Pat
     run(story())
 
 
-def test_one_that_tells_each_of_two_requesters_the_truth_of_another_half(
+def test_a_liar_that_two_requesters_meet_is_named_and_neither_suspects_the_other(
     tmp_path: Path, without_audits: None
 ) -> None:
-    """Each finds by its digest that the other's half, by the same author, was a lie; neither suspects the other."""
+    """Each passes on what it has of the liar before its digest tells that something is wrong."""
 
     async def story() -> None:
         body = made_up(SMALL)

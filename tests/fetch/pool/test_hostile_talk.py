@@ -109,7 +109,7 @@ def test_who_asks_everybody_to_wait_again_and_again_is_heard_for_so_long_only(
 # ---- strangers
 
 
-@pytest.mark.parametrize("kind", ["garbage", "plain handshake", "no certificate", "another authority"])
+@pytest.mark.parametrize("kind", ["garbage", "plain handshake", "no certificate", "another name"])
 def test_a_stranger_at_the_port_learns_nothing_and_disturbs_nobody(tmp_path: Path, kind: str) -> None:
     async def story() -> None:
         body = made_up(SMALL)
@@ -134,11 +134,11 @@ def test_a_stranger_at_the_port_learns_nothing_and_disturbs_nobody(tmp_path: Pat
 async def _knock(port: int, kind: str, info_hash: bytes) -> bytes:
     """What the port says to it."""
     context = None
-    if kind in ("no certificate", "another authority"):
+    if kind in ("no certificate", "another name"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     name = None if context is None else f"{info_hash.hex()}.shoal"
-    if kind == "another authority":
+    if kind == "another name":
         name = f"{bytes(20).hex()}.shoal"
     try:
         async with asyncio.timeout(15):
