@@ -18,14 +18,7 @@ from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
 from shoal.fetch.pool.member import (
-    CROSSING,
-    LONGEST_LATE,
-    MOST_RUNS,
-    MOST_VAIN,
-    Member,
-    checked_runs,
-    most_claimed,
-    runs_to_tell,
+    CROSSING, LONGEST_LATE, MOST_RUNS, MOST_VAIN, Member, checked_runs, most_claimed, runs_to_tell,
 )  # fmt: skip
 from shoal.fetch.pool.runs import PieceRun as PieceRun
 from shoal.fetch.pool.runs import Places, first_of, run_from, runs_of
@@ -38,6 +31,7 @@ SHORTEST_RUN = 1 * MIB
 FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
 LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
+EARLY = 2 * MIB  # bytes fetched for who asked and has not come yet; a second of a good line
 COMES_WITHIN = 3.0  # seconds; whoever asked for help has dialled by then, or has gone
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
 LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it ...
@@ -227,6 +221,8 @@ class Board:
         if not self._is_helper:
             return True
         if self._is_deserted(now):
+            return False
+        if not self._was_wanted and (self._brought | self._mine).bit_count() * self._piece_length >= EARLY:
             return False
         waiting = without(self._brought, self._passed_on).bit_count() * self._piece_length
         most = max(
