@@ -18,7 +18,14 @@ from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
 from shoal.fetch.pool.member import (
-    CROSSING, LONGEST_LATE, MOST_RUNS, MOST_VAIN, Member, checked_runs, most_claimed, runs_to_tell,
+    CROSSING,
+    LONGEST_LATE,
+    MOST_RUNS,
+    MOST_VAIN,
+    Member,
+    checked_runs,
+    most_claimed,
+    runs_to_tell,
 )  # fmt: skip
 from shoal.fetch.pool.runs import PieceRun as PieceRun
 from shoal.fetch.pool.runs import Places, first_of, run_from, runs_of
