@@ -60,10 +60,18 @@ def python(*arguments: str) -> int:
     return run(sys.executable, *arguments)
 
 
+WAITING = "tests/fetch/pool"  # machines at slow servers: seconds each, and the processor idle
+AT_ONCE = 4
+
+
 def test(arguments: list[str]) -> int:
-    """[PYTEST ARGUMENTS]: run the tests."""
+    """[PYTEST ARGUMENTS]: run the tests; without a path all of them, those that mostly wait side by side."""
     install_tools()
-    return python("-m", "pytest", *arguments)
+    if any(not argument.startswith("-") for argument in arguments):
+        return python("-m", "pytest", *arguments)
+    side_by_side = python("-m", "pytest", WAITING, "-n", str(AT_ONCE), *arguments)
+    others = python("-m", "pytest", f"--ignore={WAITING}", *arguments)
+    return side_by_side or others
 
 
 def check(arguments: list[str]) -> int:
