@@ -17,7 +17,8 @@ from itertools import count
 
 from shoal.errors import PeerError
 from shoal.fetch.plan import Plan, piece_length_for
-from shoal.fetch.pool.board import Board, PieceRun
+from shoal.fetch.pool.board import Board
+from shoal.fetch.pool.runs import PieceRun
 from shoal.formats.bitfield import iter_bits, without
 from shoal.testing.origin import share_evenly
 from shoal.units import KIB, MIB

@@ -26,9 +26,8 @@ from shoal.fetch.pool.member import (
     checked_runs,
     most_claimed,
     runs_to_tell,
-)  # fmt: skip
-from shoal.fetch.pool.runs import PieceRun as PieceRun
-from shoal.fetch.pool.runs import Places, first_of, run_from, runs_of
+)
+from shoal.fetch.pool.runs import PieceRun, Places, first_of, run_from, runs_of
 from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
@@ -227,9 +226,8 @@ class Board:
         """Whether anybody wants what we would fetch, and takes it off us."""
         if not self._is_helper:
             return True
-        if self._is_deserted(now):
-            return False
-        if not self._was_wanted and (self._brought | self._mine).bit_count() * self._piece_length >= EARLY:
+        early = 0 if self._was_wanted else (self._brought | self._mine).bit_count() * self._piece_length
+        if early >= EARLY or self._is_deserted(now):
             return False
         waiting = without(self._brought, self._passed_on).bit_count() * self._piece_length
         most = max(
@@ -350,9 +348,6 @@ class Board:
 
     # -- the very end --------------------------------------------------------------------------------
 
-    def _requester_count(self) -> int:
-        return (not self._is_helper) + sum(not member.is_helper for member in self._members.values())
-
     def _faster_idle_members(self) -> int:
         """So many are idle as well, and go first."""
         mine = (self._rate, self._me)
@@ -364,7 +359,8 @@ class Board:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
         seconds, bits = max(self._slow_ones(now), default=(0.0, 0))
         count = bits.bit_count()
-        if not count or seconds < LEAST_TAIL * min(self._requester_count(), MOST_PATIENT):
+        requesters = (not self._is_helper) + sum(not one.is_helper for one in self._members.values())
+        if not count or seconds < LEAST_TAIL * min(requesters, MOST_PATIENT):
             return []
         a_piece = self._piece_length / self._best_rate if self._best_rate else UNKNOWN_PIECE
         share = int((seconds - demand.latency) / (a_piece + seconds / count))
