@@ -2,8 +2,7 @@
 
 Each member has a link to the origin, shared evenly by its connections, and one to the others. Both are fluids: bytes
 move in ticks. A request takes a latency until its first byte; what members say to each other takes one too. The swarm
-is as simple as can be: a requester pulls each piece that it lacks from one of those that have it. The books say when
-who was complete, what the origin sent, how many requests there were, and how long links stood idle.
+is as simple as can be: a requester pulls each piece it lacks from one of those that have it. The books say the rest.
 """
 
 from __future__ import annotations
