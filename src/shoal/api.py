@@ -60,6 +60,9 @@ class How(TypedDict, total=False):
     raw: bool  # a Metalink, too, is a file like any other
     on_progress: OnProgress  # a few times a second
     on_note: OnNote  # what a person should know, a line each
+    on_whole: Callable[
+        [Downloaded], None
+    ]  # the file has its name; members of a group may still take parts of it
     on_kind: Callable[
         [str], None
     ]  # `FILE`, `METALINK`, `TORRENT`: what it is; may raise, nothing is kept yet
@@ -151,6 +154,7 @@ def _wanted(url: str, how: How) -> Wanted:
         checksums=(parse_checksum(how["checksum"]),) if "checksum" in how else (),
         most_fetchers=how.get("connections", DEFAULT_MOST_FETCHERS),
         group=_group_wish(how),
+        on_whole=how.get("on_whole", lambda _: None),
         overwrite=how.get("overwrite", False),
         keeps_remote_time=how.get("remote_time", False),
     )

@@ -79,6 +79,8 @@ class _Errand:
         self._course = course
         self._is_silent = network.quiet or network.as_json
         self._torrents: list[Metainfo] = []
+        self._whole: list[Downloaded] = []
+        self._is_one_file = False
         self._sight = Sight()
         self._brought = Brought()
         self._next_record_at = time.monotonic() + FIRST_AFTER
@@ -102,13 +104,16 @@ class _Errand:
                 folder=self._asked.folder,
                 on_progress=on_progress,
                 on_note=lambda text: self._voice.event("note", message=text),
+                on_whole=self._whole.append,
                 on_kind=self._on_kind,
                 on_torrent=self._on_torrent,
             )
             try:
                 got = await unless_stopped(getting, stop, "downloading")
             except UnfinishedError:
-                raise self._stopped() from None
+                if not self._whole or not self._is_one_file:
+                    raise self._stopped() from None
+                got = self._whole  # others took parts of it still
             except ShoalError:
                 self._keep_partial()
                 raise
@@ -119,6 +124,7 @@ class _Errand:
     # ---- what it is
 
     def _on_kind(self, kind: str) -> None:
+        self._is_one_file = kind == api.FILE and "torrent" not in self._asked.how
         shown = shown_url(self._url)
         if kind == api.TORRENT:
             self._given.refuse_for_torrent(shown)
@@ -169,8 +175,6 @@ class _Errand:
                 f"{shown}: is here; stopped before its torrent was made",
                 hint=f"shoal create {printable(shown)} --format hybrid makes it",
             )
-        if now is not None and now.here == now.length and (self._asked.folder / now.name).exists():
-            return UnfinishedError(f"{shown}: is here; stopped while others still took parts of it")
         if now is None or not now.here:
             return UnfinishedError(f"{shown}: stopped before anything of it was here")
         if not is_remembered(self._asked.folder, now.name):

@@ -33,6 +33,9 @@ class Wanted:
     group: GroupWish | None = None  # with whom to download
     overwrite: bool = False
     keeps_remote_time: bool = False
+    on_whole: Callable[[Downloaded], None] = lambda _: (
+        None
+    )  # it has its name; others may still take parts of it
     is_document: Callable[[Facts, str], bool] | None = None  # (facts, URL): wanted in memory instead?
 
 

@@ -75,11 +75,6 @@ class Repairs:
         return self._checker.good_bits == all_bits(self._piece_count) and not self._broken
 
     @property
-    def is_idle(self) -> bool:
-        """Nothing is on its way."""
-        return not self._tasks
-
-    @property
     def good_prefix(self) -> int:
         """So many bytes from the first on are right."""
         good = self._checker.good_bits

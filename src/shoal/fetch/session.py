@@ -120,6 +120,7 @@ class Session:
             if document is not None:
                 return document
             got = await self._finish()
+            self._wanted.on_whole(got)
             await self._leave_pool(lingers=True)
             return got
         except (Changed, Disagreed, NoRangesAfterAll, ChecksumError):
@@ -335,8 +336,7 @@ class Session:
         if self._remembering is not None:
             self._remembering.beat(self._group, now)
         if self._part is not None and self._writing is not None:
-            is_ranged = isinstance(self._work, Ranged)
-            here = self._part.prefix_length if is_ranged else self._writing.written
+            here = self._part.prefix_length if isinstance(self._work, Ranged) else self._writing.written
             self._verification.advance(min(here, self._repairs.good_prefix) if self._repairs else here)
         if self._on_progress is not None:
             self._on_progress(

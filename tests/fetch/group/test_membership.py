@@ -218,11 +218,9 @@ def test_a_pool_is_open_from_its_admission_to_its_dismissal() -> None:
 
     async def story() -> None:
         dialling, answering = Membership([HOME]), Membership([other])
-        assert answering.group_of(POOL) is None
         dialling.admit(POOL, HOME)
         assert isinstance((await meet(dialling, answering, POOL))[1], PeerError)
         answering.admit(POOL, other)
-        assert answering.group_of(POOL) is other
         dialled, answered = await meet(dialling, answering, POOL)
         assert isinstance(dialled, Secured) and isinstance(answered, Secured)
         assert answered.info_hash == POOL

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.fetch.group import signing
-from shoal.fetch.group.signing import MemberKey, Verifier, new_member_key, verify
+from shoal.fetch.group.signing import MemberKey, new_member_key, verify
 
 MEMBER = MemberKey(bytes(range(32)))
 POOL, DIGEST = b"p" * 20, b"d" * 32
@@ -41,19 +40,6 @@ def test_what_a_member_signed_is_verified(pool: bytes, piece: int, digest: bytes
 )
 def test_anything_else_is_not(record: tuple[bytes, int, bytes, bytes, bytes]) -> None:
     assert not verify(*record)
-    verifier = Verifier(10)
-    assert verifier.is_right(POOL, 7, MEMBER.public, DIGEST, SIGNATURE)
-    assert not verifier.is_right(*record)
-
-
-def test_a_record_that_was_right_is_not_verified_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    verifier = Verifier(2)
-    records = [(POOL, piece, MEMBER.public, DIGEST, MEMBER.sign(POOL, piece, DIGEST)) for piece in range(3)]
-    assert all(verifier.is_right(*record) for record in records)
-    verified: list[int] = []
-    monkeypatch.setattr(signing, "verify", lambda *record: verified.append(record[1]) or True)
-    assert all(verifier.is_right(*record) for record in reversed(records))
-    assert verified == [0], "the oldest was forgotten, the two others were remembered"
 
 
 def test_the_private_key_is_in_no_repr() -> None:

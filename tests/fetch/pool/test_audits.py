@@ -55,7 +55,6 @@ def test_nothing_is_compared_before_anything_came() -> None:
     audits = audits_of()
     assert audits.next(0.0) is None
     assert audits.pending == 0
-    assert audits.suspects() == []
 
 
 def test_the_first_four_pieces_of_every_author_are_compared() -> None:
@@ -186,7 +185,6 @@ def test_nothing_more_is_compared_of_one_who_is_out() -> None:
         audits.on_piece(piece, (ANNA, BERT)[piece % 2])
     audits.on_banned(BERT)
     assert {audit.author for audit in take(audits)} == {ANNA}
-    assert [suspect.author for suspect in audits.suspects()] == [ANNA]
 
 
 # ---- an origin that does not answer
@@ -314,18 +312,3 @@ def test_the_waiting_accusations_of_a_lost_piece_come_back_with_it() -> None:
     assert audits.pending == 0
     audits.on_piece(7, ANNA)
     assert audits.next(0.0) == Audit(7, 0, BLOCK_LENGTH, ANNA)
-
-
-# ---- a digest that was wrong at the end
-
-
-def test_all_that_others_brought_is_suspect_who_brought_least_first() -> None:
-    audits = audits_of()
-    for piece in range(10):
-        audits.on_piece(piece, ANNA if piece % 3 else BERT)
-    audits.on_piece(20, CARA)
-    audits.on_lost(1 << 1 | 1 << 20)
-    suspects = audits.suspects()
-    assert [suspect.author for suspect in suspects] == [BERT, ANNA]
-    assert suspects[0].pieces == 1 << 0 | 1 << 3 | 1 << 6 | 1 << 9
-    assert suspects[1].pieces == 1 << 2 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8

@@ -38,11 +38,6 @@ def groups_dir() -> Path:
     return platformdirs.user_data_path("shoal") / "groups"
 
 
-def load_group(name: str) -> JoinedGroup:
-    """From where keys are kept. Raises as `Keyring.load` does."""
-    return Keyring().load(name)
-
-
 class Keyring:
     """Raises `FileError` and `DiskFullError` wherever files are read or written."""
 

@@ -63,9 +63,6 @@ class Membership:
         """No more connections for this swarm. Those that are there are the engine's to close."""
         self._groups.pop(info_hash, None)
 
-    def group_of(self, info_hash: bytes) -> JoinedGroup | None:
-        return self._groups.get(info_hash)
-
     async def secure_incoming(self, sock: Socket) -> Secured:
         """Raises `PeerError`, `NetworkError`; `sock` is closed then."""
         secured = await secure_incoming(sock, self._context_of, within=HANDSHAKE_SECONDS)

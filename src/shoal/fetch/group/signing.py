@@ -7,7 +7,6 @@ signature that was found right.
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,26 +48,6 @@ def verify(info_hash: bytes, piece: int, author: bytes, digest: bytes, signature
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-class Verifier:
-    """`verify` that remembers the last `most` records that were right: each comes from every neighbour in turn."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._right: OrderedDict[tuple[bytes, int, bytes, bytes], bytes] = OrderedDict()
-
-    def is_right(self, info_hash: bytes, piece: int, author: bytes, digest: bytes, signature: bytes) -> bool:
-        record = info_hash, piece, author, digest
-        if self._right.get(record) == signature:
-            self._right.move_to_end(record)
-            return True
-        if not verify(info_hash, piece, author, digest, signature):
-            return False
-        self._right[record] = signature
-        if len(self._right) > self._most:
-            self._right.popitem(last=False)
-        return True
 
 
 def _message(info_hash: bytes, piece: int, digest: bytes) -> bytes:

@@ -48,13 +48,6 @@ class Audit(NamedTuple):
     author: bytes
 
 
-class Suspect(NamedTuple):
-    """An author, and all of its pieces that are here (bits)."""
-
-    author: bytes
-    pieces: int
-
-
 @dataclass(slots=True, eq=False)
 class _State:
     """What becomes of one audit."""
@@ -206,14 +199,6 @@ class Audits:
     def pending(self) -> int:
         """How many audits the end of the download is to wait for: not those drawn at random, until `on_whole`."""
         return len(self._urgent) + sum(state.is_urgent for state in self._under_way.values())
-
-    def suspects(self) -> list[Suspect]:
-        """If the digest of the whole was wrong: whose pieces to compare with the origin entirely, in this order.
-
-        Who brought least comes first: if one of them lied, it is found with the fewest bytes.
-        """
-        authors = (Suspect(author, pieces) for author, pieces in self._pieces.items() if pieces)
-        return sorted(authors, key=lambda suspect: (suspect.pieces.bit_count(), suspect.author))
 
     # ---- choosing
 
