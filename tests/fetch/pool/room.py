@@ -104,21 +104,34 @@ class Room:
         on_progress: OnProgress | None = None,
         connections: int = 8,
         port: int = 0,
+        mirrors: tuple[str, ...] = (),
         **wanted: Any,
     ) -> Downloaded:
         """As one requester more."""
+        got = await self.download(path, options, on_progress, connections, port, mirrors, **wanted)
+        assert not isinstance(got, Document)
+        return got
+
+    async def download(
+        self,
+        path: str,
+        options: FetchOptions | None = None,
+        on_progress: OnProgress | None = None,
+        connections: int = 8,
+        port: int = 0,
+        mirrors: tuple[str, ...] = (),
+        **wanted: Any,
+    ) -> Downloaded | Document:
         self.requesters += 1
         wish = GroupWish(
             JoinedGroup(self.key, new_member_key()), Contacts(peers=tuple(self.peers)), bind=HOST, port=port
         )
         asked = Wanted(
-            (self.url(path),), self.folder / f"requester{self.requesters}", group=wish,
+            (self.url(path), *mirrors), self.folder / f"requester{self.requesters}", group=wish,
             options=options or FetchOptions(), most_fetchers=connections, **wanted,
         )  # fmt: skip
         async with asyncio.timeout(LONGEST):
-            got = await download(asked, on_progress=on_progress, on_note=self.notes.append)
-        assert not isinstance(got, Document)
-        return got
+            return await download(asked, on_progress=on_progress, on_note=self.notes.append)
 
     def allowing(self, **changes: Any) -> HelperOptions:
         return replace(HELPER, **changes)

@@ -11,7 +11,8 @@ import pytest
 from shoal.disk.checksum import parse_checksum
 from shoal.fetch.options import FetchOptions
 from shoal.fetch.pool import work
-from shoal.fetch.progress import Progress
+from shoal.fetch.progress import Document, Downloaded, Progress
+from shoal.testing.hostile_origin import Page
 from shoal.units import KIB, MIB
 
 from ...engine.scene import until
@@ -126,6 +127,45 @@ def test_a_url_with_a_secret_header_stays_on_this_machine(tmp_path: Path) -> Non
             assert got.path.read_bytes() == body
             assert not helper.fields_of("helping")
             assert any("without the group" in note for note in here.notes)
+
+    run(story())
+
+
+def test_of_a_mirror_that_answers_in_the_urls_place_nobody_is_told(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, "/file-of-mine.bin")
+            here.origin.pages["/file.bin"] = Page(b"", status=404)
+            helper = await here.helper()
+            got = await here.get(mirrors=(here.url("/file-of-mine.bin"),))
+            assert got.path.read_bytes() == body
+            assert not helper.fields_of("helping")
+            assert any("nothing but the URL itself" in note for note in here.notes)
+
+    run(story())
+
+
+def test_a_document_comes_whole_whatever_the_probe_asks_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(300 * KIB)
+        async with room(tmp_path) as here:
+            here.serve(body)
+            got = await here.download("/file.bin", is_document=lambda facts, url: True)
+            assert isinstance(got, Document)
+            assert got.body == body
+
+    run(story())
+
+
+def test_a_file_is_told_of_as_soon_as_it_has_its_name(tmp_path: Path) -> None:
+    async def story() -> None:
+        whole: list[Downloaded] = []
+        async with room(tmp_path) as here:
+            here.serve(made_up(SMALL), rate=SLOW)
+            await here.helper()
+            got = await here.get(on_whole=whole.append)
+        assert whole == [got]
 
     run(story())
 
