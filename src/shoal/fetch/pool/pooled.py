@@ -28,6 +28,7 @@ AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
 MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
 MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
 PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
+MET_WITHIN = 3.0  # seconds; whoever is there has joined by then
 LONGEST_LULL = (
     30.0  # seconds without a byte, after which the others are thought to wait for us as we for them
 )
@@ -61,7 +62,7 @@ class Pooled:
         self._audits: set[asyncio.Task[None]] = set()
         self._complete_at: float | None = None
         self._left = -1  # bytes of the file, when it was last looked
-        self._moved_at = time.monotonic()
+        self._began_at = self._moved_at = time.monotonic()
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
         pool.owner = self
@@ -79,7 +80,9 @@ class Pooled:
             return False  # what is in doubt is ours alone to fetch
         if self._stays:
             return self.pool.is_needed
-        return bool(self.pool.members) and time.monotonic() - self._moved_at < LONGEST_LULL
+        now = time.monotonic()
+        is_anybody_here = bool(self.pool.members) or now - self._began_at < MET_WITHIN
+        return is_anybody_here and now - self._moved_at < LONGEST_LULL
 
     def beat(self, now: float) -> None:
         most = max(MOST_CONNECTIONS, self._most_fetchers)
