@@ -197,7 +197,9 @@ def test_the_certificate_of_one_of_our_groups_does_not_open_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "shoal", "a" * 40 + ".shoal", server_name_of(POOL), f"x{server_name_of(MEETING)}"]
+    "name",
+    ["", "shoal", "a" * 40 + ".shoal", server_name_of(POOL), f"x{server_name_of(MEETING)}"],
+    ids=["none", "a word", "a hash", "a pool's", "a letter more"],
 )
 def test_who_asks_for_none_of_our_info_hashes_gets_an_alert_and_no_certificate(name: str) -> None:
     async def story() -> None:
