@@ -132,10 +132,10 @@ def test_a_url_with_a_password_is_got_alone_and_says_why(lab: Room, origin: Host
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (LOCAL, "127.0.0.1 leads to this machine itself"),
+        (LOCAL, "127.0.0.1 leads to this machine itself (its owner may allow it)"),
         (
             (*LOCAL, *ALLOWED, "--allow-host", "*.example.org"),
-            "127.0.0.1 is none of the hosts that are allowed here",
+            "127.0.0.1 is none of the hosts that are allowed here (its owner may allow it)",
         ),
         ((*LOCAL, *ALLOWED, "--quota", "1"), "what it may fetch in a day is used up"),
     ],
@@ -148,8 +148,7 @@ def test_who_does_not_help_and_why_is_said_once(
     helper = lab.helper(*options, local=())
     got = mine.get(origin.url("/file.bin"), "--group", "lab", "--connections", "1")
     assert got.returncode == 0 and mine.got() == PAYLOAD
-    remarks = [line for line in got.stderr.splitlines() if line.startswith("shoal: ")]
-    assert len(remarks) == 1, got
-    assert re.fullmatch(f"shoal: helper {helper.address} does not help: {reason}", remarks[0])
-    helper.wait_line(f"refused .* {re.escape(origin.url('/file.bin'))}: {reason}")
+    remarks = [line for line in got.stderr.splitlines() if line.startswith("shoal: helper ")]
+    assert remarks == [f"shoal: helper {helper.address} does not help: {reason}"]
+    helper.wait_line(f"refused .* {re.escape(origin.url('/file.bin'))}: {re.escape(reason)}")
     assert helper.running.stop() == 0

@@ -74,7 +74,7 @@ class Board:
         self._length = length
         self._everything = all_bits(piece_count)
         self._me = me
-        self._is_helper = is_helper
+        self.is_helper = is_helper
         self._places = Places(piece_count, salt)
         self._my_places = self._places.in_order_of(me)
         self._members: dict[bytes, Member] = {}
@@ -224,7 +224,7 @@ class Board:
 
     def _is_wanted(self, now: float) -> bool:
         """Whether anybody wants what we would fetch, and takes it off us."""
-        if not self._is_helper:
+        if not self.is_helper:
             return True
         early = 0 if self._was_wanted else (self._brought | self._mine).bit_count() * self._piece_length
         if early >= EARLY or self._is_deserted(now):
@@ -251,7 +251,7 @@ class Board:
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
         self._mine = without(self._mine, without(theirs, begun | self.forced | self._despite))
         self._lost_to = 0
-        if self._is_helper and self._is_deserted(now):
+        if self.is_helper and self._is_deserted(now):
             self._mine = 0
         elif self._members and (self._has_all or self._is_too_much(demand.rate)):
             self._has_all = False
@@ -359,7 +359,7 @@ class Board:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
         seconds, bits = max(self._slow_ones(now), default=(0.0, 0))
         count = bits.bit_count()
-        requesters = (not self._is_helper) + sum(not one.is_helper for one in self._members.values())
+        requesters = (not self.is_helper) + sum(not one.is_helper for one in self._members.values())
         if not count or seconds < LEAST_TAIL * min(requesters, MOST_PATIENT):
             return []
         a_piece = self._piece_length / self._best_rate if self._best_rate else UNKNOWN_PIECE
@@ -390,7 +390,7 @@ class Board:
             for member in self._members.values()
         ]
         lagging = without(offered, self.have | self._mine)
-        if self._is_helper or not lagging:
+        if self.is_helper or not lagging:
             self._lags_since = now
         elif now - self._lags_since > LAGS_AFTER:
             rate = self._lag.rate(now) or 1.0

@@ -317,7 +317,7 @@ class Pool:
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:
         self._neighbours.pop(neighbour, None)
-        is_over = self.torrent is None or self.torrent.is_over
+        is_over = self.torrent is None or self.torrent.is_over or self.board.is_helper
         if not is_over and self.board.is_counted_on(program_of(neighbour)):
             self.telling.gone(neighbour.member, reason)
         self.board.leave(program_of(neighbour), self._clock())
