@@ -60,7 +60,7 @@ def python(*arguments: str) -> int:
     return run(sys.executable, *arguments)
 
 
-WAITING = "tests/fetch/pool"  # machines at slow servers: seconds each, and the processor idle
+WAITING = "tests/fetch"  # machines at slow servers: seconds each, and the processor idle
 AT_ONCE = 4
 
 
