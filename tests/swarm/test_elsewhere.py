@@ -11,7 +11,7 @@ from shoal.swarm.tactics import Tactics
 from shoal.testing.simulation import Host, Network
 
 from .invariants import check_swarm
-from .test_requests import ALL, LAYOUT, join, make_swarm, send, take_requests
+from .test_requests import ALL, join, make_swarm, send, take_requests
 from .test_stories import ALL as ALL_OF_STORY
 from .test_stories import PIECE_COUNT as COUNT_OF_STORY
 from .test_stories import SEEDS, finish, network
@@ -81,20 +81,18 @@ def test_a_suspended_piece_is_given_up_asked_of_nobody_and_keeps_a_peer_interest
     check_swarm(swarm)
 
 
-@pytest.mark.parametrize("is_good", [True, False])
-def test_a_piece_that_is_suspended_while_it_is_checked_ends_by_its_hash(is_good: bool) -> None:
+def test_a_piece_that_is_suspended_while_it_is_checked_is_given_up_and_nobody_is_judged_by_it() -> None:
     swarm = make_swarm(most_in_flight=1)
     sender = join(swarm, 1)
     for request in take_requests(sender):
         send(swarm, sender, request, 0.1)
     (piece,) = swarm.pieces.in_flight
     swarm.suspend(ALL, 0.2)
-    assert piece in swarm.pieces.in_flight
-    verdict = swarm.on_checked(piece, is_good, [b"x"] * LAYOUT.block_count(piece), 0.3)
-    assert verdict.guilty == (frozenset() if is_good else {sender.key})
-    assert bool(swarm.pieces.have) == is_good
-    assert swarm.pieces.suspended >> piece & 1 == (not is_good)
     assert not swarm.pieces.in_flight
+    assert swarm.pieces.suspended >> piece & 1
+    assert not swarm.desk.given_up, "its buffer is still being looked at"
+    swarm.resume(ALL, 0.3)
+    assert {request[0] for request in take_requests(sender)} == {piece}
     check_swarm(swarm)
 
 

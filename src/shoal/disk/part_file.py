@@ -57,6 +57,7 @@ class PartFile:
         self._have = 0
         self._fresh = 0  # pieces that came since they were last recorded
         self._saved = Known(0, array("I"), Stamp(0, 0))
+        self._is_sparse = False
         self._is_to_be_kept = True  # until it is known that there is nothing on record
         self._broken: ShoalError | None = None  # a failed fsync
         self.length: int | None = None
@@ -71,17 +72,20 @@ class PartFile:
         *,
         piece_length: int,
         overwrite: bool = False,
+        is_sparse: bool = False,
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> PartFile:
         """Go on where the last process stopped, if it fetched the same identity; else begin anew.
 
         Without identity or length nothing is ever resumed. `on_progress` gets the bytes read again after a kill.
+        `is_sparse`: no room is reserved for what is still to come.
         Raises `ExistsError` (NAME is there, or another process is at it), `DiskFullError`, `FileError`, and
         `UnfinishedError` if stopped.
         """
         place = PartPlace(folder, name, overwrite=overwrite)
         part = cls(place, *place.open())
+        part._is_sparse = is_sparse
         try:
             known = part._load(identity, length, piece_length)
             if known is None:
@@ -338,7 +342,8 @@ class PartFile:
                         f"{format_size(free)} are free",
                         hint="make room, then run the same command again: it goes on where it stopped",
                     )
-                is_reserved = self.length > 0 and allocate(descriptor, self.length)
+                if self.length > 0 and not self._is_sparse:
+                    is_reserved = allocate(descriptor, self.length)
             if status.st_size > self.length or not is_reserved:
                 os.ftruncate(descriptor, self.length)
         except OSError as error:

@@ -1,7 +1,7 @@
 """Who may be a neighbour of one torrent: nobody twice, nobody who was banned, and not more than there are places.
 
-Who sent wrong bytes is banned by address, and by member where it has shown who it is (`security.py`): then no other
-address and no new connection brings it back.
+Who sent wrong bytes is banned by address; where it has shown who it is (`security.py`) by that alone: no other address
+and no new connection brings it back, and nobody else behind its address suffers, nor who lives where it says it does.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Admission:
         if len(torrent.neighbours) >= MOST_CONNECTIONS:
             raise PeerError("all places are taken")
         for other in torrent.neighbours.values():
-            if other.peer_id == newcomer.peer_id:
+            if (other.peer_id, other.member) == (newcomer.peer_id, newcomer.member):
                 # Both sides may have dialled at once: both must keep the same one of the two connections.
                 keeps_ours = our_id > newcomer.peer_id
                 if other.is_outgoing == newcomer.is_outgoing or other.is_outgoing == keeps_ours:
@@ -61,18 +61,22 @@ class Admission:
     def ban(self, address: Address, reason: str) -> None:
         """This address sent what was wrong; it may have left."""
         torrent = self._torrent
-        if torrent.dialling.known.is_banned(address):
+        member = self._members.get(address, b"")
+        if torrent.dialling.known.is_banned(address) or member in self._banned_members:
             return  # several of its pieces were on their way
         neighbour = torrent.neighbours.get(address)
         listens_at = neighbour.listens_at if neighbour else None
         name = neighbour.peer.name if neighbour and neighbour.peer else torrent.ledger.name_of(address)
-        torrent.report("banned", peer=format_address(address), client=name, reason=reason)
+        torrent.report(
+            "banned", peer=format_address(address), client=name, member=member.hex(), reason=reason
+        )
+        if member:
+            self.ban_member(member, reason)
+            return
         if neighbour is not None:
             neighbour.close(reason, is_fault=True)
         for banned in {address, listens_at or address}:
             torrent.dialling.known.ban(banned, reason)
-        if address in self._members:
-            self.ban_member(self._members[address], reason)
 
     def ban_member(self, member: bytes, reason: str) -> None:
         """Close and refuse every connection of this member from now on."""

@@ -59,6 +59,10 @@ async def download(
                 named = ", ".join(session.answered().values())
                 session.note(f"begins anew: {host_of(asked[0].url)} has another file than {named}: {other}")
             except ChecksumError as error:
+                if others is not None and session.had_help:
+                    others = None
+                    session.note(f"{error.message}; begins anew, without the group")
+                    continue
                 if not trust.on_wrong(set(session.gave)):
                     raise
                 how = "from one source alone" if trust.is_alone else "from others"

@@ -95,7 +95,7 @@ class Ranged:
         self._source_of: dict[int, Source] = {}  # whom each fetcher asks
         self._last_number = 0
         self._question: asyncio.Task[None] | None = None
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._event = asyncio.Event()
         self._is_woken = False
         self.trouble = ""
@@ -163,7 +163,7 @@ class Ranged:
         self._is_stopped = True
         self._event.set()
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """End it with this, unless something else was first."""
         self._failure = self._failure or error
         self._event.set()

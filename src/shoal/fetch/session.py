@@ -24,7 +24,6 @@ from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
-from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged
 from shoal.fetch.receiver import Receiver, keep_in
@@ -71,6 +70,7 @@ class Session:
         self._takes_mirrors = not trust.is_alone
         self._requesting = requesting  # None: alone
         self._pooled: Pooled | None = None
+        self.had_help = False  # members brought some of it
         self._first_url = asked[0].url
         self._transfers = transfers
         self._started_at = started_at
@@ -135,8 +135,11 @@ class Session:
     @property
     def gave(self) -> dict[str, str]:
         """Who gave the bytes: URL and name. Empty if some came in an earlier try, or from others."""
-        is_theirs = self._resumed or self._requesting is not None
-        return {} if is_theirs else {one.url: one.name for one in self._sources if one.meter.total}
+        return (
+            {}
+            if self._resumed or self.had_help
+            else {one.url: one.name for one in self._sources if one.meter.total}
+        )
 
     def answered(self) -> dict[str, str]:
         """The same of whose file this is."""
@@ -161,16 +164,19 @@ class Session:
         raw_name = file_name(self._facts, source.url)
         self._name = self._wanted.name or safe_name(raw_name)
         wants_document = self._wanted.is_document
-        if wants_document is not None and wants_document(self._facts, source.url):
-            return await self._document(origins, receiver)
+        is_document = wants_document is not None and wants_document(self._facts, source.url)
         self._verification.on_said(self._facts.digests)
-        is_split = self._in_runs_wanted and self._facts.can_be_split(
-            is_digest_known=self._verification.is_known
+        is_split = (
+            self._in_runs_wanted
+            and not is_document
+            and self._facts.can_be_split(is_digest_known=self._verification.is_known)
         )
         if not is_split and first_end is not None and isinstance(receiver.verdict, WriteAt):
             origins.end(receiver)  # it is only the beginning
             opening = Opening(origins, given_name, False, self._beat, self.note)
             source, receiver = await opening.first_response()
+        if is_document:
+            return await self._document(origins, receiver)
         await self._open(is_split)
         if self._takes_mirrors and self._wanted.described is None:
             self._describing.begin(group, self._facts)
@@ -226,8 +232,8 @@ class Session:
         if not is_fresh:
             origins.end(receiver)
         pooled = self._join_pool(plan, origins, name, source)
-        on_pieces = None if pooled is None else pooled.pool.on_pieces
-        self._writing = Writing(self._part, self._on_trouble, on_pieces)
+        shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
+        self._writing = Writing(self._part, self._on_trouble, *shared)
         ranged = self._work = Ranged(
             origins, plan, self._writing, name, self._beat, pooled,
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,
@@ -248,19 +254,17 @@ class Session:
         assert self._part is not None
         if self._requesting is None:
             return None
-        reason = reason_not_to_pool_file(self._facts)
-        if reason is not None:
-            self.note(f"downloads without the group: {reason}")
-            return None
         self._pooled = self._requesting.pooled(
-            source.url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
+            source, self._first_url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
             has_digest=self._verification.is_known, on_lost=self._verification.restart,
         )  # fmt: skip
+        self._takes_mirrors &= self._pooled is None
         return self._pooled
 
     async def _leave_pool(self, *, lingers: bool = False) -> None:
         pooled, self._pooled = self._pooled, None
         if pooled is not None and self._requesting is not None:
+            self.had_help |= pooled.pool.has_doubtful
             await self._requesting.end(lingers=lingers)
 
     async def _is_right(self) -> bool:

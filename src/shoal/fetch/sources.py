@@ -101,6 +101,10 @@ class Sources:
             patience = Patience(self._rng, most_tries=self._most_tries)
             self._all.append(Source(url, name, patience, now))
 
+    def keep_only(self, source: Source) -> None:
+        """Forget the others, of which no fetcher has begun."""
+        self._all = [source]
+
     # -- what to do ----------------------------------------------------------------------------------
 
     def source_for(self, number: int, now: float) -> Source | None:
@@ -187,10 +191,14 @@ class Sources:
         source.patience.wait(now, retry_after)
         return True
 
-    def wait_all(self, now: float, seconds: float) -> None:
-        """Another member was asked to wait."""
+    def wait_all(self, now: float, seconds: float) -> float:
+        """Another member was asked to wait. -> How much longer the wait is by that."""
+        added = 0.0
         for source in self._all:
+            before = max(now, source.patience.ready_at)
             source.patience.wait(now, seconds)
+            added = max(added, source.patience.ready_at - before)
+        return added
 
     def give_up(self, number: int, error: ShoalError) -> None:
         """What its source said cannot be mended: not there, not allowed, another file."""

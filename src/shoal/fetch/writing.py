@@ -19,6 +19,7 @@ from shoal.fetch.plan import piece_length_for
 from shoal.units import MIB
 
 OnPieces = Callable[[Sequence[tuple[int, bytes]]], None]
+WriteOwn = Callable[[int, Sequence[bytes], Sequence[int]], Sequence[int]]
 
 MOST_QUEUED: Final = 32 * MIB  # bytes; a disk that pauses for a tenth of a second holds nobody
 
@@ -42,9 +43,14 @@ class Writing:
         part: PartFile,
         on_trouble: Callable[[ShoalError], None],
         on_pieces: OnPieces | None = None,
+        write_own: WriteOwn | None = None,
     ) -> None:
-        """`on_pieces` is told of pieces that are written, each with its SHA-256."""
+        """`on_pieces` is told of pieces that are written, each with its SHA-256.
+
+        `write_own(offset, chunks, pieces)` writes where others do too, and says which of `pieces` are ours.
+        """
         self.part = part
+        self._write_own = write_own or self._write_all
         self.on_span: Callable[[int, int], object] = lambda begin, end: None  # these bytes are written
         self._on_pieces = on_pieces
         self._piece_length = piece_length_for(part.length or 0)
@@ -76,8 +82,7 @@ class Writing:
             digests = []
             if self._error is None:
                 try:
-                    self.part.write_all(offset, chunks)
-                    for piece in pieces:
+                    for piece in self._write_own(offset, chunks, pieces):
                         self.part.on_piece(piece)
                         if self._on_pieces is not None:
                             digests.append((piece, self._digest(piece)))
@@ -86,6 +91,10 @@ class Writing:
             return offset, count, digests
 
         self._workers.submit(write, self._on_written)
+
+    def _write_all(self, offset: int, chunks: Sequence[bytes], pieces: Sequence[int]) -> Sequence[int]:
+        self.part.write_all(offset, chunks)
+        return pieces
 
     def _digest(self, piece: int) -> bytes:
         """In the worker's thread. What was just written is in memory still."""

@@ -72,7 +72,7 @@ class Pieces:
 
     @property
     def suspended(self) -> int:
-        """Wanted and not here, and nobody is asked for it; what is in flight still is on its way to be checked."""
+        """Wanted and not here, and nobody is asked for it."""
         return without(self.needed & self._never_asked, sum(1 << piece for piece in self.in_flight))
 
     def begin(self, piece: int, exclusive_to: PeerKey | None = None) -> PieceProgress:
@@ -106,7 +106,7 @@ class Pieces:
         self.unwanted &= ~bit
 
     def suspend(self, bits: int) -> None:
-        """MISSING -> SUSPENDED. What is in flight stays so until it is given up or has been checked."""
+        """MISSING -> SUSPENDED. What is in flight stays so until it is given up."""
         self._never_asked |= bits & self.all
         self.missing = without(self.missing, bits)
 

@@ -108,10 +108,16 @@ class RequestDesk:
         self.given_up.append(piece)
 
     def suspend(self, bits: int) -> None:
-        """Nobody is asked for these: what is in flight of them is given up, but for what waits to be checked."""
+        """Nobody is asked for these: what is in flight of them is given up, and what waits to be checked is, too.
+
+        For it is not known any more what would be right: whoever sent it is not to be judged by that.
+        """
         for piece, progress in list(self._pieces.in_flight.items()):
-            if bits >> piece & 1 and not progress.is_whole:
-                self.give_up(piece)
+            if bits >> piece & 1:
+                self.finish(piece)
+                self._pieces.give_up(piece)
+                if not progress.is_whole:  # or its buffer is still being looked at
+                    self.given_up.append(piece)
         self._pieces.suspend(bits)
 
     def take_in(self, piece: int) -> None:

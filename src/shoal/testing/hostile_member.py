@@ -68,11 +68,13 @@ class MemberScript:
     false_pieces: frozenset[int] = frozenset()  # it signs and serves bytes that the origin never sent
     broken_pieces: frozenset[int] = frozenset()  # it signs the right bytes and serves others
     has_wrong_signatures: bool = False
+    signs: bool = True  # False: it tells of pieces and of no records
     claims: bool = True  # False: it brings nothing
     claims_everything: bool = False
     brings: bool = True  # False: it claims and never has anything
     bring_rate: float = 0.0  # bytes a second from its origin; 0: at once
     serve_rate: float = 0.0  # bytes a second to each neighbour; 0: at once
+    unchokes: bool = True  # False: nobody may ask it for anything
     told_rate: int = 1_000_000  # bytes a second that it says it brings
     freezes_after: int | None = None  # pieces brought; then nothing is read or said, and connections stay
     dies_after: int | None = None  # pieces brought; then all connections are cut
@@ -203,7 +205,12 @@ class HostileMember:
             for payload in self.script.says_in_meeting:
                 line.say(MEETING, payload)
             return
-        for records in split_records([self.record(line.info_hash, piece) for piece in iter_bits(self.have)]):
+        signed = (
+            [self.record(line.info_hash, piece) for piece in iter_bits(self.have)]
+            if self.script.signs
+            else []
+        )
+        for records in split_records(signed):
             line.say(POOL, encode_pool(records))
         line.send(m.Bitfield(self.have, self.layout.piece_count))
         for payload in self.script.says_in_pool:
@@ -218,7 +225,7 @@ class HostileMember:
         match message:
             case AskHelp(info_hash=info_hash):
                 line.say(MEETING, encode_meeting(Helping(info_hash)))
-            case m.Interested():
+            case m.Interested() if self.script.unchokes:
                 line.send(m.Unchoke())
             case m.Requests(items):
                 for piece, begin, length in items:

@@ -191,33 +191,6 @@ def test_what_we_fetched_ourselves_is_never_lost(authors: Authors) -> None:
     assert authors.record_of(1) is None
 
 
-# ---- between a check and its end
-
-
-def test_a_piece_that_was_good_is_still_good_while_its_author_is_believed(authors: Authors) -> None:
-    authors.on_record(signed(1, ANNA, truth(1)), ANNA)
-    assert authors.is_good(1, true_bytes(1))
-    assert authors.is_still_good(1)
-    assert not authors.is_still_good(1)  # it is asked once, about one check
-
-
-def test_a_piece_whose_author_is_out_since_its_check_is_good_no_more(authors: Authors) -> None:
-    authors.on_record(signed(1, LIAR, digest("false")), LIAR)
-    assert authors.is_good(1, b"false")
-    authors.ban(LIAR)
-    assert not authors.is_still_good(1)
-
-
-def test_a_piece_in_dispute_since_its_check_or_settled_otherwise_is_good_no_more(authors: Authors) -> None:
-    for piece in (1, 2):
-        authors.on_record(signed(piece, LIAR, digest("false")), LIAR)
-        assert authors.is_good(piece, b"false")
-        authors.on_record(signed(piece, ANNA, truth(piece)), ANNA)
-    authors.settle(2, truth(2))
-    assert not authors.is_still_good(1)
-    assert not authors.is_still_good(2)
-
-
 # ---- floods
 
 

@@ -6,8 +6,8 @@ nothing but a signature that is wrong. So nobody can be blamed for the lies of o
 
 Two records that differ put their piece in dispute: it has no digest until the origin has settled it, or one side is
 out. What is kept is bounded, however many authors are made up: `MAX_RECORDS` a piece, `MAX_AUTHORS` in all, and
-`MAX_INTRODUCED` whom one member alone told of. A record that contradicts the others is taken though, so that no number
-of liars can keep a true one away.
+`MAX_INTRODUCED` whom one member alone told of. The first record that contradicts the others is taken though, whoever's
+it is, so that no number of liars can keep a true one away, nor have its bytes taken for corrupt ones.
 
 Pure. `is_good` may be called in any thread, everything else in one.
 """
@@ -60,7 +60,6 @@ class Authors:
         self._digests: dict[int, bytes] = {}  # what the first record says, or the origin sent; never both
         self._settled = 0  # pieces of which we know what the origin sends, as bits
         self._pieces_of: dict[bytes, int] = {}  # author -> bits
-        self._found_good: dict[int, bytes] = {}  # what pieces hashed to, until somebody asks
         self._introduced: Counter[bytes] = Counter()
         self._banned: set[bytes] = set()
 
@@ -87,14 +86,7 @@ class Authors:
     def is_good(self, piece: int, data: memoryview | bytes) -> bool:
         """Whether these bytes have the digest on record; without one, nothing is good."""
         digest = self.digest_of(piece)
-        if digest is None or hashlib.sha256(data).digest() != digest:
-            return False
-        self._found_good[piece] = digest
-        return True
-
-    def is_still_good(self, piece: int) -> bool:
-        """Whether what `is_good` found last still holds: whoever answered for it may be out since."""
-        return self._found_good.pop(piece, None) == self.digest_of(piece) is not None
+        return digest is not None and hashlib.sha256(data).digest() == digest
 
     def is_banned(self, author: bytes) -> bool:
         return author in self._banned
@@ -152,15 +144,15 @@ class Authors:
     # ---- records
 
     def _has_room(self, record: PieceRecord, held: list[PieceRecord], told_by: bytes) -> bool:
+        known = self._digests.get(record.piece)
+        if known is not None and known != record.digest and not self.disputed >> record.piece & 1:
+            return True
         if record.author not in self._pieces_of:
             if len(self._pieces_of) + len(self._banned) >= MAX_AUTHORS:
                 return False
             if told_by != record.author and self._introduced[told_by] >= MAX_INTRODUCED:
                 return False
-        is_first_contradiction = (
-            not self.disputed >> record.piece & 1 and self._digests.get(record.piece) != record.digest
-        )
-        return len(held) < MAX_RECORDS or is_first_contradiction
+        return len(held) < MAX_RECORDS
 
     def _take_own(self, record: PieceRecord) -> News:
         if _is_among(record, self._records.get(record.piece, [])):

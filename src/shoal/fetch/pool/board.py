@@ -17,10 +17,19 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
-from shoal.fetch.pool.member import CROSSING, MOST_CLAIMED, MOST_RUNS, Member, checked_runs
+from shoal.fetch.pool.member import (
+    CROSSING,
+    LONGEST_LATE,
+    MOST_RUNS,
+    MOST_VAIN,
+    Member,
+    checked_runs,
+    most_claimed,
+    runs_to_tell,
+)  # fmt: skip
 from shoal.fetch.pool.runs import PieceRun as PieceRun
-from shoal.fetch.pool.runs import Places, run_from, runs_of
-from shoal.formats.bitfield import all_bits, lowest_bit, run_mask, without
+from shoal.fetch.pool.runs import Places, first_of, run_from, runs_of
+from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
@@ -35,9 +44,7 @@ LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it ...
 MOST_PATIENT = 4  # ... times the requesters, up to so many: each of them would double it for itself
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
-LAGS_AFTER = (
-    2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it sooner
-)
+LAGS_AFTER = 2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it
 MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
 UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
@@ -70,10 +77,12 @@ class Board:
         self._places = Places(piece_count, salt)
         self._my_places = self._places.in_order_of(me)
         self._members: dict[bytes, Member] = {}
+        self.laggards: set[bytes] = set()  # members that held us up, for people
+        self._vain = 0.0  # seconds that members were waited for that left without having brought anything
         self._mine = 0  # ours to fetch, and not here
         self._taken: list[tuple[float, int]] = []  # when we took which of them
         self._lost_to: int = 0  # of ours: to be dropped, for they are somebody else's
-        self._forced = 0  # ours alone to fetch, whatever others have
+        self.forced = 0  # ours alone to fetch, whatever others have
         self._brought = 0  # by us, from the origin
         self._passed_on = 0  # of that, what requesters got
         self._passing = RateMeter(now)
@@ -95,17 +104,19 @@ class Board:
     # -- what happened -------------------------------------------------------------------------------
 
     def join(self, member: bytes, now: float, *, is_helper: bool, has: int = 0) -> None:
-        self._members[member] = Member(member, now, is_helper, has)
+        self._members[member] = Member(member, now, is_helper, has, is_doubted=self._vain > MOST_VAIN)
         self._alone_since = None
         self._was_wanted |= not is_helper
         self._heard_at = now
 
     def leave(self, member: bytes, now: float) -> None:
-        self._members.pop(member, None)
+        gone = self._members.pop(member, None)
+        self._vain += gone.vain(now) if gone is not None else 0.0
 
     def on_heard(self, member: bytes, now: float) -> None:
         """Anything came from it."""
-        self._heard_at = self._members[member].heard_at = now
+        self._members[member].heard_at = now
+        self._heard_at = max(self._heard_at, now)
 
     def on_have(self, member: bytes, bits: int, now: float) -> None:
         self.on_heard(member, now)
@@ -115,10 +126,10 @@ class Board:
             self._passing.add(passed.bit_count() * self._piece_length, now)
             self._passed_on |= passed
 
-    def on_lost(self, member: bytes, bits: int) -> None:
-        """It told of them, and has them no more."""
-        other = self._members[member]
-        other.has = without(other.has, bits)
+    def on_lost(self, bits: int, member: bytes | None = None) -> None:
+        """What it, or anybody, told of these does not count any more."""
+        for other in self._members.values() if member is None else (self._members[member],):
+            other.has = without(other.has, bits)
 
     def on_claims(self, member: bytes, runs: Iterable[tuple[int, int]], rate: float, now: float) -> None:
         """All that it fetches now. Raises `PeerError` for what no honest member says."""
@@ -145,14 +156,23 @@ class Board:
         else:
             self._lag.add(self._piece_length, now)
         self.have |= bit
-        self._forced = without(self._forced, bit)
+        self.forced = without(self.forced, bit)
 
     def lose(self, bits: int, *, must_fetch: bool = False) -> None:
         """These are not here after all; `must_fetch`: they have to come from the origin, by ourselves."""
         self.have = without(self.have, bits)
+        self._mine = without(self._mine, bits)
         self._brought = without(self._brought, bits)
         if must_fetch:
-            self._forced |= bits
+            self.forced |= bits
+
+    def is_counted_on(self, member: bytes) -> bool:
+        """Whether we wait for something that it fetches, or that nobody else has."""
+        one = self._members[member]
+        needed = without(one.live | one.has, self.have)
+        for other in self._members.values():
+            needed = without(needed, 0 if other is one else other.has)
+        return bool(needed)
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -163,10 +183,11 @@ class Board:
         self._best_rate = max(self._rate, self._best_rate * math.exp(-(now - self._decided_at) / BEST_MEMORY))
         self._decided_at = now
         for member in self._members.values():
-            member.void_if_late(self._piece_length, now)
+            if member.void_if_late(self._piece_length, now) or member.is_silent(now, self._heard_at):
+                self.laggards.add(member.name)
         self._drop(demand, now)
-        runs = list(runs_of(without(self._forced, before)))
-        self._mine |= self._forced
+        runs = list(runs_of(without(self.forced, before)))
+        self._mine |= self.forced
         if self._is_wanted(now):
             runs += self._take(demand, now)
         take, drop = without(self._mine, before), without(before, self._mine)
@@ -175,7 +196,7 @@ class Board:
         if take or drop:
             self._taken = [(at, bits & self._mine) for at, bits in self._taken if bits & self._mine]
         if take or drop or not self._mine:
-            self.my_runs = self._runs_to_tell()
+            self.my_runs = runs_to_tell(self._mine, self._piece_length)
         return Decision(tuple(runs), tuple(runs_of(drop)))
 
     def unclaimed(self, now: float) -> int:
@@ -226,13 +247,13 @@ class Board:
         for taken_at, bits in self._taken:
             young |= bits if now - taken_at <= CROSSING else 0
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
-        self._mine = without(self._mine, without(theirs, begun | self._forced | self._despite))
+        self._mine = without(self._mine, without(theirs, begun | self.forced | self._despite))
         self._lost_to = 0
         if self._is_helper and self._is_deserted(now):
             self._mine = 0
         elif self._members and (self._has_all or self._is_too_much(demand.rate)):
             self._has_all = False
-            self._mine &= self._close_to(begun, 1 / max(1, demand.fetchers)) | self._forced
+            self._mine &= self._close_to(begun, 1 / max(1, demand.fetchers)) | self.forced
 
     def _is_too_much(self, rate: float) -> bool:
         """Whether our rate has fallen so far that what we claimed is in better hands with others."""
@@ -294,8 +315,8 @@ class Board:
 
     def _has_room(self, count: int) -> bool:
         """Whether a run more can be told."""
-        most = max(MOST_CLAIMED // self._piece_length, MOST_RUNS)
-        return self._mine.bit_count() + count <= most and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
+        is_room = self._mine.bit_count() + count <= most_claimed(self._piece_length)
+        return is_room and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
 
     def _run_length(self, share: float) -> int:
         """Pieces of a run by our own rate."""
@@ -316,18 +337,12 @@ class Board:
         """Behind our last one if that is free, else where we rank highest; no sliver is left beside it."""
         first = self._next
         if first < 0 or not free >> first & 1:
-            first = self._best_place(free)
+            first = first_of(self._my_places, free)
             behind = without(run_mask(0, first), free).bit_length()  # where this free row begins
             if first - behind < count:
                 first = behind
         there = run_from(free, first)
         return PieceRun(first, there if there < count + count // 2 else count)
-
-    def _best_place(self, free: int) -> int:
-        for first in self._my_places:
-            if free >> first & 1:
-                return first
-        return lowest_bit(free)
 
     # -- the very end --------------------------------------------------------------------------------
 
@@ -357,6 +372,8 @@ class Board:
         share = min(share, max(1, run.count - 1), self._run_length(1.0))
         doubled = PieceRun(run.first + run.count - share, share)
         self._mine |= run_mask(*doubled)
+        if seconds > LONGEST_LATE:
+            self.laggards.update(one.name for one in self._members.values() if one.has & run_mask(*doubled))
         self._despite = (self._despite | run_mask(*doubled)) & self._mine
         self._idle_since = now
         return [doubled]
@@ -380,12 +397,3 @@ class Board:
             if rate < MUCH_FASTER * self._best_rate:  # else they bring it, however much it is
                 found.append((lagging.bit_count() * self._piece_length / rate, lagging))
         return [(seconds, bits) for seconds, bits in found if bits]
-
-    def _runs_to_tell(self) -> tuple[PieceRun, ...]:
-        """As many as a message may hold; the rest is said later."""
-        most = max(MOST_CLAIMED // self._piece_length, MOST_RUNS)
-        told = []
-        for first, count in sorted(runs_of(self._mine), key=lambda run: -run.count)[:MOST_RUNS]:
-            told.append(PieceRun(first, min(count, most)))
-            most -= told[-1].count
-        return tuple(sorted(run for run in told if run.count > 0))

@@ -30,10 +30,14 @@ class Cache:
         return self._size > 0
 
     def open(self, info_hash: bytes, length: int) -> PartFile:
-        """Blocks. Raises `ExistsError` if another process is at it, `DiskFullError`, `FileError`."""
+        """Blocks. Raises `ExistsError` if another process is at it, `DiskFullError`, `FileError`.
+
+        Room is taken up as pieces come: whoever asks for much and takes nothing costs nothing.
+        """
         self._make_folder()
+        piece_length = piece_length_for(length)
         return PartFile.open(
-            self.folder, info_hash.hex(), info_hash, length, piece_length=piece_length_for(length)
+            self.folder, info_hash.hex(), info_hash, length, piece_length=piece_length, is_sparse=True
         )
 
     def prepare(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
 from shoal.fetch.pool.meeting import Attendant
 from shoal.fetch.pool.meetings import Contacts, Events, Meetings
-from shoal.fetch.pool.poolable import reason_not_to_pool
+from shoal.fetch.pool.poolable import reason_not_to_pool, reason_not_to_pool_length
 from shoal.fetch.pool.question import belongs
 from shoal.fetch.pool.quota import Quota
 from shoal.fetch.pool.work import Work
@@ -33,7 +34,9 @@ from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
 from shoal.protocol.http.origin import origin_of, split_user
 from shoal.protocol.tracker.urls import shown_url
 
-MOST_WORKS = 64  # URLs at a time; each costs a file, connections and a thread
+MOST_WORKS = 64  # URLs at a time; each costs a file, connections and a thread ...
+MOST_WORKS_OF_ONE = 16  # ... and at the wish of one member alone; the others are to find a place
+MOST_REFUSALS_TOLD = 20  # of one member and connection: who asks for a thousand things fills no log
 
 Report = Callable[..., None]
 
@@ -57,6 +60,9 @@ class HelperServer:
         self._works: dict[bytes, Work] = {}
         self._begun: set[bytes] = set()
         self._askers: dict[bytes, set[Attendant]] = {}
+        self._again: dict[bytes, tuple[JoinedGroup, AskHelp]] = {}  # asked for while the work on it ended
+        self._is_over = False
+        self._refusals: Counter[Attendant] = Counter()
         self._guard = Guard(options.allow_hosts, options.allow_private)
         events = Events(
             on_change=lambda key, attendant: None,
@@ -90,6 +96,7 @@ class HelperServer:
                 self._group = group
                 self._tasks: set[asyncio.Task[None]] = set()
                 await stop.wait()
+                self._is_over = True
                 for task in self._tasks:
                     task.cancel()
 
@@ -104,29 +111,37 @@ class HelperServer:
                     work.on_others_pause(tag, float(seconds))
 
     def _on_gone(self, group: JoinedGroup, attendant: Attendant) -> None:
+        self._refusals.pop(attendant, None)
         for askers in self._askers.values():
             askers.discard(attendant)
 
     def _on_asked(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
-        reason = self._reason_to_refuse(group, ask)
+        reason = self._reason_to_refuse(group, ask) or self._reason_to_wait(attendant, ask)
         if reason:
             self._refuse(attendant, ask, reason)
             return
         self._askers.setdefault(ask.info_hash, set()).add(attendant)
-        if ask.info_hash in self._begun:
+        work = self._works.get(ask.info_hash)
+        if work is None:
+            self._begin(group, ask)
+        elif work.is_ending:
+            self._again[ask.info_hash] = group, ask
+        elif ask.info_hash in self._begun:
             attendant.say(Helping(ask.info_hash))
-        elif ask.info_hash not in self._works:
-            work = Work(group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
-            self._works[ask.info_hash] = work
-            task = self._group.create_task(self._work(work))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+
+    def _begin(self, group: JoinedGroup, ask: AskHelp) -> None:
+        work = Work(group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
+        self._works[ask.info_hash] = work
+        task = self._group.create_task(self._work(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, attendant: Attendant, ask: AskHelp, reason: str) -> None:
         attendant.say(Refused(ask.info_hash, reason))
-        self._report(
-            "refused", url=shown_url(ask.url), member=format_address(attendant.address), reason=reason
-        )
+        self._refusals[attendant] += 1
+        if self._refusals[attendant] <= MOST_REFUSALS_TOLD:
+            member = format_address(attendant.address)
+            self._report("refused", url=shown_url(ask.url), member=member, reason=reason)
 
     def _reason_to_refuse(self, group: JoinedGroup, ask: AskHelp) -> str:
         """Empty: it is helped. What only a connection shows is refused when it is made."""
@@ -139,15 +154,24 @@ class HelperServer:
                 return "the URL, length and version do not belong to that pool"
         except FormatError as error:
             return error.message
-        secret = reason_not_to_pool(AskedUrl(url), FetchOptions())
-        if secret:
-            return secret
+        reason = reason_not_to_pool(AskedUrl(url), FetchOptions()) or reason_not_to_pool_length(ask.length)
+        if reason:
+            return reason
         refusal = self._guard.refusal(url, hop=0, is_proxied=bool(proxy_of_environment(url)))
         if refusal is not None:
-            return f"{host} {refusal}"
+            return f"{host} {refusal} (its owner may allow it)"
         if self._quota.is_used_up:
             return "what it may fetch in a day is used up"
-        if len(self._works) >= MOST_WORKS and ask.info_hash not in self._works:
+        return ""
+
+    def _reason_to_wait(self, attendant: Attendant, ask: AskHelp) -> str:
+        if ask.info_hash in self._works:
+            return ""
+        of_this_one = sum(
+            all(asker.member == attendant.member for asker in self._askers.get(info_hash, ()))
+            for info_hash in self._works
+        )
+        if len(self._works) >= MOST_WORKS or of_this_one >= MOST_WORKS_OF_ONE:
             return "it is busy with too many files"
         return ""
 
@@ -162,10 +186,11 @@ class HelperServer:
             self._note(error.message)
             for attendant in self._askers.get(info_hash, ()):
                 self._refuse(attendant, work.ask, _told(error))
+            self._again.pop(info_hash, None)
         finally:
             self._begun.discard(info_hash)
-            self._askers.pop(info_hash, None)
             del self._works[info_hash]
+            self._go_on(info_hash)
         self._report(
             "helped",
             url=shown_url(work.ask.url),
@@ -174,6 +199,14 @@ class HelperServer:
             members=work.member_count,
             seconds=round(time.monotonic() - work.began_at, 3),
         )
+
+    def _go_on(self, info_hash: bytes) -> None:
+        """A work has ended; who asked for it in that moment has another one."""
+        again = self._again.pop(info_hash, None)
+        if again is not None and self._askers.get(info_hash) and not self._is_over:
+            self._begin(*again)
+        else:
+            self._askers.pop(info_hash, None)
 
     def _on_begun(self, info_hash: bytes) -> None:
         self._begun.add(info_hash)

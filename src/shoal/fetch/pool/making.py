@@ -33,7 +33,7 @@ def make_pool(
     """`audit_share` of what others bring is compared with the origin."""
     me = group.member
     board = Board(
-        plan.piece_count, plan.piece_length, plan.length, meetings.engine.peer_id,
+        plan.piece_count, plan.piece_length, plan.length, me.public + meetings.engine.peer_id,
         have=plan.have_bits, is_helper=is_helper, now=time.monotonic(), salt=info_hash,
     )  # fmt: skip
     return Pool(
@@ -45,6 +45,6 @@ def make_pool(
         Audits(plan.length, plan.piece_length, random.Random(), share=audit_share),
         me,
         wanted_bits=wanted_bits,
-        is_helper=lambda peer_id: meetings.is_helper(group.name, peer_id),
+        is_helper=lambda program: meetings.is_helper(group.name, program),
         clock=time.monotonic,
     )

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from shoal.errors import FormatError, PeerError
+from shoal.fetch.pool.hearing import Talk
 from shoal.net.sockets import Address
 from shoal.protocol.group.meeting import encode_meeting, parse_meeting
 from shoal.protocol.group.messages import (
@@ -32,6 +34,7 @@ class Attendant:
     """A member that is here now."""
 
     neighbour: Neighbour
+    talk: Talk
     presence: Presence = field(default_factory=Presence)
 
     @property
@@ -62,12 +65,17 @@ class Meeting:
         on_change: Callable[[Attendant], None],
         on_message: OnMessage,
         on_gone: Callable[[Attendant], None],
+        on_fault: Callable[[Attendant, str], None],
+        clock: Callable[[], float],
     ) -> None:
+        """`on_fault(attendant, reason)`: what it said is no honest member's."""
         self._presence = presence
         self._attendants: dict[Neighbour, Attendant] = {}
         self._on_change = on_change
         self._on_message = on_message
         self._on_gone = on_gone
+        self._on_fault = on_fault
+        self._clock = clock
 
     @property
     def attendants(self) -> list[Attendant]:
@@ -86,13 +94,20 @@ class Meeting:
     # ---- the torrent calls
 
     def on_joining(self, neighbour: Neighbour) -> None:
-        attendant = self._attendants[neighbour] = Attendant(neighbour)
+        attendant = self._attendants[neighbour] = Attendant(neighbour, Talk(self._clock()))
         attendant.say(self._presence)
 
     def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
         attendant = self._attendants.get(neighbour)
-        message = parse_meeting(payload)
-        if attendant is None or message is None:
+        if attendant is None:
+            return
+        try:
+            attendant.talk.on_message(self._clock())
+            message = parse_meeting(payload)
+        except (PeerError, FormatError) as error:
+            self._on_fault(attendant, error.message)
+            raise
+        if message is None:
             return
         if isinstance(message, Presence):
             attendant.presence = message

@@ -20,6 +20,7 @@ from shoal.engine.resolving import resolve
 from shoal.engine.torrent import Torrent
 from shoal.fetch.group.membership import JoinedGroup, Membership
 from shoal.fetch.pool.content import MeetingContent, NoStore
+from shoal.fetch.pool.hearing import program_of
 from shoal.fetch.pool.meeting import Attendant, Meeting
 from shoal.fetch.pool.pool import Pool
 from shoal.net.local_discovery import LocalDiscovery
@@ -59,7 +60,7 @@ class _Attended:
     meeting: Meeting
     torrent: Torrent | None = None
     pools: set[bytes] = field(default_factory=set)
-    origins: dict[bytes, int] = field(default_factory=dict)
+    origins: dict[bytes, set[AtOrigin]] = field(default_factory=dict)  # tag -> downloads of ours from there
 
 
 class Meetings:
@@ -92,6 +93,8 @@ class Meetings:
             on_change=lambda attendant: self._on_change(group, attendant),
             on_message=lambda attendant, message: self._events.on_message(group, attendant, message),
             on_gone=lambda attendant: self._events.on_gone(group, attendant),
+            on_fault=lambda attendant, reason: self._on_fault(group, attendant, reason),
+            clock=self.engine.now,
         )
 
     async def __aenter__(self) -> Self:
@@ -151,10 +154,10 @@ class Meetings:
 
     # ---- members
 
-    def is_helper(self, group: str, peer_id: bytes) -> bool:
-        """Whether the program of that id is one, as far as it told."""
+    def is_helper(self, group: str, program: bytes) -> bool:
+        """Whether that program of a member is one, as far as it told."""
         for attendant in self.attendants(group):
-            if attendant.neighbour.peer_id == peer_id:
+            if program_of(attendant.neighbour) == program:
                 return attendant.presence.is_helper
         return False
 
@@ -173,6 +176,13 @@ class Meetings:
             self.introduce(info_hash, attendant)
         self._events.on_change(group, attendant)
 
+    def _on_fault(self, group: JoinedGroup, attendant: Attendant, reason: str) -> None:
+        """It talks nonsense, or without end: it is out, until this program ends."""
+        torrent = self._groups[group.name].torrent
+        if torrent is not None and attendant.member != group.member.public:
+            self._events.note(f"{format_address(attendant.address)} is out of group {group.name}: {reason}")
+            torrent.ban_member(attendant.member, reason)
+
     def introduce(self, info_hash: bytes, attendant: Attendant) -> None:
         """This member is in that pool of ours. One of the two dials; the other does if nothing came of it."""
         wait = 0.0 if self.engine.peer_id < attendant.neighbour.peer_id else SECOND_DIAL
@@ -182,8 +192,8 @@ class Meetings:
         torrent = self.engine.torrent_of(info_hash)
         if torrent is None:
             return
-        connected = {neighbour.peer_id for neighbour in torrent.neighbours.values()}
-        if attendant.neighbour.peer_id not in connected:
+        connected = {program_of(neighbour) for neighbour in torrent.neighbours.values()}
+        if program_of(attendant.neighbour) not in connected:
             torrent.dialling.learn([attendant.address], Source.TRACKER)
 
     # ---- pools and origins
@@ -200,6 +210,7 @@ class Meetings:
             extensions=(pool,),
             is_secured=True,
             tactics=AMONG_MEMBERS,
+            report=pool.telling.on_report,
         )
         pool.attach(torrent)
         attended.pools.add(pool.info_hash)
@@ -218,21 +229,19 @@ class Meetings:
             self.membership.dismiss(pool.info_hash)
 
     def share_of(self, group: str, tag: bytes, most: int) -> int:
-        """Of `most` connections, all members' together, those that are ours; at least one."""
-        return max(1, most // (1 + self.users_of(group, tag)))
+        """Of `most` connections, all members' together, those of one download of ours; at least one."""
+        others = sum(attendant.presence.origins.get(tag, 0) for attendant in self.attendants(group))
+        ours = len(self._groups[group].origins.get(tag, ()))
+        return max(1, most // max(1, others + ours))
 
-    def use_origin(self, group: str, tag: bytes, connections: int) -> None:
-        """So many connections of ours go there now."""
+    def use_origin(self, group: str, at_origin: AtOrigin, *, is_used: bool) -> None:
+        """Whether one download of ours goes there now."""
         attended = self._groups[group]
-        if connections:
-            attended.origins[tag] = connections
-        else:
-            attended.origins.pop(tag, None)
+        users = attended.origins.setdefault(at_origin.tag, set())
+        (users.add if is_used else users.discard)(at_origin)
+        if not users:
+            del attended.origins[at_origin.tag]
         self._tell(attended)
-
-    def users_of(self, group: str, tag: bytes) -> int:
-        """How many other members ask that origin now."""
-        return sum(tag in attendant.presence.origins for attendant in self.attendants(group))
 
     def pause(self, group: str, tag: bytes, seconds: float) -> None:
         """The origin asked us to wait: so does everybody."""
@@ -240,24 +249,28 @@ class Meetings:
 
     def _tell(self, attended: _Attended) -> None:
         attended.meeting.tell(
-            Presence(self._is_helper, tuple(sorted(attended.pools)), dict(attended.origins))
+            Presence(
+                self._is_helper,
+                tuple(sorted(attended.pools)),
+                {tag: len(users) for tag, users in attended.origins.items()},
+            )
         )
 
 
 class AtOrigin:
-    """One origin, as the members of one group share it."""
+    """One download of ours from an origin, whose connections the members of a group share."""
 
     def __init__(self, meetings: Meetings, group: str, tag: bytes) -> None:
         self.tag = tag
         self._meetings = meetings
         self._group = group
 
-    def use(self, connections: int) -> None:
-        """So many connections of ours go there now."""
-        self._meetings.use_origin(self._group, self.tag, connections)
+    def use(self, is_used: bool) -> None:
+        """Whether it goes there now."""
+        self._meetings.use_origin(self._group, self, is_used=is_used)
 
     def share_of(self, most: int) -> int:
-        """How many of `most` connections, the group's altogether, are ours."""
+        """How many of `most` connections, the group's altogether, are this download's."""
         return self._meetings.share_of(self._group, self.tag, most)
 
     def pause(self, seconds: float) -> None:

@@ -7,7 +7,7 @@ it has brought a piece of what it claims. Pure; `fetch/pool/board.py` tells it w
 from __future__ import annotations
 
 from shoal.errors import PeerError
-from shoal.fetch.pool.runs import PieceRun, bits_of
+from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
 from shoal.formats.bitfield import without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
@@ -25,12 +25,16 @@ SETTLED_AFTER = 2 * CROSSING  # whoever claims it now does so on purpose, and is
 MOST_IDLE_TALK = 64  # messages of claims since it last brought a piece of one
 TALK_RATE = 40.0  # messages a second; twice as many as there are looks
 TALK_BURST = 100.0  # messages
+MOST_VAIN = 16.0  # seconds that all who left without having brought anything may have been waited for
 
 
 class Member:
     """One other member. `has`: the pieces it told of; `claims`: those that it fetches."""
 
-    def __init__(self, name: bytes, now: float, is_helper: bool, has: int) -> None:
+    def __init__(
+        self, name: bytes, now: float, is_helper: bool, has: int, *, is_doubted: bool = False
+    ) -> None:
+        """`is_doubted`: it is to bring a piece first."""
         self.name = name
         self.is_helper = is_helper
         self.joined_at = self.heard_at = now
@@ -41,9 +45,11 @@ class Member:
         self._owing_since = now
         self._void = 0
         self._young, self._young_at = 0, now  # what it claimed last
-        self._is_doubted = False
+        self._is_doubted = is_doubted
         self._run_count = 1
-        self._waits_since = now  # for the next piece of its claims
+        self._waits_since = now  # for the next piece of its claims ...
+        self._waited = 0.0  # ... and before, for claims it took back
+        self._has_brought = False
         self._seen_since = now  # claims have been there without a break
         self._meter = RateMeter(now)
         self._idle_talk = 0
@@ -54,6 +60,10 @@ class Member:
     def live(self) -> int:
         """The pieces that it is believed to be fetching."""
         return 0 if self._is_doubted else without(without(self.claims, self.has), self._void)
+
+    def vain(self, now: float) -> float:
+        """Seconds that it was waited for, if it never brought anything."""
+        return 0.0 if self._has_brought else self._waited + (now - self._waits_since if self.live else 0.0)
 
     def settled(self, now: float) -> int:
         """What it is believed to be fetching, and claimed so long ago that everybody knows."""
@@ -74,6 +84,8 @@ class Member:
             self._young_at = now
         if self.live and not before:
             self._waits_since = self._seen_since = now
+        elif before and not self.live:
+            self._waited += now - self._waits_since
         return fresh
 
     def on_have(self, bits: int, piece_length: int, now: float) -> None:
@@ -82,7 +94,9 @@ class Member:
         if brought:
             self._meter.add(brought.bit_count() * piece_length, now)
             self._waits_since = now
+            self._waited = 0.0
             self._is_doubted = False
+            self._has_brought = True
             self._void = 0
             self._idle_talk = 0
 
@@ -99,8 +113,10 @@ class Member:
         rate = self.rate(now, seen=False)
         expected = self._run_count * piece_length / rate if rate else USUAL_WAIT
         allowed = min(expected + max(LEAST_LATE, LATE_FACTOR * expected), LONGEST_LATE)
-        if now - self._waits_since <= allowed:
+        waited = self._waited + now - self._waits_since
+        if waited <= allowed:
             return False
+        self._waited = waited
         self._void |= live
         self._is_doubted = True
         return True
@@ -126,7 +142,7 @@ class Member:
         self._talked_at = now
         self._idle_talk += 1
         claimed = sum(count for _, count in runs)
-        most = max(MOST_CLAIMED // piece_length, MOST_RUNS)
+        most = most_claimed(piece_length)
         if len(runs) > MOST_RUNS or claimed > most:
             raise PeerError(
                 f"claims of {len(runs)} runs and {claimed} pieces, where {MOST_RUNS} and {most} may be"
@@ -143,3 +159,18 @@ def checked_runs(runs: tuple[PieceRun, ...], piece_count: int) -> tuple[PieceRun
         if first < 0 or count < 1 or first + count > piece_count:
             raise PeerError(f"claims pieces {first} to {first + count}, where {piece_count} are")
     return runs
+
+
+def most_claimed(piece_length: int) -> int:
+    """Pieces in a message."""
+    return max(MOST_CLAIMED // piece_length, MOST_RUNS)
+
+
+def runs_to_tell(bits: int, piece_length: int) -> tuple[PieceRun, ...]:
+    """As many as a message may hold; the rest is said later."""
+    most = most_claimed(piece_length)
+    told = []
+    for first, count in sorted(runs_of(bits), key=lambda run: -run.count)[:MOST_RUNS]:
+        told.append(PieceRun(first, min(count, most)))
+        most -= told[-1].count
+    return tuple(sorted(run for run in told if run.count > 0))

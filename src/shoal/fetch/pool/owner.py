@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from shoal.errors import ShoalError
 from shoal.fetch.pool.audits import Audit
 
 
@@ -17,8 +16,8 @@ class Owner(Protocol):
     def on_lost(self) -> None:
         """Pieces that were here are wrong, and are fetched again."""
 
-    def on_failure(self, error: ShoalError) -> None:
-        """The disk does not give what was written."""
+    def on_failure(self, error: BaseException) -> None:
+        """The disk does not take or give, or we have a bug."""
 
     def note(self, text: str) -> None:
         """A line for people."""

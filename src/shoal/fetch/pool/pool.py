@@ -11,38 +11,46 @@ Always true:
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
-from shoal.errors import PeerError, ShoalError
+from shoal.errors import FormatError, PeerError, ShoalError
 from shoal.fetch.pool.audits import Audit, Audits
 from shoal.fetch.pool.authors import Authors, News
+from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
+from shoal.fetch.pool.hearing import Talk, program_of
 from shoal.fetch.pool.member import checked_runs
 from shoal.fetch.pool.owner import Owner
 from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
+from shoal.fetch.pool.telling import Telling
 from shoal.fetch.progress import MemberProgress
-from shoal.formats.bitfield import iter_bits
+from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.layout import Layout
 from shoal.protocol.group.messages import POOL, Accuse, Claims, Lost, PieceRecord, PoolMessage, Records
 from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
 from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
+    import asyncio
+
     from shoal.engine.neighbour import Neighbour
     from shoal.engine.torrent import Torrent
     from shoal.fetch.group.signing import MemberKey
     from shoal.fetch.plan import Plan
 
 
+MOST_AUDITORS = 4  # requesters that divide the audits; more may be one liar under many names
+
+
 class Pool:
     """Made when the facts of the file are known; `attach` when its torrent runs."""
 
     name = POOL
+    owner: Owner  # set before anything happens
 
     def __init__(
         self,
@@ -58,11 +66,11 @@ class Pool:
         is_helper: Callable[[bytes], bool],
         clock: Callable[[], float],
     ) -> None:
-        """`wanted_bits`: the pieces to be had from members; `is_helper` tells whether the peer of that id is one."""
+        """`wanted_bits`: the pieces to be had from members; `is_helper` tells whether that program of one helps."""
         layout = Layout(plan.piece_length, [plan.length])
         self.info_hash = info_hash
         self.content = PoolContent(part.path.name, info_hash, layout, authors)
-        self.store = PartStore(part)
+        self.store = PartStore(part, self.content)
         self.torrent: Torrent | None = None
         self.is_opened = False
         self.board = board
@@ -77,27 +85,22 @@ class Pool:
         self._me = me
         self._is_helper = is_helper
         self._clock = clock
-        self._owner: Owner | None = None
-        self._neighbours: set[Neighbour] = set()
+        self._neighbours: dict[Neighbour, Talk] = {}
+        self.telling = Telling(self.company, lambda text: self.owner.note(text))
         self._told_claims = Claims()
         self._settled = 0  # pieces that we fetched ourselves
-        self._backed = 0  # pieces of which it is known what they must hash to
-        self._unbacked = 0  # pieces that somebody has and nobody's record covers: not to be asked for
-
-    @property
-    def owner(self) -> Owner:
-        assert self._owner is not None, "set before anything happens"
-        return self._owner
-
-    @owner.setter
-    def owner(self, owner: Owner) -> None:
-        self._owner = owner
+        self._backing = Backing()
 
     def attach(self, torrent: Torrent) -> None:
         """It runs, with the pieces of `told_bits` as they were."""
-        self.torrent = torrent
+        self.torrent = self._backing.torrent = torrent
+        torrent.failed.add_done_callback(self._on_failed)
         for piece in iter_bits(self.told_bits & ~torrent.swarm.pieces.have):
             torrent.on_piece_elsewhere(piece)
+
+    def _on_failed(self, failed: asyncio.Future[ShoalError]) -> None:
+        if not failed.cancelled():
+            self.owner.on_failure(failed.exception() or failed.result())
 
     @property
     def sent_bytes(self) -> int:
@@ -113,13 +116,18 @@ class Pool:
         return bool(self.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
 
     @property
+    def missing(self) -> int:
+        """The pieces that are not on the disk, or of which it is not known yet."""
+        return all_bits(self._layout.piece_count) & ~self._part.have_bits
+
+    @property
     def members(self) -> list[Neighbour]:
         return list(self._neighbours)
 
     @property
     def requester_count(self) -> int:
         """Others here that want the file for themselves."""
-        return sum(not self._is_helper(neighbour.peer_id) for neighbour in self._neighbours)
+        return sum(not self._is_helper(program_of(neighbour)) for neighbour in self._neighbours)
 
     def progress(self, rate: float) -> tuple[MemberProgress, ...]:
         """Who brings what, for people; `rate` is ours."""
@@ -139,10 +147,10 @@ class Pool:
             if liars:
                 self._say_all(Records((record,)))  # who believed them learns of it
             self._settled |= 1 << piece
-            self._back(piece)
             self._on_here(piece)
             if self.torrent is not None:
                 self.torrent.on_piece_elsewhere(piece)
+            self._backing.take(piece)  # now that it is not to be asked for
 
     def take_up(self, record: PieceRecord) -> bool:
         """A piece that is here since another time, and who answered for it then."""
@@ -150,7 +158,7 @@ class Pool:
             return False
         if self.authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
             return False
-        self._backed |= 1 << record.piece
+        self._backing.take(record.piece)
         self.told_bits |= 1 << record.piece
         self.board.on_piece(record.piece, self._clock())
         return True
@@ -169,7 +177,13 @@ class Pool:
 
     def doubt(self) -> None:
         """The file is wrong: what others brought is fetched again, which shows who lied."""
-        self._forget(self.told_bits & ~self._settled, must_fetch=True)
+        doubtful = self.told_bits & ~self._settled
+        self._backing.drop(doubtful)
+        self._forget(doubtful, must_fetch=True)
+
+    def fetch_missing(self) -> None:
+        """Somebody's bytes of these lie on the disk, and were never said to be right."""
+        self._forget(self.missing, must_fetch=True)
 
     # ---- what is to be done
 
@@ -178,9 +192,9 @@ class Pool:
         for neighbour in self._neighbours:
             peer = neighbour.peer
             if peer is not None:
-                self.board.on_heard(neighbour.peer_id, neighbour.heard_at)
-                self.board.on_owing(neighbour.peer_id, peer.owed_count > 0, now)
-        self.audits.requesters = 1 + self.requester_count
+                self.board.on_heard(program_of(neighbour), neighbour.heard_at)
+                self.board.on_owing(program_of(neighbour), peer.owed_count > 0, now)
+        self.audits.requesters = min(1 + self.requester_count, MOST_AUDITORS)
         demand = self._plan.demand(now)
         decision = self.board.decide(demand, now)
         for run in decision.take:
@@ -188,6 +202,7 @@ class Pool:
         for run in decision.drop:
             self._plan.withhold(*self._bytes_of(run))
         self._tell_claims(int(demand.rate))
+        self.telling.slow(self.board.laggards)
         while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
             self.owner.audit(audit)
 
@@ -204,9 +219,9 @@ class Pool:
     # ---- what members say (the torrent calls)
 
     def on_joining(self, neighbour: Neighbour) -> None:
-        self._neighbours.add(neighbour)
-        is_helper = self._is_helper(neighbour.peer_id)
-        self.board.join(neighbour.peer_id, self._clock(), is_helper=is_helper)
+        self._neighbours[neighbour] = Talk(self._clock())
+        is_helper = self._is_helper(program_of(neighbour))
+        self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
         self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
         for message in split_records(self.records()):
             self._say(neighbour, message)
@@ -214,12 +229,24 @@ class Pool:
         self.owner.wake()
 
     def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
-        match parse_pool(payload):
+        try:
+            self._hear(neighbour, self._neighbours[neighbour], payload)
+        except (PeerError, FormatError) as error:
+            self._put_out(neighbour.member, error.message)
+            raise
+
+    def _hear(self, neighbour: Neighbour, talk: Talk, payload: bytes) -> None:
+        message = parse_pool(payload)
+        if not isinstance(message, Records):
+            talk.on_message(self._clock())
+        match message:
             case Claims() as claims:
-                self.board.on_claims(neighbour.peer_id, claims.runs, float(claims.rate), self._clock())
+                runs, rate = claims.runs, float(claims.rate)
+                self.board.on_claims(program_of(neighbour), runs, rate, self._clock())
                 self.company.on_claims(neighbour.member, claims)
                 self.owner.wake()
             case Records(records):
+                talk.on_records(len(records), self._layout.piece_count)
                 for record in records:
                     self._on_record(neighbour, record)
             case Lost(runs):
@@ -232,7 +259,7 @@ class Pool:
         bits = bits_of(checked_runs(runs, self._layout.piece_count))
         if self.torrent is not None and neighbour.peer is not None:
             self.torrent.swarm.forget_has(bits, neighbour.peer)
-        self.board.on_lost(neighbour.peer_id, bits)
+        self.board.on_lost(bits, program_of(neighbour))
         self.owner.wake()
 
     def _on_record(self, neighbour: Neighbour, record: PieceRecord) -> None:
@@ -241,7 +268,7 @@ class Pool:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
         match self.authors.on_record(record, neighbour.member):
             case News.NEW:
-                self._back(piece)
+                self._backing.take(piece)
             case News.CONFLICT:
                 self._dispute(piece)
             case News.LIE:
@@ -249,41 +276,21 @@ class Pool:
             case News.FORGED:
                 raise PeerError(f"a record of piece {piece} with a wrong signature")
 
-    def _back(self, piece: int) -> None:
-        """Somebody answers for it: it may be asked for."""
-        bit = 1 << piece
-        self._backed |= bit
-        if self._unbacked & bit:
-            self._unbacked ^= bit
-            if self.torrent is not None:
-                self.torrent.resume(bit)
-
-    def _unback(self, bits: int) -> None:
-        """Nobody answers for these: they are not asked for."""
-        self._backed &= ~bits
-        self._unbacked |= bits
-        if self.torrent is not None:
-            self.torrent.suspend(bits)
-
     def _dispute(self, piece: int) -> None:
         """Two members say different things of it: the origin decides, asked by ourselves."""
-        self._unback(1 << piece)
+        self._backing.drop(1 << piece)
         self._forget(1 << piece, must_fetch=True)
         self.owner.wake()
 
     def on_has(self, neighbour: Neighbour, bits: int) -> None:
-        unbacked = bits & ~self._backed
+        unbacked = self._backing.lacking(bits)
         if unbacked:
-            self._unback(unbacked)
-        self.board.on_have(neighbour.peer_id, bits & ~unbacked, self._clock())
+            self._backing.drop(unbacked)
+        self.board.on_have(program_of(neighbour), bits & ~unbacked, self._clock())
         self.owner.wake()
 
     def before_have(self, piece: int) -> None:
         """It is ours now, from wherever: whoever has not got it is told who answers for it."""
-        is_ours = (self._settled | self.told_bits) >> piece & 1
-        if not is_ours and not self.authors.is_still_good(piece):
-            asyncio.get_running_loop().call_soon(self._take_back, piece)
-            return
         self._on_here(piece)
         record = self.authors.record_of(piece)
         if record is None:
@@ -294,17 +301,6 @@ class Pool:
             if neighbour.peer is not None and not neighbour.peer.has & bit:
                 self._say(neighbour, message)
 
-    def _take_back(self, piece: int) -> None:
-        """Who answered for it was found out while its bytes were being checked."""
-        if self.torrent is not None and not self.told_bits >> piece & 1:
-            self.torrent.lose(1 << piece)
-            self._say_lost(1 << piece)
-
-    def _say_lost(self, bits: int) -> None:
-        """Else others would not bring them."""
-        for message in split_lost(tuple(runs_of(bits))):
-            self._say_all(message)
-
     def _on_here(self, piece: int) -> None:
         bit = 1 << piece
         if self.told_bits & bit:
@@ -312,6 +308,7 @@ class Pool:
         self.told_bits |= bit
         if not self._plan.have_bits & bit:
             self._plan.on_piece(piece)
+        if not self._part.have_bits & bit:
             self._part.on_piece(piece)
         now = self._clock()
         self.board.on_piece(piece, now)
@@ -325,8 +322,11 @@ class Pool:
         self.owner.wake()
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:
-        self._neighbours.discard(neighbour)
-        self.board.leave(neighbour.peer_id, self._clock())
+        self._neighbours.pop(neighbour, None)
+        is_over = self.torrent is None or self.torrent.is_over
+        if not is_over and self.board.is_counted_on(program_of(neighbour)):
+            self.telling.gone(neighbour.member, reason)
+        self.board.leave(program_of(neighbour), self._clock())
         self.company.on_parted(neighbour.member)
         self.owner.wake()
 
@@ -365,29 +365,38 @@ class Pool:
         """Nothing of it is believed any more, and what was is fetched again."""
         if author == self._me.public or self.authors.is_banned(author):
             return  # the first: another program of this machine, with this machine's key
-        self.owner.note(f"{self.company.name_of(author)} is out: it {reason}")
         disputed = self.authors.disputed
         lost = self.authors.ban(author)
         self.audits.on_banned(author)
+        self._put_out(author, f"it {reason}")
         if self.torrent is not None:
-            self.torrent.ban_member(author, reason)
             self.torrent.swarm.forget_has(lost)
-        self._unback(lost)
+        self.board.on_lost(lost)
+        self._backing.drop(lost)
         self._forget(lost)
         for piece in iter_bits(lost | disputed & ~self.authors.disputed):
             if self.authors.digest_of(piece) is not None:
-                self._back(piece)
+                self._backing.take(piece)
+
+    def _put_out(self, member: bytes, reason: str) -> None:
+        """People are told, and no connection of it is let in any more."""
+        if member == self._me.public:
+            return
+        self.telling.out(member, reason)
+        if self.torrent is not None:
+            self.torrent.ban_member(member, reason)
 
     def _forget(self, bits: int, *, must_fetch: bool = False) -> None:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
-        here = bits & self.told_bits
+        here = bits & (self.told_bits | self.store.reopen(bits))
         self.told_bits &= ~bits
         self.board.lose(bits, must_fetch=must_fetch)
         self.company.on_lost(here)
         self.audits.on_lost(here)
         if not here:
             return
-        self._say_lost(here)
+        for message in split_lost(tuple(runs_of(here))):
+            self._say_all(message)  # else others would not bring them
         if self.torrent is not None:
             self.torrent.lose(here)
         for piece in iter_bits(here):

@@ -19,7 +19,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from shoal.errors import ShoalError
 from shoal.fetch.facts import Facts
 from shoal.fetch.options import AskedUrl, FetchOptions, read_netrc
+from shoal.fetch.pieces import piece_length_for
 from shoal.protocol.http.origin import Origin
+from shoal.units import MIB
+
+LARGEST_PIECE = (
+    16 * MIB
+)  # what the engine keeps in memory until it is checked; files up to 1.6 TB have no larger
 
 POOLED_SCHEMES: Final = frozenset({"http", "https"})
 
@@ -92,6 +98,12 @@ def reason_not_to_pool_file(facts: Facts, *, is_digest_known: bool = False) -> s
         return "the server does not serve parts of it"
     if facts.validator is None and not is_digest_known:
         return "the server does not say which version it is"
+    return reason_not_to_pool_length(facts.length)
+
+
+def reason_not_to_pool_length(length: int) -> str | None:
+    if piece_length_for(length) > LARGEST_PIECE:
+        return "it is larger than a group can share"
     return None
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from shoal.errors import ShoalError
 from shoal.fetch.judging import Asked
 from shoal.fetch.pool.audits import Audit
 from shoal.fetch.progress import MemberProgress
@@ -27,7 +26,11 @@ if TYPE_CHECKING:
 
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
 MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
-MOST_PAUSE = 60.0  # seconds, on another member's word alone
+MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
+PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
+LONGEST_LULL = (
+    30.0  # seconds without a byte, after which the others are thought to wait for us as we for them
+)
 LONGEST_SETTLING = 3.0  # seconds that the last audits may hold up a file that is here
 
 
@@ -57,7 +60,10 @@ class Pooled:
         self._name = name
         self._audits: set[asyncio.Task[None]] = set()
         self._complete_at: float | None = None
-        self._paused_until = 0.0
+        self._left = -1  # bytes of the file, when it was last looked
+        self._moved_at = time.monotonic()
+        self._pause_left = MOST_PAUSE
+        self._paused_at = time.monotonic()
         pool.owner = self
 
     def attach(self, ranged: Ranged, group: asyncio.TaskGroup) -> None:
@@ -69,13 +75,22 @@ class Pooled:
 
     @property
     def has_others(self) -> bool:
-        return bool(self.pool.members)
+        if self.pool.board.forced:
+            return False  # what is in doubt is ours alone to fetch
+        if self._stays:
+            return self.pool.is_needed
+        return bool(self.pool.members) and time.monotonic() - self._moved_at < LONGEST_LULL
 
     def beat(self, now: float) -> None:
         most = max(MOST_CONNECTIONS, self._most_fetchers)
+        self._at_origin.use(True)
         share = min(self._most_fetchers, self._at_origin.share_of(most))
-        self._at_origin.use(share)
-        self._ranged.plan.limit(share)
+        plan = self._ranged.plan
+        if plan.bytes_left != self._left:
+            self._left, self._moved_at = plan.bytes_left, now
+        if not plan.is_complete:
+            self._complete_at = None
+        plan.limit(share)
         self.pool.beat(now)
 
     def is_settled(self, now: float) -> bool:
@@ -84,7 +99,12 @@ class Pooled:
             return False
         if self._complete_at is None:
             self._complete_at = now
-        return not self.pool.audits.pending or now - self._complete_at > LONGEST_SETTLING
+        is_late = now - self._complete_at > LONGEST_SETTLING
+        if self.pool.missing:
+            if is_late:
+                self.pool.fetch_missing()
+            return False
+        return not self.pool.audits.pending or is_late
 
     def on_pause(self, seconds: float) -> None:
         """The origin asked us to wait so long."""
@@ -92,8 +112,13 @@ class Pooled:
 
     def on_others_pause(self, tag: bytes, seconds: float) -> None:
         """An origin asked another member to."""
-        if tag == self._at_origin.tag:
-            self._origins.sources.wait_all(time.monotonic(), min(seconds, MOST_PAUSE))
+        if tag != self._at_origin.tag:
+            return
+        now = time.monotonic()
+        self._pause_left = min(MOST_PAUSE, self._pause_left + (now - self._paused_at) * PAUSE_SHARE)
+        self._paused_at = now
+        added = self._origins.sources.wait_all(now, min(seconds, self._pause_left))
+        self._pause_left -= added
 
     # ---- for people
 
@@ -114,10 +139,9 @@ class Pooled:
     # ---- as the owner of the pool
 
     def wake(self) -> None:
-        self._complete_at = None
         self._ranged.wake()
 
-    def on_failure(self, error: ShoalError) -> None:
+    def on_failure(self, error: BaseException) -> None:
         self._ranged.fail(error)
 
     def can_audit(self) -> bool:
@@ -153,4 +177,4 @@ class Pooled:
         """The download is over, one way or the other."""
         for task in self._audits:
             task.cancel()
-        self._at_origin.use(0)
+        self._at_origin.use(False)

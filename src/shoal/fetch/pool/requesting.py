@@ -21,6 +21,7 @@ from shoal.fetch.pool.audits import SHARE, SHARE_WITH_DIGEST
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meeting import Attendant
 from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
+from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.pool.pooled import Pooled
 from shoal.fetch.pool.question import question_of
 from shoal.fetch.pool.tags import origin_tag_of
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from shoal.fetch.origins import Origins
     from shoal.fetch.plan import Plan
     from shoal.fetch.pool.pool import Pool
+    from shoal.fetch.sources import Source
 
 PROBE_END = 16 * KIB  # what the first request asks for, of every member of a crowd: it shows the facts
 LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
@@ -111,7 +113,8 @@ class Requesting:
 
     def pooled(
         self,
-        url: str,
+        source: Source,
+        asked_url: str,
         facts: Facts,
         part: PartFile,
         plan: Plan,
@@ -121,8 +124,19 @@ class Requesting:
         most: int,
         has_digest: bool,
         on_lost: Callable[[], None],
-    ) -> Pooled:
-        """The pool of this file; nobody knows of it before `begin`."""
+    ) -> Pooled | None:
+        """The pool of this file, of which nobody knows before `begin`. None: it stays on this machine, as was noted.
+
+        Only `asked_url` may be told to others. It alone is asked then, for what is signed and compared is its file.
+        """
+        reason = reason_not_to_pool_file(facts)
+        if source.url != asked_url:
+            reason = f"it comes from {source.name}, and others are told of nothing but the URL itself"
+        if reason is not None:
+            self._note(f"downloads without the group: {reason}")
+            return None
+        origins.sources.keep_only(source)
+        url = source.url
         group = self._wish.group
         question = self._question = question_of(group.key, url, facts)
         missing = all_bits(plan.piece_count) & ~plan.have_bits

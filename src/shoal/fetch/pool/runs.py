@@ -51,6 +51,11 @@ def run_from(bits: int, first: int) -> int:
     return lowest_bit(~(bits >> first))
 
 
+def first_of(places: Iterable[int], bits: int) -> int:
+    """The first place in the set; if there is none, its lowest piece."""
+    return next((place for place in places if bits >> place & 1), lowest_bit(bits))
+
+
 class Places:
     """The places of a file of `piece_count` pieces where runs begin, and their ranks."""
 

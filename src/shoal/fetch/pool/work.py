@@ -37,12 +37,15 @@ if TYPE_CHECKING:
     from shoal.fetch.group.membership import JoinedGroup
     from shoal.fetch.pool.quota import Quota
 
-LEAVES_AFTER = 20.0  # seconds without anybody in the pool who wants it; who is late is let in again at once
+LEAVES_AFTER = (
+    20.0  # seconds without anybody in the pool who wants it; who is late is let in again at once ...
+)
+WAITS_FOR_FIRST = 10.0  # ... and in which the first one has to come: who asks and stays away costs a place
 SAVES_EVERY = 5.0  # seconds; what a power cut costs
 
 
 class Work:
-    """`run` until nobody needs it. `begun` is set when others can be told to come."""
+    """`run` until nobody needs it. `is_ending`: nobody can be told to come any more."""
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Work:
         self.fetched = 0  # bytes from the origin
         self.sent = 0  # bytes to members
         self.member_count = 0  # that were in the pool
+        self.is_ending = False
         self.began_at = time.monotonic()
         self._group = group
         self._meetings = meetings
@@ -67,7 +71,8 @@ class Work:
         self._note = note
         self._url = AskedUrl(ask.url)
         self._counted = 0
-        self._needed_at = time.monotonic()
+        self._pooled: Pooled | None = None
+        self._needed_at = time.monotonic() + WAITS_FOR_FIRST - LEAVES_AFTER
         self._saved_at = time.monotonic()
         self._saving: asyncio.Task[None] | None = None
 
@@ -77,6 +82,7 @@ class Work:
         try:
             await self._work(part, on_begun)
         finally:
+            self.is_ending = True
             await asyncio.to_thread(self._cache.put_back, part, self.ask.info_hash)
 
     async def _work(self, part: PartFile, on_begun: Callable[[], None]) -> None:
@@ -96,7 +102,7 @@ class Work:
         )
         self._part = part
         self._take_up(part, plan)
-        writing = Writing(part, self._on_trouble, pool.on_pieces)
+        writing = Writing(part, self._on_trouble, pool.on_pieces, pool.store.write_own)
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -143,10 +149,12 @@ class Work:
         try:
             await ranged.run(group, None, next(iter(sources)))
         finally:
+            self.is_ending = True
             pooled.end()
 
     def on_others_pause(self, tag: bytes, seconds: float) -> None:
-        self._pooled.on_others_pause(tag, seconds)
+        if self._pooled is not None:
+            self._pooled.on_others_pause(tag, seconds)
 
     # ---- while it runs
 
