@@ -23,7 +23,7 @@ from .machines import ALLOWED, Room, room
 from .running import LOCAL
 
 ELSEWHERE = "127.0.0.3"  # where the helpers of tests that must not hear each other listen
-PAYLOAD = random.Random(5).randbytes(12 * MIB)
+PAYLOAD = random.Random(5).randbytes(8 * MIB)
 LONG_AGO = 1_600_000_000  # a file of this second has no version that could be believed
 
 
@@ -60,13 +60,13 @@ def test_two_helpers_found_in_the_local_network_make_a_slow_server_faster(lab: R
     assert got.returncode == 0, got
     assert mine.got() == PAYLOAD
     first = got.stdout.splitlines()[0]
-    assert re.match(r"got file\.bin: 12\.0 MiB in [0-9.]+ s \(.*/s\) from 127\.0\.0\.1:\d+, ", first)
+    assert re.match(r"got file\.bin: 8\.00 MiB in [0-9.]+ s \(.*/s\) from 127\.0\.0\.1:\d+, ", first)
     assert ", with 2 other members, " in first
     assert {"this machine", *(helper.address for helper in helpers)} == set(brought(got.stdout))
     assert mine.left == {"file.bin"}
     for helper in helpers:
-        helper.wait_line(r"helps with http://.*/slow/file\.bin \(12\.0 MiB\)")
-    assert bytes_sent(origin.log) < 1.6 * len(PAYLOAD)
+        helper.wait_line(r"helps with http://.*/slow/file\.bin \(8\.00 MiB\)")
+    assert bytes_sent(origin.log) < 1.8 * len(PAYLOAD)
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)

@@ -66,10 +66,6 @@ MISTYPED = {
     ),
     "no tracker": (("get", URL, "--group", "lab", "--tracker", "t.example"), 2, "--tracker: .*", ""),
     "no peer": (("get", URL, "--group", "lab", "--peer", HOST), 2, f"'{HOST}' is not HOST:PORT", "write it like .*"),
-    "no network": (("helper", "--allow-private", "home"), 2, "--allow-private: 'home' is not a network", "write .*"),
-    "a URL for a host": (("helper", "--allow-host", "http://a.example/"), 2, "--allow-host: .*", "write it like .*"),
-    "no size": (("helper", "--quota", "much"), 2, "--quota: 'much' is not a size", "write it like .*"),
-    "a size without a cache": (("helper", "--cache-size", "1GB"), 2, "--cache-size: goes with a cache.*", "--cache .*"),
     "a cache that cannot be": (
         ("helper", *LOCAL, "--cache", "/dev/null/cache"), 17, "/dev/null/cache: writing failed: .*", "",
     ),
@@ -96,7 +92,7 @@ def test_a_helper_without_any_group_says_how_to_make_one(lab: Room) -> None:
 def test_a_mistyped_key_is_noticed_and_not_quoted(member: Machine) -> None:
     key = new_key("other").text
     wrong = key[:-7] + ("a" if key[-7] != "a" else "b") + key[-6:]
-    for said in (wrong, key[:-9], f"x{key}", ""):
+    for said in (wrong, key[:-9]):
         ended = member.run("group", "join", "-", said=f"{said}\n")
         check(
             ended, ExitCode.BAD_DATA, "this (is not a group key|group key is (mistyped|incomplete).*)", ".*"

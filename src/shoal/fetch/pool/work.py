@@ -78,7 +78,14 @@ class Work:
 
     async def run(self, on_begun: Callable[[], None]) -> None:
         """Raises a `ShoalError` that says why it cannot be helped with this."""
-        part = await asyncio.to_thread(self._cache.open, self.ask.info_hash, self.ask.length)
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(self._cache.open, self.ask.info_hash, self.ask.length)
+        )
+        try:
+            part = await asyncio.shield(opening)
+        except asyncio.CancelledError:  # a thread goes on: what it opens is not to stay behind
+            await asyncio.to_thread(self._cache.put_back, await opening, self.ask.info_hash)
+            raise
         try:
             await self._work(part, on_begun)
         finally:
