@@ -66,7 +66,7 @@ class Board:
         self, piece_count: int, piece_length: int, length: int, me: bytes, *,
         have: int, is_helper: bool, now: float, salt: bytes,
     ) -> None:  # fmt: skip
-        """`me` and the members are their keys, `have` the pieces that are here; `salt` is the same for all members."""
+        """`me` and members are key and program, `have` the pieces that are here; `salt` is the same for all."""
         self.have = have
         self.my_runs: tuple[PieceRun, ...] = ()
         self._piece_count = piece_count

@@ -17,6 +17,7 @@ from shoal.fetch.pool.hearing import Talk
 from shoal.net.sockets import Address
 from shoal.protocol.group.meeting import encode_meeting, parse_meeting
 from shoal.protocol.group.messages import (
+    MEETING,
     AskHelp,
     Helping,
     MeetingMessage,
@@ -56,7 +57,7 @@ OnMessage = Callable[[Attendant, AskHelp | Helping | Refused | Pause], None]
 class Meeting:
     """An extension of the meeting's torrent. `on_change(attendant)`: it came, or its presence changed."""
 
-    name = "shoal_meet"
+    name = MEETING
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from shoal.disk.faults import file_fault
+from shoal.disk.new_file import write_whole
 
 
 class Quota:
@@ -44,13 +45,12 @@ class Quota:
         """Blocks. Raises `FileError` or `DiskFullError`."""
         if self._limit is None or self._used == self._saved:
             return
-        beside = self._path.with_name(f"{self._path.name}.new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps({"day": self._day, "bytes": self._used}))
-            beside.replace(self._path)
         except OSError as error:
             raise file_fault(error, self._path, "writing") from error
+        kept = json.dumps({"day": self._day, "bytes": self._used})
+        write_whole(self._path, kept.encode(), overwrite=True)
         self._saved = self._used
 
     def _turn(self) -> None:
