@@ -121,7 +121,7 @@ class ScriptedPeer:
         self.peer_id = peer_id or b"-XS0001-" + random.Random(self.script.seed).randbytes(12)
         self.conversations: list[Conversation] = []
         self.blocks_sent = 0
-        self.corrupted: set[Block] = set()  # blocks that went out wrong
+        self.corrupted: set[Block] = set()  # blocks that go out wrong, or have
         self.downloaded: dict[Block, bytes] = {}
         self._payload = payload
         self._times_sent: Counter[Block] = Counter()
@@ -329,12 +329,12 @@ class ScriptedPeer:
         is_corrupt = self._is_to_be_corrupt((piece, begin))
         if is_corrupt:
             data = bytes([data[0] ^ 0xFF]) + data[1:]
+            with self._changed:  # before it leaves: whoever has it may look at once
+                self.corrupted.add((piece, begin))
         self._send(conversation, encode_block(piece, begin, data))
         with self._changed:
             self.blocks_sent += 1
             self._times_sent[piece, begin] += 1
-            if is_corrupt:
-                self.corrupted.add((piece, begin))
             self._changed.notify_all()
 
     def _is_to_be_corrupt(self, block: Block) -> bool:
