@@ -78,7 +78,14 @@ def test_members_find_each_other_by_a_tracker(lab: Room, origin: Nginx, tracker:
         url = TRACKERS[tracker](pen, parse_key(lab.key).meeting_hash)
         helper = lab.helper("--bind", ELSEWHERE, "--port", "0", "--tracker", url, *ALLOWED, local=())
         mine.write_config(f'[get]\ngroup = "lab"\ntracker = ["{url}"]\n')
-        got = mine.get(f"{origin.url}/slow/file.bin?at={tracker[:5].strip()}", "-o", "file.bin", "--json")
+        got = mine.get(
+            f"{origin.url}/slow/file.bin?at={tracker[:5].strip()}",
+            "-o",
+            "file.bin",
+            "--json",
+            "--connections",
+            "1",
+        )
     finally:
         pen.close()
     assert got.returncode == 0, got

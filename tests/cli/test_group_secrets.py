@@ -130,7 +130,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         HostileOrigin() as home,
         HostileOrigin(OTHER) as other,
     ):
-        home.pages["/slow.bin"] = Page(PAYLOAD, rate=MIB)
+        home.pages["/slow.bin"] = Page(PAYLOAD, rate=MIB // 4)
         home.pages["/file.bin"] = Page(PAYLOAD)
         home.pages["/moved.bin"] = redirect(other.url("/file.bin"))
         home.pages["/401.bin"] = Page(status=401, headers=(("WWW-Authenticate", "Basic realm=x"),))
@@ -140,7 +140,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 def test_the_taps_hear_what_goes_by(watched: Watched) -> None:
     """Else all that follows would prove nothing: the members meet through them, and the key is in no byte of it."""
-    watched.get("/slow.bin")
+    watched.get("/slow.bin", "--connections", "2")
     assert watched.code == 0
     assert watched.tracker_tap.heard.startswith(b"GET /announce?info_hash=")
     assert len(watched.member_tap.heard) > 1000
@@ -202,7 +202,7 @@ def test_passwords_of_proxies_and_keys_of_trackers_stay_where_they_belong(watche
     assert watched.code != 0
     watched.check(CANARY)
     before = len(watched.tracker_tap.heard)
-    watched.get("/slow.bin?again", passkey=f"{CANARY}/")
+    watched.get("/slow.bin?again", "--connections", "2", passkey=f"{CANARY}/")
     assert CANARY.encode() in watched.tracker_tap.heard[before:], "its tracker has to know it"
     del watched.tracker_tap.heard[before:]
     nowhere = (f"http://{HOST}:1/{CANARY}/announce", f"http://{HOST}:1/announce?passkey={CANARY}")

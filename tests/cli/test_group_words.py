@@ -13,13 +13,13 @@ import pytest
 from shoal.errors import ExitCode
 from shoal.fetch.group.key import new_key
 from shoal.testing.hostile_origin import HostileOrigin, Page
-from shoal.units import MIB
+from shoal.units import KIB, MIB
 
 from .machines import ALLOWED, Machine, Room, room
 from .running import HOST, LOCAL
 
 PAYLOAD = random.Random(7).randbytes(MIB)
-SLOW = Page(PAYLOAD, rate=1 * MIB)
+SLOW = Page(PAYLOAD, rate=256 * KIB)  # it takes four seconds: worth asking for help
 NOBODY = f"{HOST}:1"  # nothing listens there
 
 

@@ -64,6 +64,34 @@ def test_the_second_fetcher_takes_the_far_half_from_the_border_of_a_piece_on() -
     assert plan.end_of(1) == second.begin
 
 
+def test_several_that_come_at_once_get_equal_parts_and_none_is_cut_short_for_the_next() -> None:
+    plan = Plan(16 * MIB, most_fetchers=4, first_fetchers=4)
+    runs = started(plan, 4)
+    assert [run.begin for run in runs[1:]] == [4 * MIB, 8 * MIB, 12 * MIB]
+    assert [plan.end_of(number) for number in (2, 3, 4)] == [run.end for run in runs[1:]]
+
+
+def test_a_run_that_only_begins_to_come_is_left_alone_for_a_moment() -> None:
+    plan = Plan(16 * MIB, most_fetchers=2, first_fetchers=2)
+    started(plan, 2)
+    fetch(plan, 1, 16 * KIB, 1.05)
+    fetch(plan, 2, 8 * MIB, 1.1)
+    plan.on_ended(2, 1.1, ok=True)
+    assert plan.next_run(2, 1.1) is None
+    assert plan.next_run(2, 1.3) is not None
+
+
+def test_nobody_takes_the_place_of_one_whose_transfer_is_about_to_end() -> None:
+    plan = Plan(16 * MIB)
+    plan.withhold(MIB, 16 * MIB)
+    started(plan, 1)
+    fetch(plan, 1, MIB, 1.1)
+    plan.offer(MIB, 16 * MIB)
+    assert not plan.wants_another_fetcher(1.1)
+    plan.on_ended(1, 1.1, ok=True)
+    assert plan.next_run(1, 1.1) == (MIB, 16 * MIB)
+
+
 def test_a_faster_fetcher_takes_more_so_that_both_end_together() -> None:
     plan = Plan(100 * MIB, have_bits=0, first_fetchers=2)
     started(plan, 2)
@@ -257,6 +285,7 @@ def test_whatever_happens_every_byte_is_fetched_and_none_is_believed_too_early(
             plan.on_ended(stop.fetcher, now, ok=False)
         for number, run in list(plan.claimed()):
             books.come(number, run.end - run.begin, now)
+            plan.on_ended(number, now, ok=False)
         plan.next_run(100, now)
     assert plan.is_complete
     assert plan.have_bits == all_bits(piece_count)

@@ -20,6 +20,9 @@ LONGEST_STALL = (
 )
 LONE_STALL = 3.0  # seconds; with one fetcher nobody shows whether it is the line, which may stumble
 FIRST_BYTE_STALL = 5.0  # seconds; a server may have to fetch the file itself
+YOUNG = (
+    0.15  # seconds since the first byte of a run, in which what is on its way does not show: it is left alone
+)
 BLOCK = 16 * KIB  # the shortest run, and where a claim is cut when no piece ends near
 NEAR = 8  # a claim is cut at the border of a piece if one is within 1/8 of what is cut
 
@@ -50,8 +53,8 @@ class Fetcher:
     """What is known of one fetcher. Rates outlive its runs."""
 
     __slots__ = (
-        "asked_at", "claim", "delivers", "has_delivered", "heard_at", "longest_silence", "meter", "number",
-        "position", "stop",
+        "asked_at", "claim", "delivers", "has_delivered", "heard_at", "is_ending", "longest_silence", "meter",
+        "number", "opened_at", "position", "stop",
     )  # fmt: skip
 
     def __init__(self, number: int, now: float) -> None:
@@ -59,11 +62,21 @@ class Fetcher:
         self.meter = RateMeter(now)
         self.claim: Claim | None = None
         self.position = 0
-        self.asked_at = self.heard_at = now
+        self.asked_at = self.opened_at = self.heard_at = now
         self.longest_silence = 0.0  # that it came back from, in this run
         self.delivers = False  # in this run ...
         self.has_delivered = False  # ... or ever
+        self.is_ending = False  # it has all it asked for, and its transfer was not yet said to be over
         self.stop: StopReason | None = None
+
+    @property
+    def is_at_work(self) -> bool:
+        """It has a run, or its last one is not said to be over."""
+        return self.claim is not None or self.stop is not None or self.is_ending
+
+    def is_young(self, now: float) -> bool:
+        """Its run begins to come, and how fast nobody can tell yet."""
+        return self.delivers and now - self.opened_at < YOUNG
 
     def begin(self, claim: Claim, now: float) -> None:
         self.claim = claim
@@ -116,3 +129,10 @@ def near_border(low: int, cut: int, high: int, piece_length: int) -> int:
         if low < border < high and abs(border - cut) <= reach:
             return border
     return cut
+
+
+def borders_between(begin: int, end: int, parts: int, piece_length: int) -> list[int]:
+    """Where `[begin, end)` is cut for as many as `parts`; none is shorter than a block."""
+    parts = min(parts, (end - begin) // BLOCK)
+    cuts = (begin + (end - begin) * number // parts for number in range(1, parts))
+    return [near_border(begin, cut, end, piece_length) for cut in cuts]

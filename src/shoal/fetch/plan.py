@@ -5,10 +5,11 @@ its very end. A fetcher has at most one claim, and never more of them run than `
 sends nothing.
 
 The first fetcher claims all there is to its right. One that comes later, or is done with its run, takes the lowest
-gap; without a gap the back of the claim that would end last, as much as lets both end together. So there are few
-requests, each long, and the last byte comes when all fetchers are about to end, whatever their rates. What is left of
-a claim at the very end is fetched by a second one too, and whoever is first ends the other: at most `DOUBLED_MOST`
-bytes of a claim come twice. A run begins and ends at the border of a piece where there is one near.
+gap; without a gap the back of the claim that would end last, as much as lets both end together; where several come,
+as many equal parts of it. So there are few requests, each long and hardly one cut short, and the last byte comes when
+all fetchers are about to end, whatever their rates. What is left of a claim at the very end is fetched by a second one
+too, and whoever is first ends the other: at most `DOUBLED_MOST` bytes of a claim come twice. A run begins and ends at
+the border of a piece where there is one near.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from shoal.fetch.claims import (
     Demand,
     Fetcher,
     StopReason,
+    borders_between,
     near_border,
     stalled,
 )
@@ -92,10 +94,8 @@ class Plan:
 
     @property
     def running(self) -> int:
-        """How many fetchers have a run, or have not yet said that theirs is over."""
-        return sum(
-            fetcher.claim is not None or fetcher.stop is not None for fetcher in self._fetchers.values()
-        )
+        """How many fetchers are at work."""
+        return sum(fetcher.is_at_work for fetcher in self._fetchers.values())
 
     @property
     def target(self) -> int:
@@ -107,8 +107,7 @@ class Plan:
         return sum(fetcher.meter.rate(now) for fetcher in self._running())
 
     def rate_of(self, number: int, now: float) -> float:
-        fetcher = self._fetchers.get(number)
-        return fetcher.meter.rate(now) if fetcher else 0.0
+        return self._fetchers[number].meter.rate(now) if number in self._fetchers else 0.0
 
     def position_of(self, number: int) -> int:
         """Where the next byte of this fetcher belongs."""
@@ -126,9 +125,8 @@ class Plan:
 
     def claimed(self) -> Iterator[tuple[int, Run]]:
         """Who fetches what just now, for a picture of it."""
-        for fetcher in self._running():
-            assert fetcher.claim is not None
-            yield fetcher.number, Run(fetcher.position, fetcher.claim.end)
+        for one in self._running():
+            yield one.number, Run(one.position, self.end_of(one.number))
 
     @property
     def own_left(self) -> int:
@@ -143,11 +141,9 @@ class Plan:
             busy += fetcher.claim.left > fetcher.meter.rate(now) * AHEAD
             begun_bits |= 1 << fetcher.claim.done // self.piece_length
         idle = max(0, self._growth.target - busy)
-        at_work = (
-            self._fetchers.values() if begun_bits else ()
-        )  # between two runs as well, but not when all rest
+        at_work = self._fetchers.values() if begun_bits else ()  # between runs as well; not when all rest
         rate = sum(fetcher.meter.rate(now) for fetcher in at_work)
-        return Demand(rate, self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
+        return Demand(rate, self._latency, self.target, idle, self._gaps.total(), begun_bits)
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -163,7 +159,8 @@ class Plan:
         Its last run must have been ended. A number that is not known is a fetcher more.
         """
         fetcher = self._fetchers.get(number) or Fetcher(number, now)
-        if fetcher.claim is not None or fetcher.stop is not None:
+        fetcher.is_ending = False
+        if fetcher.is_at_work:
             raise ValueError(f"fetcher {number} has a run")
         claim = self._next_claim(fetcher, now) if self.running < self._growth.target else None
         if claim is None:
@@ -219,7 +216,7 @@ class Plan:
                 self._end(second, StopReason.TAKEN)
         if not claim.left:
             self._claims.remove(claim)
-            fetcher.claim = None
+            fetcher.claim, fetcher.is_ending = None, True
         return self._whole_pieces(done, claim)
 
     def on_ended(self, number: int, now: float, ok: bool) -> None:
@@ -227,7 +224,7 @@ class Plan:
         fetcher = self._fetchers[number]
         if fetcher.claim is not None:
             self._end(fetcher, None)
-        fetcher.stop = None
+        fetcher.stop, fetcher.is_ending = None, False
         if not ok:
             del self._fetchers[number]
 
@@ -285,31 +282,34 @@ class Plan:
     # -- sharing out ---------------------------------------------------------------------------------
 
     def _next_claim(self, fetcher: Fetcher, now: float) -> Claim | None:
-        if self._gaps:
-            begin, end = self._gaps.take_first()
-            border = min((border for border in self._borders if begin < border < end), default=end)
-            self._gaps.add(border, end)
-            self._borders = [other for other in self._borders if other != border]
-            claim = Claim(begin, border)
-            self._claims.append(claim)
-            return claim
-        rate = fetcher.meter.rate(now) or self._average(now)
-        found = self._tail(now, rate)
-        if found is None:
-            return None
-        last, cut = found
-        if cut == last.done:
-            return last
-        claim = Claim(cut, last.end)
-        last.end = cut
+        if not self._gaps:
+            found = self._tail(now, fetcher.meter.rate(now) or self._average(now))
+            if found is None:
+                return None
+            last, cut = found
+            if cut == last.done:
+                return last
+            self._gaps.add(cut, last.end)
+            self._borders += borders_between(cut, last.end, self._parts(), self.piece_length)
+            last.end = cut
+        begin, end = self._gaps.take_first()
+        border = min((border for border in self._borders if begin < border < end), default=end)
+        self._gaps.add(border, end)
+        self._borders = [other for other in self._borders if other != border]
+        claim = Claim(begin, border)
         self._claims.append(claim)
         return claim
+
+    def _parts(self) -> int:
+        """For so many a claim is cut at once: all that are about to begin find something of the same size."""
+        beginning = self._growth.target - len(list(self._running()))
+        return max(1, -(-beginning // max(1, len(self._claims))))
 
     def _tail(self, now: float, rate: float) -> tuple[Claim, int] | None:
         """The claim that ends last of those with something for a fetcher of `rate`, and where that begins."""
         ends = [(self._seconds_left(claim, now), claim) for claim in self._claims if len(claim.fetchers) == 1]
         for seconds, claim in sorted(ends, key=lambda end: -end[0]):
-            cut = self._cut(claim, seconds, rate)
+            cut = None if claim.fetchers[0].is_young(now) else self._cut(claim, seconds, rate)
             if cut is not None:
                 return claim, cut
         return None
@@ -320,7 +320,8 @@ class Plan:
         theirs = claim.left / seconds if seconds else ours
         may_split = (self.splits_offers or not self._withheld) and claim.left >= 2 * BLOCK
         if may_split and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
-            share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
+            parts = self._parts() * ours
+            share = int((claim.left - theirs * self._latency) * parts / (parts + theirs))
             if share >= BLOCK:
                 cut = claim.end - min(share, claim.left - BLOCK)
                 return near_border(claim.done, cut, claim.end, self.piece_length)
@@ -351,6 +352,7 @@ class Plan:
         waited = now - fetcher.asked_at
         self._latency += (waited - self._latency) * (0.25 if self._has_latency else 1.0)
         self._has_latency = True
+        fetcher.opened_at = now
         fetcher.delivers = fetcher.has_delivered = True
 
     def _end(self, fetcher: Fetcher, reason: StopReason | None) -> None:

@@ -105,13 +105,26 @@ def test_a_helper_refuses_what_its_owner_does_not_allow_and_says_why(tmp_path: P
     async def story() -> None:
         body = made_up(SMALL)
         async with room(tmp_path) as here:
-            here.serve(body)
+            here.serve(body, rate=SLOW)
             helper = await here.helper(here.allowing(allow_private=()))
             got = await here.get()
             assert got.path.read_bytes() == body
             assert helper.fields_of("refused")
             assert any("does not help" in note for note in here.notes)
             assert got.received == len(body)
+
+    run(story())
+
+
+def test_nobody_is_asked_for_a_file_that_is_over_at_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body)
+            helper = await here.helper()
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            assert not helper.said and here.origin.sent == len(body)
 
     run(story())
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shoal.fetch.judging import Asked
+from shoal.fetch.pool.asking import Asking
 from shoal.fetch.pool.audits import Audit
 from shoal.fetch.progress import MemberProgress
 from shoal.fetch.receiver import Receiver
@@ -36,7 +37,7 @@ LONGEST_SETTLING = 3.0  # seconds that the last audits may hold up a file that i
 
 
 class Pooled:
-    """`on_lost`: pieces that were here are fetched again."""
+    """`on_lost`: pieces that were here are fetched again; `on_slow`: helpers are worth asking."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Pooled:
         name: bytes,
         note: Callable[[str], None],
         on_lost: Callable[[], None],
+        on_slow: Callable[[], None] | None = None,
         stays: bool = False,
     ) -> None:
         """`stays`: a file that is here is not the end, for others want it."""
@@ -63,6 +65,9 @@ class Pooled:
         self._complete_at: float | None = None
         self._left = -1  # bytes of the file, when it was last looked
         self._began_at = self._moved_at = time.monotonic()
+        self.is_slow = False  # alone
+        self._on_slow = on_slow
+        self._asking = Asking(self._began_at)
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
         pool.owner = self
@@ -94,7 +99,16 @@ class Pooled:
         if not plan.is_complete:
             self._complete_at = None
         plan.limit(share)
+        self._look_for_help(now)
         self.pool.beat(now)
+
+    def _look_for_help(self, now: float) -> None:
+        plan = self._ranged.plan
+        was_slow = self.is_slow
+        rate = plan.rate(now) + self.rate
+        self.is_slow = self._asking.is_worth_it(plan.bytes_left, plan.received, rate, now)
+        if self.is_slow and not was_slow and self._on_slow is not None:
+            self._on_slow()
 
     def is_settled(self, now: float) -> bool:
         """All is here; whether the audits of it are over, too."""

@@ -3,7 +3,7 @@
 It begins beside the download and never holds it up: what fails here is said once, and the download goes on alone.
 
 Always true: nothing of a URL leaves this machine unless `poolable` said that it may, and then only to members of the
-group; a helper is asked once for each pool and connection.
+group; a helper is asked once for each pool and connection, and not before that is worth it (`asking.py`).
 """
 
 from __future__ import annotations
@@ -147,8 +147,9 @@ class Requesting:
         )  # fmt: skip
         at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
         return Pooled(
-            pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost
-        )
+            pool, at_origin, origins,
+            most_fetchers=most, name=name, note=self._note, on_lost=on_lost, on_slow=self._ask_all,
+        )  # fmt: skip
 
     async def begin(self, pooled: Pooled) -> None:
         """Download together from now on, or as soon as anybody is met."""
@@ -179,8 +180,7 @@ class Requesting:
             return
         pool.is_opened = True
         await self.meetings.open_pool(self._group, pool, pool.wanted_bits)
-        for attendant in self.meetings.attendants(self._group):
-            self._ask(attendant)
+        self._ask_all()
 
     async def _linger(self, pool: Pool) -> None:
         """Whoever is fetching from us gets what it asks for, for a while."""
@@ -198,10 +198,14 @@ class Requesting:
 
     # ---- members
 
+    def _ask_all(self) -> None:
+        for attendant in self.meetings.attendants(self._group):
+            self._ask(attendant)
+
     def _ask(self, attendant: Attendant) -> None:
         if self._question is None or not attendant.presence.is_helper or attendant in self._asked:
             return
-        if self._pooled is None or self._pooled.pool.torrent is None:
+        if self._pooled is None or self._pooled.pool.torrent is None or not self._pooled.is_slow:
             return
         self._asked.add(attendant)
         attendant.say(self._question)

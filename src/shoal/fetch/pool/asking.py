@@ -1,0 +1,33 @@
+"""Decide whether helpers are worth asking: only where they make the download end sooner.
+
+Always true: nobody is asked while what is left comes by ourselves before a helper could bring any of it, nor while our
+own line is full. Where nothing shows yet how fast we are, nobody is asked either, but for files that are long at any
+rate that is to be expected of what came so far. Pure: told the time.
+"""
+
+from __future__ import annotations
+
+JOINING = (
+    1.5  # seconds until what a helper brings is felt: it is asked, dials, asks the origin, passes a piece on
+)
+FULL = 100e6  # bytes a second: a gigabit line. What members bring comes by the same line, and through TLS
+FIRST_LOOK = 0.05  # seconds; the members are not met sooner
+SHOWN_AFTER = 0.3  # seconds in which our own rate shows ...
+HEADROOM = 10.0  # ... times what is seen before: connections begin slowly
+
+
+class Asking:
+    """Ask it some times a second."""
+
+    def __init__(self, now: float) -> None:
+        self._began_at = now
+
+    def is_worth_it(self, left: int, received: int, rate: float, now: float) -> bool:
+        """`left` bytes of the file; `received` by ourselves since the beginning; `rate`: bytes a second of all."""
+        elapsed = now - self._began_at
+        if elapsed < FIRST_LOOK:
+            return False
+        usual = max(rate, received / elapsed)
+        if elapsed < SHOWN_AFTER:
+            usual *= HEADROOM
+        return usual < FULL and left > usual * JOINING

@@ -1,0 +1,44 @@
+"""When helpers are asked: only where that makes a download end sooner."""
+
+from __future__ import annotations
+
+import pytest
+
+from shoal.fetch.pool.asking import FULL, JOINING, SHOWN_AFTER, Asking
+from shoal.units import GIB, MIB
+
+
+def is_worth_it(left: int, rate: float, seconds: float) -> bool:
+    """So long after the beginning, at a rate that was the same all the time."""
+    return Asking(7.0).is_worth_it(left, int(rate * seconds), rate, 7.0 + seconds)
+
+
+@pytest.mark.parametrize("seconds", [0.06, 0.1, 0.5, 20.0])
+def test_on_a_slow_line_a_long_file_is_worth_it_from_the_first_look_on(seconds: float) -> None:
+    assert is_worth_it(256 * MIB, 2.5e6, seconds)
+
+
+def test_of_whom_nothing_came_yet_asks() -> None:
+    assert is_worth_it(6 * MIB, 0, 0.1)
+
+
+@pytest.mark.parametrize("rate", [1e6, 20e6, 90e6])
+def test_what_is_over_sooner_than_a_helper_joins_is_not_worth_it(rate: float) -> None:
+    assert is_worth_it(int(rate * JOINING * 1.1), rate, 2.0)
+    assert not is_worth_it(int(rate * JOINING * 0.9), rate, 2.0)
+
+
+def test_connections_may_begin_slowly_before_anybody_is_asked() -> None:
+    assert not is_worth_it(64 * MIB, 10e6, SHOWN_AFTER / 2)
+    assert is_worth_it(64 * MIB, 10e6, SHOWN_AFTER + 0.01)
+
+
+def test_a_full_line_asks_nobody_however_long_the_file_is() -> None:
+    assert not is_worth_it(1024 * GIB, FULL * 1.1, 1.0)
+    assert is_worth_it(1024 * GIB, FULL * 0.9, 1.0)
+
+
+def test_what_a_pause_hides_is_remembered() -> None:
+    """A server that paces a connection sends at once what is for a second, and then nothing for a while."""
+    assert not Asking(7.0).is_worth_it(5 * MIB, 4 * MIB, 0.0, 7.5)
+    assert Asking(7.0).is_worth_it(5 * MIB, 4 * MIB, 0.0, 11.0)
