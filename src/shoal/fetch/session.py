@@ -24,6 +24,7 @@ from shoal.fetch.opening import Opening
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pooling import Pooling
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged
 from shoal.fetch.receiver import Receiver, keep_in
@@ -44,7 +45,6 @@ from shoal.net.curl_errors import host_of
 from shoal.units import format_size
 
 if TYPE_CHECKING:
-    from shoal.fetch.pool.pooled import Pooled
     from shoal.fetch.pool.requesting import Requesting
 
 MOST_DOCUMENT = MAX_METAINFO_LENGTH  # bytes; of a Metalink its own parser takes less
@@ -68,9 +68,7 @@ class Session:
         self._wanted = wanted
         self._asked = {one.url: one for one in asked if one.url in trust.usable}
         self._takes_mirrors = not trust.is_alone
-        self._requesting = requesting  # None: alone
-        self._pooled: Pooled | None = None
-        self.had_help = False  # members brought some of it
+        self._pooling = Pooling(requesting, self.note)
         self._first_url = asked[0].url
         self._transfers = transfers
         self._started_at = started_at
@@ -121,15 +119,20 @@ class Session:
                 return document
             got = await self._finish()
             self._wanted.on_whole(got)
-            await self._leave_pool(lingers=True)
+            await self._pooling.leave(lingers=True)
             return got
         except (Changed, Disagreed, NoRangesAfterAll, ChecksumError):
-            await self._leave_pool()
+            await self._pooling.leave()
             self._put_down(keeps=False)
             raise
         finally:
-            await self._leave_pool()
+            await self._pooling.leave()
             self._put_down(keeps=True)
+
+    @property
+    def had_help(self) -> bool:
+        """Members brought some of it."""
+        return self._pooling.had_help
 
     @property
     def gave(self) -> dict[str, str]:
@@ -153,7 +156,7 @@ class Session:
     async def _fetch(self, group: asyncio.TaskGroup) -> Document | None:
         origins = self._origins
         given_name = (self._wanted.name or "").encode()
-        first_end = None if self._requesting is None else self._requesting.probe_end
+        first_end = self._pooling.probe_end
         opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, self.note, first_end)
         self._work = opening
         source, receiver = await opening.first_response()
@@ -230,7 +233,11 @@ class Session:
         is_fresh = not plan.have_bits
         if not is_fresh:
             origins.end(receiver)
-        pooled = self._join_pool(plan, origins, name, source)
+        pooled = self._pooling.join(
+            source, self._first_url, self._facts, self._part, plan, origins, name=name, most=most,
+            has_digest=self._verification.is_known, on_lost=self._verification.restart,
+        )  # fmt: skip
+        self._takes_mirrors &= pooled is None
         shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
         self._writing = Writing(self._part, self._on_trouble, *shared)
         ranged = self._work = Ranged(
@@ -240,40 +247,16 @@ class Session:
         self._writing.on_span = ranged.provenance.on_written
         self._remembering = Remembering(self._part, self._on_trouble)
         self._check_pieces()
-        if pooled is not None and self._requesting is not None:
-            pooled.attach(ranged, group)
-            group.create_task(self._requesting.begin(pooled))
+        self._pooling.begin(ranged, group)
         await ranged.run(group, receiver if is_fresh else None, source)
-        while pooled is not None and not pooled.pool.is_frozen:
-            is_right = await self._is_right()
-            pooled.pool.is_frozen = is_right and plan.is_complete  # what was lost meanwhile comes first
-            if not is_right:
-                self.note("the digest is wrong: what others brought is compared with the server")
-                pooled.pool.doubt()
-            await ranged.run(group, None, source)
-
-    def _join_pool(self, plan: Plan, origins: Origins, name: bytes, source: Source) -> Pooled | None:
-        assert self._part is not None
-        if self._requesting is None:
-            return None
-        self._pooled = self._requesting.pooled(
-            source, self._first_url, self._facts, self._part, plan, origins, name=name, most=self._wanted.most_fetchers,
-            has_digest=self._verification.is_known, on_lost=self._verification.restart,
-        )  # fmt: skip
-        self._takes_mirrors &= self._pooled is None
-        return self._pooled
-
-    async def _leave_pool(self, *, lingers: bool = False) -> None:
-        pooled, self._pooled = self._pooled, None
-        if pooled is not None and self._requesting is not None:
-            self.had_help |= pooled.pool.has_doubtful
-            await self._requesting.end(lingers=lingers)
+        await self._pooling.settle(ranged, group, source, self._is_right)
 
     async def _is_right(self) -> bool:
         """Whether the digest is, if one is known; only what others brought may be fetched once more."""
         assert self._writing is not None and isinstance(self._work, Ranged)
         await self._writing.drain()
-        if self._pooled is None or not self._pooled.pool.has_doubtful:
+        pooled = self._pooling.pooled
+        if pooled is None or not pooled.pool.has_doubtful:
             return True
         try:
             length = self._work.plan.length
@@ -314,7 +297,7 @@ class Session:
     def _check_pieces(self) -> None:
         """On their way, if it is alone; what others bring is not told of byte by byte."""
         work = self._work
-        if isinstance(work, Ranged) and self._writing and not (self._repairs or self._pooled):
+        if isinstance(work, Ranged) and self._writing and not (self._repairs or self._pooling.pooled):
             pieces = self._verification.pieces(work.plan.length)
             self._repairs = None if pieces is None else work.check_pieces(pieces, self._writing)
 
@@ -341,7 +324,7 @@ class Session:
         if self._on_progress is not None:
             self._on_progress(
                 progress_of(
-                    self._work, self._sources, self._pooled, phase=self._phase, name=self._name,
+                    self._work, self._sources, self._pooling.pooled, phase=self._phase, name=self._name,
                     facts=self._facts, began_at=self._started_at, now=now,
                 )
             )  # fmt: skip
@@ -349,7 +332,7 @@ class Session:
     # ---- the end
 
     async def _finish(self) -> Downloaded:
-        part, work, pooled = self._part, self._work, self._pooled
+        part, work, pooled = self._part, self._work, self._pooling.pooled
         assert part is not None and self._writing is not None and isinstance(work, Ranged | Stream)
         self._writing.close()
         self._remembering = None
