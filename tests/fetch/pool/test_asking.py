@@ -42,3 +42,7 @@ def test_what_a_pause_hides_is_remembered() -> None:
     """A server that paces a connection sends at once what is for a second, and then nothing for a while."""
     assert not Asking(7.0).is_worth_it(5 * MIB, 4 * MIB, 0.0, 7.5)
     assert Asking(7.0).is_worth_it(5 * MIB, 4 * MIB, 0.0, 11.0)
+
+
+def test_who_has_all_connections_that_a_group_may_have_asks_nobody() -> None:
+    assert not Asking(7.0).is_worth_it(256 * MIB, MIB, 1e6, 8.0, has_all=True)

@@ -1,7 +1,8 @@
 """Decide whether helpers are worth asking: only where they make the download end sooner.
 
-Always true: nobody is asked while what is left comes by ourselves before a helper could bring any of it, nor while our
-own line is full. Where nothing shows yet how fast we are, nobody is asked either, but for files that are long at any
+Always true: nobody is asked while what is left comes by ourselves before a helper could bring any of it, while our own
+line is full, or while we have all the connections that a group may have to an origin: there each member would only
+take some of them. Where nothing shows yet how fast we are, nobody is asked either, but for files that are long at any
 rate that is to be expected of what came so far. Pure: told the time.
 """
 
@@ -22,10 +23,15 @@ class Asking:
     def __init__(self, now: float) -> None:
         self._began_at = now
 
-    def is_worth_it(self, left: int, received: int, rate: float, now: float) -> bool:
-        """`left` bytes of the file; `received` by ourselves since the beginning; `rate`: bytes a second of all."""
+    def is_worth_it(
+        self, left: int, received: int, rate: float, now: float, *, has_all: bool = False
+    ) -> bool:
+        """`left` bytes of the file; `received` by ourselves since the beginning; `rate`: bytes a second of all.
+
+        `has_all`: so many connections are ours as the group may have.
+        """
         elapsed = now - self._began_at
-        if elapsed < FIRST_LOOK:
+        if elapsed < FIRST_LOOK or has_all:
             return False
         usual = max(rate, received / elapsed)
         if elapsed < SHOWN_AFTER:

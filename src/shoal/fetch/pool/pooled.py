@@ -106,7 +106,8 @@ class Pooled:
         plan = self._ranged.plan
         was_slow = self.is_slow
         rate = plan.rate(now) + self.rate
-        self.is_slow = self._asking.is_worth_it(plan.bytes_left, plan.received, rate, now)
+        has_all = plan.target >= MOST_CONNECTIONS
+        self.is_slow = self._asking.is_worth_it(plan.bytes_left, plan.received, rate, now, has_all=has_all)
         if self.is_slow and not was_slow and self._on_slow is not None:
             self._on_slow()
 
