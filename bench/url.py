@@ -59,7 +59,8 @@ daemon off;
 error_log {folder}/error.log;
 events {{}}
 http {{
-    access_log off;
+    log_format sent "$status $body_bytes_sent";
+    access_log {folder}/access.log sent;
     sendfile on;
     client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
     uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--tls", action="store_true", help="over https, with HTTP/2 where it is spoken")
     options = parser.parse_args(argv)
     compile_ours()
-    with memory_folder() as folder, _nginx(Path(folder), options.limit, options.tls) as url:
+    with memory_folder() as folder, nginx(Path(folder), options.limit, options.tls) as url:
         payload = Path(folder) / "files" / NAME
         make_payload(payload, options.size)
         contenders = _contenders(url, Path(folder), payload)
@@ -130,7 +131,7 @@ def _fetched(command: Callable[[Path], Command], out: Path, payload: Path) -> Ru
 
 
 @contextmanager
-def _nginx(folder: Path, limit: int, tls: bool) -> Iterator[str]:
+def nginx(folder: Path, limit: int, tls: bool) -> Iterator[str]:
     program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
     if program is None:
         sys.exit("absent: nginx")
