@@ -33,6 +33,18 @@ class StopReason(enum.Enum):
     SURPLUS = "it added nothing to the rate"
 
 
+class Run(NamedTuple):
+    """The bytes to ask for."""
+
+    begin: int
+    end: int
+
+
+class Stop(NamedTuple):
+    fetcher: int
+    reason: StopReason
+
+
 class Claim:
     """`[done, end)` is on its way; what was before `done` is here. It was asked for up to `asked`."""
 
@@ -53,7 +65,7 @@ class Fetcher:
     """What is known of one fetcher. Rates outlive its runs."""
 
     __slots__ = (
-        "asked_at", "claim", "delivers", "has_delivered", "heard_at", "is_ending", "longest_silence", "meter",
+        "asked_at", "claim", "delivers", "has_delivered", "heard_at", "is_asking", "longest_silence", "meter",
         "number", "opened_at", "position", "stop",
     )  # fmt: skip
 
@@ -66,13 +78,8 @@ class Fetcher:
         self.longest_silence = 0.0  # that it came back from, in this run
         self.delivers = False  # in this run ...
         self.has_delivered = False  # ... or ever
-        self.is_ending = False  # it has all it asked for, and its transfer was not yet said to be over
         self.stop: StopReason | None = None
-
-    @property
-    def is_at_work(self) -> bool:
-        """It has a run, or its last one is not said to be over."""
-        return self.claim is not None or self.stop is not None or self.is_ending
+        self.is_asking = False  # its transfer is not over, even if its run is
 
     def is_young(self, now: float) -> bool:
         """Its run begins to come, and how fast nobody can tell yet."""
@@ -84,6 +91,7 @@ class Fetcher:
         self.asked_at = self.heard_at = now
         self.longest_silence = 0.0
         self.delivers = False
+        self.is_asking = True
         claim.asked = min(claim.asked, claim.end) if claim.fetchers else claim.end
         claim.fetchers.append(self)
 
@@ -119,7 +127,8 @@ class Demand(NamedTuple):
     fetchers: int  # worth having
     idle: int  # of them: without a run, or about to be
     waiting: int  # bytes in gaps: offered, and not begun
-    begun_bits: int  # the pieces that fetchers are at
+    begun_bits: int  # the pieces that fetchers are at ...
+    asked_bits: int = 0  # ... and all of their runs: to take them away costs what is on its way
 
 
 def near_border(low: int, cut: int, high: int, piece_length: int) -> int:
