@@ -22,7 +22,7 @@ from shoal.units import KIB
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
-PATIENCE = 30.0  # seconds; for a busy machine
+PATIENCE = 60.0  # seconds; for a busy machine
 COMMAND = [sys.executable, "-P", "-W", "error::ResourceWarning", "-m", "shoal"]
 LOCAL = ("--bind", HOST, "--port", "0")
 

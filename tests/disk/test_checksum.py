@@ -94,7 +94,7 @@ class Source:
 
 
 def wait_until_hashed(checker: Checker, count: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while checker.hashed < count:
         assert time.monotonic() < deadline
         threading.Event().wait(0.001)

@@ -89,7 +89,7 @@ def test_a_full_disk_ends_it_and_leaves_what_is_here_for_the_next_try(
 def test_a_second_download_of_the_same_file_is_refused(tmp_path: Path) -> None:
     async def story(url: str) -> None:
         one = asyncio.ensure_future(download(Wanted((url,), tmp_path)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (tmp_path / "file.bin.part").exists():  # noqa: ASYNC110 - another thread's doing
                 await asyncio.sleep(0.001)
         with pytest.raises(Exception, match="another"):
