@@ -21,7 +21,7 @@ from shoal.formats import bencode
 from shoal.testing.raw_wire import HANDSHAKE_LENGTH, encode_handshake
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 60.0  # seconds for anything to come true, on a busy machine; some programs look around once in ten
+LIMIT = 50.0  # seconds for anything to come true: some programs look around once in ten; announces come by the minute
 POLL_EVERY = 0.02  # seconds
 STOP_LIMIT = 3.0  # seconds for a program to end when told to; Transmission says goodbye for long
 PROBE_PEER_ID = b"-XS0001-is-it-up-yet"

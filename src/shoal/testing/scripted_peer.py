@@ -22,13 +22,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from shoal.testing.raw_wire import (
     BLOCK_LENGTH,
     HANDSHAKE_LENGTH,
     KEEP_ALIVE,
     MessageId,
+    encode_bitfield,
     encode_block,
     encode_handshake,
     encode_message,
@@ -129,6 +129,7 @@ class ScriptedPeer:
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self._listeners: list[socket.socket] = []
 
     # -- for the test
 
@@ -137,6 +138,7 @@ class ScriptedPeer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
         listener.settimeout(TICK)
+        self._listeners.append(listener)
         self._start(self._accept, listener)
         bound: Address = listener.getsockname()[:2]
         return bound
@@ -172,14 +174,15 @@ class ScriptedPeer:
                     f"scripted peer: nothing of the kind in {timeout} s; conversations: {ends}"
                 )
 
-    def wait_over(self, timeout: float = PATIENCE) -> None:
+    def wait_over(self) -> None:
         """Wait until there was a conversation and all of them are over."""
-        self.wait_until(
-            lambda: bool(self.conversations) and all(one.end for one in self.conversations), timeout
-        )
+        self.wait_until(lambda: bool(self.conversations) and all(one.end for one in self.conversations))
 
     def close(self) -> None:
         self._stopping.set()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts, where systems know how
         for conversation in list(self.conversations):
             self._hang_up(conversation)
         for thread in list(self._threads):
@@ -188,9 +191,7 @@ class ScriptedPeer:
     def __enter__(self) -> ScriptedPeer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # -- connections
@@ -203,7 +204,7 @@ class ScriptedPeer:
     def _accept(self, listener: socket.socket) -> None:
         with listener:
             while not self._stopping.is_set():
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(OSError):  # nobody came for a while, or it was shut down
                     self._begin(Conversation(listener.accept()[0]))
 
     def _begin(self, conversation: Conversation) -> None:
@@ -260,10 +261,7 @@ class ScriptedPeer:
                 return encode_message(MessageId.HAVE_ALL)
             if not self.pieces:
                 return encode_message(MessageId.HAVE_NONE)
-        bits = bytearray(-(-self.piece_count // 8))
-        for piece in self.pieces:
-            bits[piece // 8] |= 0x80 >> piece % 8
-        return encode_message(MessageId.BITFIELD, bytes(bits)) if self.pieces else b""
+        return encode_bitfield(self.pieces, self.piece_count) if self.pieces else b""
 
     # -- bytes
 
