@@ -193,7 +193,7 @@ class Work:
         self._quota.save()
         if self._cache.keeps:
             self._part.remember()
-            save_records(self._cache.records_path(self.ask.info_hash), self._pool.records())
+            save_records(self._cache.records_path(self.ask.info_hash), self._pool.holdings.records())
 
     def _take_up(self, part: PartFile, plan: Plan) -> None:
         """What the cache has, as far as somebody answers for it."""
