@@ -31,6 +31,11 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT / "src"), **more}
 
 
+def remarks(lines: list[str]) -> list[str]:
+    """What was said on stderr, but for how far it is: that is told whenever it takes more than a second."""
+    return [line for line in lines if not re.match(r"\S+  \d+ %  ", line)]
+
+
 @dataclass(slots=True)
 class Running:
     """A command that runs. What it says is collected from the first line on."""

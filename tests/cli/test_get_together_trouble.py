@@ -132,7 +132,7 @@ def test_a_helper_without_room_says_so_and_helps_again_when_there_is_some(
         remarks = [line for line in get.err if "does not help" in line]
         assert len(remarks) == 1 and remarks[0].endswith(": its disk is full")
         helper.wait_line("refused .*: its disk is full")
-        assert any(str(disk) in line for line in helper.running.err)
+        helper.running.wait_line(re.escape(str(disk)), on_stderr=True)
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
         out = finish(lab.start(mine, *getting(origin.url(PATH) + "?again", "-o", "again.bin")))
         assert helper.address in out
