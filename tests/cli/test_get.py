@@ -303,7 +303,7 @@ def test_on_a_terminal_it_asks_whether_to_seed(
             os.write(master, answer)
             if seeds:
                 with pytest.raises(subprocess.TimeoutExpired):
-                    process.wait(0.5)
+                    process.wait(2)  # and it has read the answer by then
                 process.send_signal(signal.SIGINT)
             assert process.wait(PATIENCE) == 0
         finally:
