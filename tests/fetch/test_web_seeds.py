@@ -120,7 +120,7 @@ def test_several_files_come_by_ranges_over_their_borders_and_no_padding_is_asked
 
     play(play_it())
     story.check()
-    lines = server.log.read_text().splitlines()
+    lines = server.asked()
     assert ".pad" not in "".join(lines) and "empty" not in "".join(lines)
     assert all(" 206 " in line for line in lines)
     assert len(lines) < 20  # long rows, not piece by piece
