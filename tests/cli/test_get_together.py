@@ -24,9 +24,7 @@ from .running import LOCAL
 
 ELSEWHERE = "127.0.0.3"  # where the helpers of tests that must not hear each other listen
 PAYLOAD = random.Random(5).randbytes(8 * MIB)
-LARGE = random.Random(6).randbytes(
-    24 * MIB
-)  # for a crowd: on a busy machine some seconds pass until all have met
+LARGE = random.Random(6).randbytes(16 * MIB)  # for a crowd, which a busy machine needs seconds to gather
 LONG_AGO = 1_600_000_000  # a file of this second has no version that could be believed
 
 
