@@ -50,7 +50,7 @@ def test_a_file_of_any_size_reaches_all_leechers(size: int, tmp_path: Path, shoa
     file = tmp_path / "a file with spaces \u2603.bin"
     file.write_bytes(make_payload(size))
     before = file.stat()
-    result = shoal("demo", file)
+    result = shoal("demo", file, timeout=110)
     assert result.returncode == 0, result.stderr
     assert "3 machines have the" in result.stdout
     assert "each file verified by its SHA-256" in result.stdout
@@ -59,7 +59,7 @@ def test_a_file_of_any_size_reaches_all_leechers(size: int, tmp_path: Path, shoa
 
 
 def test_without_a_file_it_makes_one(shoal: Shoal, state_dir: Path) -> None:
-    result = shoal("demo")
+    result = shoal("demo", timeout=110)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     (got,) = [line.split() for line in lines if line.startswith("got")]
