@@ -60,10 +60,12 @@ class Company:
     def on_parted(self, member: bytes) -> None:
         self.on_claims(member, Claims())
 
-    def on_piece(self, piece: int, author: bytes, now: float) -> None:
+    def on_piece(self, piece: int, author: bytes, now: float, *, is_earlier: bool = False) -> None:
+        """`is_earlier`: in another run, which says nothing of its rate."""
         known = self._known.setdefault(author, _Known("", False, RateMeter(now)))
         known.bits |= 1 << piece
-        known.meter.add(self._layout.piece_size(piece), now)
+        if not is_earlier:
+            known.meter.add(self._layout.piece_size(piece), now)
 
     def on_lost(self, bits: int) -> None:
         for known in self._known.values():

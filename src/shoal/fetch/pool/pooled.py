@@ -19,6 +19,7 @@ from shoal.fetch.transfer import Flow
 
 if TYPE_CHECKING:
     from shoal.fetch.origins import Origins
+    from shoal.fetch.pool.keeping import Keeping
     from shoal.fetch.pool.meetings import AtOrigin
     from shoal.fetch.pool.pool import Pool
     from shoal.fetch.ranged import Ranged
@@ -49,10 +50,12 @@ class Pooled:
         note: Callable[[str], None],
         on_lost: Callable[[], None],
         stays: bool = False,
+        keeping: Keeping | None = None,
     ) -> None:
-        """`stays`: a file that is here is not the end, for others want it."""
+        """`stays`: a file that is here is not the end, for others want it. `keeping`: of a requester."""
         self.pool = pool
         self._stays = stays
+        self.keeping = keeping
         self.note = note
         self.on_lost = on_lost
         self._at_origin = at_origin
@@ -94,11 +97,13 @@ class Pooled:
         if not plan.is_complete:
             self._complete_at = None
         plan.limit(share)
+        if self.keeping is not None:
+            self.keeping.beat(self._group, now)
         self.pool.beat(now)
 
     def is_settled(self, now: float) -> bool:
         """All is here; whether the audits of it are over, too."""
-        if self._stays:
+        if self._stays or self.pool.holdings.is_unproved:
             return False
         if self._complete_at is None:
             self._complete_at = now
