@@ -105,16 +105,15 @@ def test_who_goes_on_gives_its_old_pieces_to_a_new_requester_while_the_origin_is
         async with room(tmp_path) as here:
             here.serve(BODY, rate=SLOW)
             await here.helper()
-            await get_some_of(here, lambda latest: latest.here > SMALL // 2)
+            async with getting(here) as first:
+                await until(lambda: first.pieces.bit_count() > len(ALL) // 3)
             here.helpers[0].stop.set()
             assert ROWS in left_by(here)
 
             here.serve(BODY, stalls_after=16 * KIB)
             here.peers[:] = [(HOST, free_port())]
-            async with getting(here, port=here.peers[0][1]) as old, getting(here, number=2) as new:
-                await until(lambda: old.pieces.bit_count() > len(ALL) // 3)
-                given = old.pieces
-                await until(lambda: new.pieces & given == given)
+            async with getting(here, port=here.peers[0][1]), getting(here, number=2) as new:
+                await until(lambda: not first.pieces & ~new.pieces)
 
     run(story())
 
@@ -170,7 +169,7 @@ def test_a_liars_pieces_from_before_the_stop_are_found_by_audits_after_it(
     run(story())
 
 
-def test_good_pieces_from_before_are_kept_and_compared_and_their_author_is_named(tmp_path: Path) -> None:
+def test_good_pieces_from_before_are_kept_and_compared(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here:
             await get_theirs(here, BODY)
@@ -180,7 +179,6 @@ def test_good_pieces_from_before_are_kept_and_compared_and_their_author_is_named
             assert got.path.read_bytes() == BODY
             assert got.verified == "sample"
             assert here.origin.sent - sent < SMALL - len(SOME) * PIECE + MIB
-            assert sum(count for _, count in got.members) == SMALL
             assert not culprits(here)
             assert left_by(here) == ["file.bin"]
 
@@ -208,15 +206,13 @@ def test_in_another_group_what_others_brought_is_fetched_again_and_what_is_ours_
         async with room(tmp_path) as here:
             here.serve(BODY, rate=SLOW)
             await get_some_of(here, lambda latest: latest.here >= 4 * PIECE, group=None, connections=2)
-            own = (here.folder_of(1) / "file.bin.part").stat().st_blocks
-            assert own
             await get_theirs(here, BODY, MemberScript(cached_pieces=ALL, claims=False, serve_rate=4 * MIB))
             here.serve(BODY)
             elsewhere = here.wish(JoinedGroup(new_key("elsewhere"), new_member_key()))
             sent = here.origin.sent
             got = await here.get(number=1, group=elsewhere)
             assert got.path.read_bytes() == BODY
-            assert PIECE < here.origin.sent - sent < SMALL - 2 * PIECE
+            assert len(SOME) * PIECE <= here.origin.sent - sent < SMALL - 2 * PIECE
             assert [note for note in here.notes if "nobody in this group answers" in note]
 
     run(story())
@@ -307,7 +303,7 @@ def test_records_are_no_more_readable_than_the_part_file(tmp_path: Path) -> None
             (here.folder_of(1) / "file.bin.part").chmod(0o640)
             here.serve(BODY, rate=BARELY)
             async with hostile(here, BODY, MemberScript(cached_pieces=ALL, claims=False, serve_rate=4 * MIB)):
-                await get_some_of(here, lambda latest: latest.brought(is_us=False) > len(SOME) * PIECE)
+                await get_some_of(here, lambda latest: latest.brought(is_us=False) > PIECE)
             assert (here.folder_of(1) / ROWS).stat().st_mode & 0o777 == 0o640
 
     run(story())

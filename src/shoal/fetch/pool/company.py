@@ -1,6 +1,7 @@
 """Who is in a pool with us, for people: what each brought and fetches now. Nothing is decided by it.
 
-A member is known by its key, and called by the address it was met at; who has gone is remembered for what it brought.
+A member is known by its key, and called by the address it was met at; who has gone is remembered for what it brought
+in this run.
 """
 
 from __future__ import annotations
@@ -60,12 +61,10 @@ class Company:
     def on_parted(self, member: bytes) -> None:
         self.on_claims(member, Claims())
 
-    def on_piece(self, piece: int, author: bytes, now: float, *, is_earlier: bool = False) -> None:
-        """`is_earlier`: in another run, which says nothing of its rate."""
+    def on_piece(self, piece: int, author: bytes, now: float) -> None:
         known = self._known.setdefault(author, _Known("", False, RateMeter(now)))
         known.bits |= 1 << piece
-        if not is_earlier:
-            known.meter.add(self._layout.piece_size(piece), now)
+        known.meter.add(self._layout.piece_size(piece), now)
 
     def on_lost(self, bits: int) -> None:
         for known in self._known.values():

@@ -97,7 +97,8 @@ class Holdings:
         self._board.on_piece(piece, self._clock())
         author = self._authors.author_of(piece)
         if author is not None:
-            self._company.on_piece(piece, author, self._clock(), is_earlier=is_earlier)
+            if not is_earlier:
+                self._company.on_piece(piece, author, self._clock())
             if author != self._me:
                 self._audits.on_piece(piece, author)
         if self._plan.is_complete and not self.is_unproved:

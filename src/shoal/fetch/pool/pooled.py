@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shoal.fetch.judging import Asked
-from shoal.fetch.pool.audits import Audit
+from shoal.fetch.pool.audits import PATIENCE, Audit
 from shoal.fetch.progress import MemberProgress
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.transfer import Flow
@@ -182,7 +182,9 @@ class Pooled:
             return Flow.MORE
 
         receiver = self._origins.receiver(source, Asked(source.url, begin, end, self._name), keep)
-        await self._origins.transfer(source, receiver, begin, end)
+        self._origins.begin(source, receiver, begin, end)  # so that one in silence ends with the download
+        await self._origins.wait_for(receiver, PATIENCE)
+        self._origins.end(receiver)
         receiver.flush()
         return bytes(body) if receiver.is_accepted and len(body) == end - begin else None
 
