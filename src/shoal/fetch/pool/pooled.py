@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
 MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
+LEAST_CONNECTIONS = 2  # so that one asks while another delivers
 MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
 PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
 MET_WITHIN = 3.0  # seconds; whoever is there has joined by then
@@ -96,7 +97,7 @@ class Pooled:
             self._left, self._moved_at = plan.bytes_left, now
         if not plan.is_complete:
             self._complete_at = None
-        plan.limit(share)
+        plan.limit(share, min(share, LEAST_CONNECTIONS))
         if self.keeping is not None:
             self.keeping.beat(self._group, now)
         self.pool.beat(now)
