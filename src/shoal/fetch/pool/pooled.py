@@ -102,7 +102,8 @@ class Pooled:
             self._left, self._moved_at = plan.bytes_left, now
         if not plan.is_complete:
             self._complete_at = None
-        plan.limit(share, min(share, LEAST_CONNECTIONS))
+        least = LEAST_CONNECTIONS if self.pool.members else 1  # alone each is tried, as ever
+        plan.limit(share, min(share, least))
         self._look_for_help(now)
         if self.keeping is not None:
             self.keeping.beat(self._group, now)
