@@ -6,6 +6,7 @@ It starts the transfers and waits for them; who fetches what is not its business
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 from shoal.errors import FormatError, GuardError, NetworkError, NotFoundError, ShoalError
@@ -55,8 +56,10 @@ class Origins:
         return known or (self._first and self._first.for_mirror()) or self._expected
 
     def _on_accepted(self, source: Source, answer: Answer) -> None:
-        if source.url not in self._facts:
-            self._facts[source.url] = facts_of(answer.status, answer.headers, answer.url)
+        facts = facts_of(answer.status, answer.headers, answer.url)
+        known = self._facts.setdefault(source.url, facts)
+        if known.validator is None and known.shown_later is None and facts.validator is not None:
+            self._facts[source.url] = replace(known, shown_later=facts.validator)
         self._first = self._first or self._facts[source.url]
         if answer.url != source.url:
             self._places[source.url] = answer.url

@@ -48,13 +48,14 @@ class Pooling:
         name: bytes,
         most: int,
         has_digest: bool,
+        sha256: bytes | None,
         on_lost: Callable[[], None],
     ) -> Pooled | None:
         """The pool of this file, of which nobody knows before `begin`. None: it is downloaded alone."""
         if self._requesting is not None:
             self.pooled = self._requesting.pooled(
                 source, first_url, facts, part, plan, origins,
-                name=name, most=most, has_digest=has_digest, on_lost=on_lost,
+                name=name, most=most, has_digest=has_digest, sha256=sha256, on_lost=on_lost,
             )  # fmt: skip
         return self.pooled
 

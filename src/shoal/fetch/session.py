@@ -167,7 +167,7 @@ class Session:
         self._name = self._wanted.name or safe_name(raw_name)
         wants_document = self._wanted.is_document
         is_document = wants_document is not None and wants_document(self._facts, source.url)
-        self._verification.on_said(self._facts.digests)
+        self._verification.on_said(self._facts.digests, self._facts.final_url)
         is_split = (
             self._in_runs_wanted
             and not is_document
@@ -235,7 +235,8 @@ class Session:
             origins.end(receiver)
         pooled = self._pooling.join(
             source, self._first_url, self._facts, self._part, plan, origins, name=name, most=most,
-            has_digest=self._verification.is_known, on_lost=self._verification.restart,
+            has_digest=self._verification.is_known, sha256=self._verification.sha256,
+            on_lost=self._verification.restart,
         )  # fmt: skip
         self._takes_mirrors &= pooled is None
         shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)

@@ -54,9 +54,9 @@ class Cache:
     def records_path(self, info_hash: bytes) -> Path:
         return self.folder / f"{info_hash.hex()}{_RECORDS}"
 
-    def put_back(self, part: PartFile, info_hash: bytes) -> None:
+    def put_back(self, part: PartFile, info_hash: bytes, *, is_wanted: bool = True) -> None:
         """Nobody uses it any more. Blocks."""
-        if self.keeps and part.have_bits:
+        if is_wanted and self.keeps and part.have_bits:
             part.remember()
             part.close()
             with suppress(OSError):

@@ -48,6 +48,7 @@ class Pool:
 
     name = POOL
     owner: Owner  # set before anything happens
+    unless = ""  # what else a difference from the origin may come from, for people
 
     def __init__(
         self,
@@ -359,7 +360,7 @@ class Pool:
         disputed = self.authors.disputed
         lost = self.authors.ban(author)
         self.audits.on_banned(author)
-        self._put_out(author, f"it {reason}")
+        self._put_out(author, f"it {reason}{self.unless}")
         if self.torrent is not None:
             self.torrent.swarm.forget_has(lost)
         self.board.on_lost(lost)
