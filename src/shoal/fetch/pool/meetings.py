@@ -205,7 +205,7 @@ class Meetings:
         torrent = await self.engine.run(
             pool.content,
             pool.store,
-            have=pool.told_bits,
+            have=pool.holdings.told_bits,
             wanted=wanted,
             extensions=(pool,),
             is_secured=True,

@@ -23,12 +23,13 @@ from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
 from shoal.fetch.pool.hearing import Talk, program_of
+from shoal.fetch.pool.holdings import Holdings
 from shoal.fetch.pool.member import checked_runs
 from shoal.fetch.pool.owner import Owner
 from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of, span_of
 from shoal.fetch.pool.telling import Telling
 from shoal.fetch.progress import MemberProgress
-from shoal.formats.bitfield import all_bits, iter_bits
+from shoal.formats.bitfield import iter_bits
 from shoal.formats.layout import Layout
 from shoal.protocol.group.messages import POOL, Accuse, Claims, Lost, PieceRecord, PoolMessage, Records
 from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
@@ -79,8 +80,6 @@ class Pool:
         self.audits = audits
         self.company = Company(layout, me.public)
         self.wanted_bits = wanted_bits
-        self.told_bits = 0  # pieces that are here and have a record: what others may have of us
-        self._part = part
         self._plan = plan
         self._layout = layout
         self._me = me
@@ -89,14 +88,16 @@ class Pool:
         self._neighbours: dict[Neighbour, Talk] = {}
         self.telling = Telling(self.company, lambda text: self.owner.note(text))
         self._told_claims = Claims()
-        self._settled = 0  # pieces that we fetched ourselves
         self._backing = Backing()
+        self.holdings = Holdings(
+            part, plan, self.store, board, authors, audits, self.company, me=me.public, clock=clock
+        )
 
     def attach(self, torrent: Torrent) -> None:
-        """It runs, with the pieces of `told_bits` as they were."""
+        """It runs, with the pieces that could be passed on when it began."""
         self.torrent = self._backing.torrent = torrent
         torrent.failed.add_done_callback(self._on_failed)
-        for piece in iter_bits(self.told_bits & ~torrent.swarm.pieces.have):
+        for piece in iter_bits(self.holdings.told_bits & ~torrent.swarm.pieces.have):
             torrent.on_piece_elsewhere(piece)
 
     def _on_failed(self, failed: asyncio.Future[ShoalError]) -> None:
@@ -114,12 +115,7 @@ class Pool:
         elsewhere = 0
         for peer in peers:
             elsewhere |= peer.has
-        return bool(self.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
-
-    @property
-    def missing(self) -> int:
-        """The pieces that are not on the disk, or of which it is not known yet."""
-        return all_bits(self._layout.piece_count) & ~self._part.have_bits
+        return bool(self.holdings.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
 
     @property
     def members(self) -> list[Neighbour]:
@@ -147,7 +143,7 @@ class Pool:
             self.authors.on_record(record, self._me.public)
             if liars:
                 self._say_all(Records((record,)))  # who believed them learns of it
-            self._settled |= 1 << piece
+            self.holdings.settled_bits |= 1 << piece
             self._on_here(piece)
             if self.torrent is not None:
                 self.torrent.on_piece_elsewhere(piece)
@@ -155,36 +151,26 @@ class Pool:
 
     def take_up(self, record: PieceRecord) -> bool:
         """A piece that is here since another time, and who answered for it then."""
-        if record.piece >= self._layout.piece_count or not self._part.have_bits >> record.piece & 1:
-            return False
-        if self.authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
-            return False
-        self._backing.take(record.piece)
-        self.told_bits |= 1 << record.piece
-        self.board.on_piece(record.piece, self._clock())
-        return True
-
-    def records(self) -> list[PieceRecord]:
-        """Of all that can be passed on."""
-        records = (self.authors.record_of(piece) for piece in iter_bits(self.told_bits))
-        return [record for record in records if record is not None]
+        is_answered_for = self.holdings.take_up(record)
+        if is_answered_for:
+            self._backing.take(record.piece)
+        return is_answered_for
 
     # ---- what is wrong though its digest was signed
 
     @property
     def has_doubtful(self) -> bool:
-        """Whether others brought any of it that was not compared with the origin entirely."""
-        return bool(self.told_bits & ~self._settled)
+        return bool(self.holdings.doubtful_bits)
 
     def doubt(self) -> None:
         """The file is wrong: what others brought is fetched again, which shows who lied."""
-        doubtful = self.told_bits & ~self._settled
+        doubtful = self.holdings.doubtful_bits
         self._backing.drop(doubtful)
         self._forget(doubtful, must_fetch=True)
 
     def fetch_missing(self) -> None:
         """Bytes of these are on the disk, and were never said to be right."""
-        self._forget(self.missing, must_fetch=True)
+        self._forget(self.holdings.missing, must_fetch=True)
 
     # ---- what is to be done
 
@@ -220,7 +206,7 @@ class Pool:
         is_helper = self._is_helper(program_of(neighbour))
         self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
         self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
-        for message in split_records(self.records()):
+        for message in split_records(self.holdings.records()):
             neighbour.say(self.name, encode_pool(message))
         neighbour.say(self.name, encode_pool(self._told_claims))
         self.owner.wake()
@@ -298,23 +284,8 @@ class Pool:
                 neighbour.say(self.name, payload)
 
     def _on_here(self, piece: int) -> None:
-        bit = 1 << piece
-        if self.told_bits & bit:
-            return
-        self.told_bits |= bit
-        if not self._plan.have_bits & bit:
-            self._plan.on_piece(piece)
-        if not self._part.have_bits & bit:
-            self._part.on_piece(piece)
-        self.board.on_piece(piece, self._clock())
-        author = self.authors.author_of(piece)
-        if author is not None:
-            self.company.on_piece(piece, author, self._clock())
-            if author != self._me.public:
-                self.audits.on_piece(piece, author)
-        if self._plan.is_complete:
-            self.audits.on_whole()
-        self.owner.wake()
+        if self.holdings.on_here(piece):
+            self.owner.wake()
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:
         self._neighbours.pop(neighbour, None)
@@ -382,20 +353,12 @@ class Pool:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
         if self.is_frozen:
             return  # the file has its name, or is about to
-        here = bits & (self.told_bits | self.store.reopen(bits))
-        self.told_bits &= ~bits
         self.board.lose(bits, must_fetch=must_fetch)
-        self.company.on_lost(here)
-        self.audits.on_lost(here)
-        if not here:
+        lost = self.holdings.forget(bits)
+        if not lost:
             return
-        for message in split_lost(tuple(runs_of(here))):
+        for message in split_lost(tuple(runs_of(lost))):
             self._say_all(message)  # else others would not bring them
         if self.torrent is not None:
-            self.torrent.lose(here)
-        for piece in iter_bits(here):
-            begin, end = span_of(PieceRun(piece, 1), self._layout)
-            self._plan.lose(begin, end)
-            self._plan.withhold(begin, end)
-            self._part.forget(begin, end)
+            self.torrent.lose(lost)
         self.owner.on_lost()

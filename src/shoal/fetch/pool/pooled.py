@@ -103,7 +103,7 @@ class Pooled:
         if self._complete_at is None:
             self._complete_at = now
         is_late = now - self._complete_at > LONGEST_SETTLING
-        if self.pool.missing:
+        if self.pool.holdings.missing:
             if is_late:
                 self.pool.fetch_missing()
             return False

@@ -201,7 +201,7 @@ class Work:
         self._quota.save()
         if self._cache.keeps and self._is_trusted:
             self._part.remember()
-            save_records(self._cache.records_path(self.ask.info_hash), self._pool.records())
+            save_records(self._cache.records_path(self.ask.info_hash), self._pool.holdings.records())
 
     async def _compare(self, part: PartFile) -> None:
         """No answer of the origin shows that it is still that version: the digest of the whole does."""

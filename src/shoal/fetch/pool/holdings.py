@@ -1,0 +1,110 @@
+"""What of a pool's file is here, and what of it may be passed on.
+
+Always true: what may be passed on is here, and somebody answers for it. What is lost is at once nowhere any more: not
+in the part file's record, not in the plan, not among what is to be audited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from shoal.disk.part_file import PartFile
+from shoal.fetch.pool.audits import Audits
+from shoal.fetch.pool.authors import Authors, News
+from shoal.fetch.pool.board import Board
+from shoal.fetch.pool.company import Company
+from shoal.fetch.pool.content import PartStore
+from shoal.fetch.pool.runs import PieceRun, span_of
+from shoal.formats.bitfield import all_bits, iter_bits
+from shoal.formats.layout import Layout
+from shoal.protocol.group.messages import PieceRecord
+
+if TYPE_CHECKING:
+    from shoal.fetch.plan import Plan
+
+
+class Holdings:
+    def __init__(
+        self,
+        part: PartFile,
+        plan: Plan,
+        store: PartStore,
+        board: Board,
+        authors: Authors,
+        audits: Audits,
+        company: Company,
+        *,
+        me: bytes,
+        clock: Callable[[], float],
+    ) -> None:
+        self.told_bits = 0  # pieces that are here and have a record: what others may have of us
+        self.settled_bits = 0  # pieces that we fetched ourselves
+        self._part = part
+        self._plan = plan
+        self._layout = Layout(plan.piece_length, [plan.length])
+        self._store = store
+        self._board = board
+        self._authors = authors
+        self._audits = audits
+        self._company = company
+        self._me = me
+        self._clock = clock
+
+    @property
+    def missing(self) -> int:
+        """The pieces that are not on the disk, or of which it is not known yet."""
+        return all_bits(self._layout.piece_count) & ~self._part.have_bits
+
+    @property
+    def doubtful_bits(self) -> int:
+        """What others brought and was not compared with the origin entirely."""
+        return self.told_bits & ~self.settled_bits
+
+    def records(self) -> list[PieceRecord]:
+        """Of all that can be passed on."""
+        records = (self._authors.record_of(piece) for piece in iter_bits(self.told_bits))
+        return [record for record in records if record is not None]
+
+    def take_up(self, record: PieceRecord) -> bool:
+        """A piece that is here since another time, and who answered for it then."""
+        if record.piece >= self._layout.piece_count or not self._part.have_bits >> record.piece & 1:
+            return False
+        if self._authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
+            return False
+        self.told_bits |= 1 << record.piece
+        self._board.on_piece(record.piece, self._clock())
+        return True
+
+    def on_here(self, piece: int) -> bool:
+        """It is ours now, from wherever. -> whether that is new."""
+        bit = 1 << piece
+        if self.told_bits & bit:
+            return False
+        self.told_bits |= bit
+        if not self._plan.have_bits & bit:
+            self._plan.on_piece(piece)
+        if not self._part.have_bits & bit:
+            self._part.on_piece(piece)
+        self._board.on_piece(piece, self._clock())
+        author = self._authors.author_of(piece)
+        if author is not None:
+            self._company.on_piece(piece, author, self._clock())
+            if author != self._me:
+                self._audits.on_piece(piece, author)
+        if self._plan.is_complete:
+            self._audits.on_whole()
+        return True
+
+    def forget(self, bits: int) -> int:
+        """These pieces are not here, whatever we believed. -> those that were."""
+        lost = bits & (self.told_bits | self._store.reopen(bits))
+        self.told_bits &= ~bits
+        self._company.on_lost(lost)
+        self._audits.on_lost(lost)
+        for piece in iter_bits(lost):
+            begin, end = span_of(PieceRun(piece, 1), self._layout)
+            self._plan.lose(begin, end)
+            self._plan.withhold(begin, end)
+            self._part.forget(begin, end)
+        return lost
