@@ -68,11 +68,6 @@ class Origins:
         """What the file of this source is, though it was not asked yet."""
         self._facts[url] = self._first = facts
 
-    def known_source(self) -> Source | None:
-        """One that gave the file, or may."""
-        usable = [source for source in self.sources if source.patience.gave_up is None]
-        return next((source for source in usable if source.url in self._facts), next(iter(usable), None))
-
     def is_stranger(self, source: Source) -> bool:
         """It never gave anything that fits: that it has another file is its own fault."""
         return source.url not in self._facts

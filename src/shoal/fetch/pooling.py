@@ -13,6 +13,7 @@ from shoal.fetch.progress import OnNote
 
 if TYPE_CHECKING:
     from shoal.disk.part_file import PartFile
+    from shoal.disk.piece_digests import PieceDigests
     from shoal.fetch.facts import Facts
     from shoal.fetch.origins import Origins
     from shoal.fetch.plan import Plan
@@ -65,6 +66,11 @@ class Pooling:
             self.pooled.attach(ranged, group)
             group.create_task(self._requesting.begin(self.pooled))
 
+    def know(self, expected: PieceDigests) -> None:
+        """A Metalink's pieces: while they come where they are those of the pool, else at the end."""
+        if self.pooled is not None:
+            self.pooled.know(expected)
+
     async def settle(
         self,
         ranged: Ranged,
@@ -86,5 +92,5 @@ class Pooling:
         """The end, however it came; with `lingers` others first take what only we have."""
         pooled, self.pooled = self.pooled, None
         if pooled is not None and self._requesting is not None:
-            self.had_help |= pooled.pool.has_doubtful
+            self.had_help |= bool(pooled.pool.holdings.brought_bits)
             await self._requesting.end(lingers=lingers)

@@ -134,7 +134,7 @@ class Ranged:
         repairs = Repairs(
             self._origins, writing, self.provenance, expected, self._name,
             wake=partial(loop.call_soon_threadsafe, self._event.set), on_wrong=self._on_note, on_lost=self.plan.lose,
-            on_given_up=self._drop, on_trouble=self._on_trouble,
+            on_given_up=self.drop, on_trouble=self._on_trouble,
         )  # fmt: skip
         self.repairs = repairs
 
@@ -297,7 +297,7 @@ class Ranged:
         self._sources.leave(number)
         self._event.set()
 
-    def _drop(self, source: Source) -> None:
+    def drop(self, source: Source) -> None:
         """Nothing more of this source, not even what is on its way."""
         for number, task in self._tasks.items():
             if self._source_of[number] is source:

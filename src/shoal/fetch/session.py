@@ -238,7 +238,6 @@ class Session:
             has_digest=self._verification.is_known, sha256=self._verification.sha256,
             on_lost=self._verification.restart,
         )  # fmt: skip
-        self._takes_mirrors &= pooled is None
         shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
         self._writing = Writing(self._part, self._on_trouble, *shared)
         ranged = self._work = Ranged(
@@ -247,8 +246,8 @@ class Session:
         )  # fmt: skip
         self._writing.on_span = ranged.provenance.on_written
         self._remembering = Remembering(self._part, self._on_trouble)
-        self._check_pieces()
         self._pooling.begin(ranged, group)
+        self._check_pieces()
         await ranged.run(group, receiver if is_fresh else None, source)
         await self._pooling.settle(ranged, group, source, self._is_right)
 
@@ -257,7 +256,7 @@ class Session:
         assert self._writing is not None and isinstance(self._work, Ranged)
         await self._writing.drain()
         pooled = self._pooling.pooled
-        if pooled is None or not pooled.pool.has_doubtful:
+        if pooled is None or not pooled.pool.holdings.doubtful_bits:
             return True
         try:
             length = self._work.plan.length
@@ -296,11 +295,15 @@ class Session:
         self._check_pieces()
 
     def _check_pieces(self) -> None:
-        """On their way, if it is alone; what others bring is not told of byte by byte."""
+        """On their way."""
         work = self._work
-        if isinstance(work, Ranged) and self._writing and not (self._repairs or self._pooling.pooled):
-            pieces = self._verification.pieces(work.plan.length)
-            self._repairs = None if pieces is None else work.check_pieces(pieces, self._writing)
+        if not isinstance(work, Ranged) or self._writing is None or self._repairs is not None:
+            return
+        pieces = self._verification.pieces(work.plan.length)
+        if pieces is not None and self._pooling.pooled is not None:
+            self._pooling.know(pieces)
+        elif pieces is not None:
+            self._repairs = work.check_pieces(pieces, self._writing)
 
     def _begin_anew(self) -> None:
         assert self._part is not None and self._writing is not None

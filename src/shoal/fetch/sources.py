@@ -88,6 +88,7 @@ class Sources:
         self._rng = rng
         self._most_tries = most_tries
         self._all: list[Source] = []
+        self._aside: list[Source] | None = None  # they are not asked for now; None: all are
         self._of: dict[int, Source] = {}
         for url, name in named:
             self.add(url, name, now)
@@ -97,13 +98,21 @@ class Sources:
 
     def add(self, url: str, name: str, now: float) -> None:
         """One more, found on the way; one that is known already is not added."""
-        if all(source.url != url for source in self._all):
+        if all(source.url != url for source in (*self._all, *(self._aside or ()))):
             patience = Patience(self._rng, most_tries=self._most_tries)
-            self._all.append(Source(url, name, patience, now))
+            asked = self._all if self._aside is None else self._aside
+            asked.append(Source(url, name, patience, now))
 
     def keep_only(self, source: Source) -> None:
-        """Forget the others, of which no fetcher has begun."""
+        """The others, of which no fetcher has begun, are not asked until `admit`; nor is who is added."""
+        self._aside = [other for other in self._all if other is not source]
         self._all = [source]
+
+    def admit(self) -> bool:
+        """From now on all are asked. -> Whether there are more by that."""
+        others, self._aside = self._aside, None
+        self._all += others or []
+        return bool(others)
 
     # -- what to do ----------------------------------------------------------------------------------
 

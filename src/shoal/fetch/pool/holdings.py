@@ -1,5 +1,8 @@
 """What of a pool's file is here, and what of it may be passed on.
 
+What a mirror gave is private until a member's signature says the same: the mirror may have another file, and whoever
+signed that would be taken for a liar.
+
 Always true: what may be passed on is here, and somebody answers for it. What is lost is at once nowhere any more: not
 in the part file's record, not in the plan, not among what is to be audited.
 """
@@ -40,6 +43,8 @@ class Holdings:
     ) -> None:
         self.told_bits = 0  # pieces that are here and have a record: what others may have of us
         self.settled_bits = 0  # pieces that we fetched ourselves
+        self.private_bits = 0  # pieces that are here, and of which nobody is told
+        self._digests: dict[int, bytes] = {}  # of those
         self._part = part
         self._plan = plan
         self._layout = Layout(plan.piece_length, [plan.length])
@@ -57,9 +62,14 @@ class Holdings:
         return all_bits(self._layout.piece_count) & ~self._part.have_bits
 
     @property
-    def doubtful_bits(self) -> int:
-        """What others brought and was not compared with the origin entirely."""
+    def brought_bits(self) -> int:
+        """What others brought."""
         return self.told_bits & ~self.settled_bits
+
+    @property
+    def doubtful_bits(self) -> int:
+        """Of that, what is believed to be right, and not known to be."""
+        return 0 if self._authors.knows_all else self.brought_bits
 
     def records(self) -> list[PieceRecord]:
         """Of all that can be passed on."""
@@ -90,21 +100,43 @@ class Holdings:
         author = self._authors.author_of(piece)
         if author is not None:
             self._company.on_piece(piece, author, self._clock())
-            if author != self._me:
+            if author != self._me and not self._authors.knows_all:
                 self._audits.on_piece(piece, author)
         if self._plan.is_complete:
             self._audits.on_whole()
         return True
 
+    def keep_private(self, piece: int, digest: bytes) -> None:
+        self.private_bits |= 1 << piece
+        self._digests[piece] = digest
+        self._board.on_piece(piece, self._clock())
+
+    def publish(self, piece: int) -> bool:
+        """Whether a member signed just what we keep; then it is private no longer."""
+        is_signed = self._authors.digest_of(piece) == self._digests[piece]
+        if is_signed:
+            self.private_bits &= ~(1 << piece)
+            del self._digests[piece]
+        return is_signed
+
     def forget(self, bits: int) -> int:
         """These pieces are not here, whatever we believed. -> those that were."""
         lost = bits & (self.told_bits | self._store.reopen(bits))
-        self.told_bits &= ~bits
         self._company.on_lost(lost)
         self._audits.on_lost(lost)
-        for piece in iter_bits(lost):
+        self._drop(lost)
+        return lost
+
+    def disown(self, piece: int) -> None:
+        """All of it came from our sources, and it is wrong."""
+        self._store.disown(1 << piece)
+        self._drop(1 << piece)
+
+    def _drop(self, bits: int) -> None:
+        self.told_bits &= ~bits
+        self.settled_bits &= ~bits
+        for piece in iter_bits(bits):
             begin, end = span_of(PieceRun(piece, 1), self._layout)
             self._plan.lose(begin, end)
             self._plan.withhold(begin, end)
             self._part.forget(begin, end)
-        return lost
