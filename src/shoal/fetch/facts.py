@@ -61,7 +61,9 @@ class Facts:
         """What it does or does not, that no parts can be fetched."""
         if self.length is None:
             return "does not say how long it is"
-        return "does not say which version it is" if self.takes_ranges else "does not serve parts of it"
+        if not self.takes_ranges or self.validator is not None:
+            return "does not serve parts of it"
+        return "does not say which version it is (a checksum makes up for that)"
 
     def for_mirror(self) -> Facts:
         """What must hold on another server, which has versions of its own: the length."""

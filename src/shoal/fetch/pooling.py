@@ -33,6 +33,10 @@ class Pooling:
         self._note = note
 
     @property
+    def is_wanted(self) -> bool:
+        return self._requesting is not None
+
+    @property
     def probe_end(self) -> int | None:
         """How far the first request asks; None: to the end."""
         return None if self._requesting is None else self._requesting.probe_end

@@ -270,8 +270,10 @@ class Session:
         assert self._part is not None
         facts = self._facts
         if facts.length != 0:
-            why = f"{source.name} {facts.why_in_one_stream}"
-            self.note(f"one connection, and no going on after a stop: {why}")
+            alone = ", without the group" if self._pooling.is_wanted else ""
+            self.note(
+                f"one connection{alone}, and no going on after a stop: {source.name} {facts.why_in_one_stream}"
+            )
         self._writing = Writing(self._part, self._on_trouble)
         self._work = Stream(
             origins, facts, self._writing, name, self._beat, self._begin_anew, self.note,
