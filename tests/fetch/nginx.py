@@ -1,4 +1,4 @@
-"""nginx as the real origin: plain, slow, silent on the version, behind a password; TLS with HTTP/2 and a CA of our own."""
+"""nginx as the real origin: plain, slow, silent on the version, behind a password; TLS, HTTP/2 and a CA of our own."""
 
 from __future__ import annotations
 

@@ -398,3 +398,13 @@ def test_any_status_has_a_verdict(status: int, headers: dict[str, str]) -> None:
         assert found.error.message.isprintable()
     if isinstance(found, Retry) and found.after is not None:
         assert found.after >= 0
+
+
+# ---- a version that shows up late
+
+
+def test_a_validator_that_showed_up_later_tells_another_version_but_is_not_asked_for() -> None:
+    known = replace(KNOWN, validator=None, shown_later=KNOWN.validator)
+    assert verdict(part(0, 10), 0, 10, known=known) == WriteAt(0, 10)
+    assert verdict(without(part(0, 10), "etag"), 0, 10, known=known) == WriteAt(0, 10)
+    assert verdict(part(0, 10, etag='"v2"'), 0, 10, known=known) == Replaced("it was changed on the server")

@@ -48,8 +48,8 @@ class Company(Protocol):
     def is_settled(self, now: float) -> bool:
         """All is here: whether nothing of it is in doubt."""
 
-    def on_pause(self, seconds: float) -> None:
-        """A server asked to wait so long."""
+    def on_pause(self, source: Source, seconds: float) -> None:
+        """It asked to wait so long."""
 
 
 class Changed(Exception):
@@ -374,7 +374,7 @@ class Ranged:
             case Retry(after, error):
                 self.trouble = str(error)
                 if after is not None and self._company is not None:
-                    self._company.on_pause(after)
+                    self._company.on_pause(source, after)
                 return self._sources.on_refused(number, now, error, retry_after=after)
             case Refused(error):
                 if not self._origins.forget_place(source):

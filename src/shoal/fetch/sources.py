@@ -9,6 +9,7 @@ a fetcher goes where the average fetcher gets most. Between two runs it changes 
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ class Source:
         "name",
         "patience",
         "received_before",
+        "share",
         "url",
     )
 
@@ -48,6 +50,7 @@ class Source:
         self._recent = 0.0  # bytes a second of its average fetcher, when it last had any
         self._most_fetchers: int | None = None
         self._limit_until = 0.0
+        self.share: int | None = None  # of what a group may have there; None: all that is of use
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -61,13 +64,20 @@ class Source:
         if self._most_fetchers is not None and now >= self._limit_until:
             self._most_fetchers += 1
             self._limit_until = now + LIMIT_LASTS
-        return self._most_fetchers is None or len(self.fetchers) < self._most_fetchers
+        limits = [most for most in (self._most_fetchers, self.share) if most is not None]
+        return len(self.fetchers) < min(limits, default=math.inf)
 
     def rate_each(self, now: float) -> float:
         """Bytes a second of its average fetcher, or of what that was."""
         if self.fetchers:
             self._recent = self.meter.rate(now) / len(self.fetchers)
         return self._recent
+
+    def wait(self, now: float, seconds: float) -> float:
+        """Another member was asked to. -> How much longer the wait is by that."""
+        before = max(now, self.patience.ready_at)
+        self.patience.wait(now, seconds)
+        return self.patience.ready_at - before
 
     def limit(self, count: int, now: float) -> None:
         self._most_fetchers = count
@@ -199,15 +209,6 @@ class Sources:
         source.limit(others, now)
         source.patience.wait(now, retry_after)
         return True
-
-    def wait_all(self, now: float, seconds: float) -> float:
-        """Another member was asked to wait. -> How much longer the wait is by that."""
-        added = 0.0
-        for source in self._all:
-            before = max(now, source.patience.ready_at)
-            source.patience.wait(now, seconds)
-            added = max(added, source.patience.ready_at - before)
-        return added
 
     def give_up(self, number: int, error: ShoalError) -> None:
         """What its source said cannot be mended: not there, not allowed, another file."""

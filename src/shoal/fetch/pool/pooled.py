@@ -107,7 +107,9 @@ class Pooled:
             self._left, self._moved_at = plan.bytes_left, now
         if not plan.is_complete:
             self._complete_at = None
-        plan.limit(share)
+        self._origin.share = share
+        has_mirrors = any(source is not self._origin for source in self._origins.sources)
+        plan.limit(self._most_fetchers if has_mirrors else share)
         self.pool.beat(now)
 
     def is_settled(self, now: float) -> bool:
@@ -123,9 +125,9 @@ class Pooled:
             return False
         return not self.pool.audits.pending or is_late
 
-    def on_pause(self, seconds: float) -> None:
-        """The origin asked us to wait so long."""
-        self._at_origin.pause(seconds)
+    def on_pause(self, source: Source, seconds: float) -> None:
+        if source is self._origin:
+            self._at_origin.pause(seconds)
 
     def on_others_pause(self, tag: bytes, seconds: float) -> None:
         """An origin asked another member to."""
@@ -134,7 +136,7 @@ class Pooled:
         now = time.monotonic()
         self._pause_left = min(MOST_PAUSE, self._pause_left + (now - self._paused_at) * PAUSE_SHARE)
         self._paused_at = now
-        added = self._origins.sources.wait_all(now, min(seconds, self._pause_left))
+        added = self._origin.wait(now, min(seconds, self._pause_left))
         self._pause_left -= added
 
     # ---- for people
