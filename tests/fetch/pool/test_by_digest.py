@@ -13,6 +13,7 @@ from shoal.disk.checksum import parse_checksum
 from shoal.errors import ChecksumError
 from shoal.fetch.pool import work
 from shoal.testing.hostile_member import MemberScript
+from shoal.testing.hostile_origin import Page, first
 
 from ...peers.processes import free_port
 from .hostile import MOST_SENT, SLOW, culprits, hostile, name_of, other, parts, until
@@ -137,6 +138,24 @@ def test_a_file_replaced_meanwhile_comes_right_or_not_at_all(
                 final = here.folder / f"requester{number}" / "file.bin"
                 assert isinstance(one, ChecksumError) or one.path.read_bytes() == wanted
                 assert final.exists() == (not isinstance(one, ChecksumError))
+
+    run(story())
+
+
+def test_a_version_that_the_server_names_later_shows_that_it_was_replaced(tmp_path: Path) -> None:
+    async def story() -> None:
+        old, new = made_up(SMALL), made_up(SMALL, 2)
+        async with room(tmp_path) as here:
+            here.origin.pages["/file.bin"] = first(Page(old, etag=None), then=Page(old, rate=SLOW))
+
+            def replace(sent: int) -> None:
+                if sent > SMALL // 2:
+                    here.serve(new, etag='"v2"', rate=SLOW)
+
+            here.origin.on_body["/file.bin"] = replace
+            got = await here.get(checksums=(checksum_of(new),))
+            assert got.path.read_bytes() == new
+            assert any("begins anew: the file was replaced on the server" in note for note in here.notes)
 
     run(story())
 
