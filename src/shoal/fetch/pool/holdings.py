@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from shoal.disk.part_file import PartFile
 from shoal.fetch.pool.audits import Audits
 from shoal.fetch.pool.authors import Authors, News
+from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore
@@ -37,6 +38,7 @@ class Holdings:
         authors: Authors,
         audits: Audits,
         company: Company,
+        backing: Backing,
         *,
         me: bytes,
         clock: Callable[[], float],
@@ -45,6 +47,7 @@ class Holdings:
         self.settled_bits = 0  # pieces that we fetched ourselves
         self.private_bits = 0  # pieces that are here, and of which nobody is told
         self._digests: dict[int, bytes] = {}  # of those
+        self.unproved_bits = 0  # here since an earlier run, and not looked at yet: nobody is asked for them
         self._part = part
         self._plan = plan
         self._layout = Layout(plan.piece_length, [plan.length])
@@ -53,6 +56,7 @@ class Holdings:
         self._authors = authors
         self._audits = audits
         self._company = company
+        self._backing = backing
         self._me = me
         self._clock = clock
 
@@ -71,6 +75,11 @@ class Holdings:
         """Of that, what is believed to be right, and not known to be."""
         return 0 if self._authors.knows_all else self.brought_bits
 
+    @property
+    def is_unproved(self) -> bool:
+        """Whether others brought some of it in an earlier run, and it is yet to be seen whether that counts."""
+        return bool(self.unproved_bits & ~self._part.first_hand_bits)
+
     def records(self) -> list[PieceRecord]:
         """Of all that can be passed on."""
         records = (self._authors.record_of(piece) for piece in iter_bits(self.told_bits))
@@ -84,6 +93,7 @@ class Holdings:
             return False
         self.told_bits |= 1 << record.piece
         self._board.on_piece(record.piece, self._clock())
+        self._backing.take(record.piece)
         return True
 
     def on_here(self, piece: int) -> bool:
@@ -92,6 +102,8 @@ class Holdings:
         if self.told_bits & bit:
             return False
         self.told_bits |= bit
+        is_earlier = bool(self.unproved_bits & bit)
+        self.unproved_bits &= ~bit
         if not self._plan.have_bits & bit:
             self._plan.on_piece(piece)
         if not self._part.have_bits & bit:
@@ -99,25 +111,40 @@ class Holdings:
         self._board.on_piece(piece, self._clock())
         author = self._authors.author_of(piece)
         if author is not None:
-            self._company.on_piece(piece, author, self._clock())
+            if not is_earlier:
+                self._company.on_piece(piece, author, self._clock())
             if author != self._me and not self._authors.knows_all:
                 self._audits.on_piece(piece, author)
-        if self._plan.is_complete:
+        if self._plan.is_complete and not self.is_unproved:
             self._audits.on_whole()
         return True
 
+    def on_own(self, piece: int) -> None:
+        """Our sources gave it, or it is here since an earlier run; and it may be passed on."""
+        self.on_here(piece)
+        if self._backing.torrent is not None:
+            self._backing.torrent.on_piece_elsewhere(piece)
+        self._backing.take(piece)  # now that it is not to be asked for
+
     def keep_private(self, piece: int, digest: bytes) -> None:
+        """A mirror gave of it: nobody is told, unless a member signed the same."""
         self.private_bits |= 1 << piece
         self._digests[piece] = digest
         self._board.on_piece(piece, self._clock())
+        self._backing.drop(1 << piece)
+        self.vouch(piece)
 
-    def publish(self, piece: int) -> bool:
-        """Whether a member signed just what we keep; then it is private no longer."""
-        is_signed = self._authors.digest_of(piece) == self._digests[piece]
-        if is_signed:
-            self.private_bits &= ~(1 << piece)
+    def vouch(self, piece: int) -> None:
+        """A member answers for it, perhaps: it may be asked for, or what we keep of it is private no longer."""
+        bit, digest = 1 << piece, self._authors.digest_of(piece)
+        if digest is None or self.unproved_bits & bit:
+            return
+        if not self.private_bits & bit:
+            self._backing.take(piece)
+        elif self._digests[piece] == digest:
+            self.private_bits ^= bit
             del self._digests[piece]
-        return is_signed
+            self.on_own(piece)
 
     def forget(self, bits: int) -> int:
         """These pieces are not here, whatever we believed. -> those that were."""

@@ -88,8 +88,8 @@ class Pool:
         self._told_claims = Claims()
         self._backing = Backing()
         self.holdings = Holdings(
-            part, plan, self.store, board, authors, audits, self.company, me=me.public, clock=clock
-        )
+            part, plan, self.store, board, authors, audits, self.company, self._backing, me=me.public, clock=clock,
+        )  # fmt: skip
 
     def attach(self, torrent: Torrent) -> None:
         """It runs, with the pieces that could be passed on when it began."""
@@ -137,7 +137,7 @@ class Pool:
                 self._on_wrong(piece)
                 continue
             if not self.authors.knows_all and not self.owner.is_of_origin(piece):
-                self._on_private(piece, digest)
+                self.holdings.keep_private(piece, digest)
                 continue
             liars = self.authors.settle(piece, digest)
             for author in liars:
@@ -148,13 +148,30 @@ class Pool:
             if liars:
                 self._say_all(Records((record,)))  # who believed them learns of it
             self.holdings.settled_bits |= 1 << piece
-            self._on_own(piece)
+            self.holdings.on_own(piece)
+        self.owner.wake()
 
-    def take_up(self, record: PieceRecord) -> bool:
-        """A piece that is here since another time, and who answered for it then."""
-        if is_answered_for := self.holdings.take_up(record):
-            self._backing.take(record.piece)
-        return is_answered_for
+    # ---- what is here since an earlier run
+
+    def on_proved(self, record: PieceRecord) -> None:
+        """A piece that another brought has the bytes that its record says: it counts as far as that record does."""
+        piece = record.piece
+        told_by = b"" if record.author == self._me.public else record.author  # ours needs its signature, too
+        self.authors.on_record(record, told_by)
+        if self.authors.digest_of(piece) == record.digest:
+            self.holdings.on_own(piece)
+        else:
+            self.disown(piece)
+
+    def disown(self, piece: int) -> None:
+        """Nobody answers for what is here of it."""
+        if self.is_frozen:
+            return
+        bit = 1 << piece
+        self.holdings.unproved_bits &= ~bit
+        self.holdings.told_bits |= bit  # so that it can be lost
+        self._forget(bit, must_fetch=bool(self.authors.disputed & bit))
+        self.holdings.vouch(piece)
 
     # ---- what is known beforehand, and what came from elsewhere
 
@@ -174,27 +191,6 @@ class Pool:
         self.holdings.disown(piece)
         self.owner.on_lost()
         self.owner.on_wrong(piece)
-
-    def _on_private(self, piece: int, digest: bytes) -> None:
-        """A mirror gave of it, and may have another file: nobody is told, unless a member signed the same."""
-        self.holdings.keep_private(piece, digest)
-        self._backing.drop(1 << piece)
-        self._vouch(piece)
-
-    def _vouch(self, piece: int) -> None:
-        """A member answers for it."""
-        is_private = bool(self.holdings.private_bits >> piece & 1)
-        if is_private and self.holdings.publish(piece):
-            self._on_own(piece)
-        elif not is_private and self.authors.digest_of(piece) is not None:
-            self._backing.take(piece)
-
-    def _on_own(self, piece: int) -> None:
-        """Our sources gave it, and it may be passed on."""
-        self._on_here(piece)
-        if self.torrent is not None:
-            self.torrent.on_piece_elsewhere(piece)
-        self._backing.take(piece)  # now that it is not to be asked for
 
     # ---- what is wrong though its digest was signed
 
@@ -286,7 +282,7 @@ class Pool:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
         match self.authors.on_record(record, neighbour.member):
             case News.NEW:
-                self._vouch(piece)
+                self.holdings.vouch(piece)
             case News.CONFLICT:
                 self._dispute(piece)
             case News.LIE:
@@ -374,7 +370,7 @@ class Pool:
         self._backing.drop(lost)
         self._forget(lost)
         for piece in iter_bits(lost | disputed & ~self.authors.disputed):
-            self._vouch(piece)
+            self.holdings.vouch(piece)
 
     def _put_out(self, member: bytes, reason: str) -> None:
         """People are told, and no connection of it is let in any more."""

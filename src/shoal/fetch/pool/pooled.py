@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shoal.fetch.judging import Asked
-from shoal.fetch.pool.audits import Audit
+from shoal.fetch.pool.audits import PATIENCE, Audit
 from shoal.fetch.progress import MemberProgress
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.repairs import MOST_WRONG, wrong_source
@@ -22,6 +22,7 @@ from shoal.fetch.transfer import Flow
 if TYPE_CHECKING:
     from shoal.disk.piece_digests import PieceDigests
     from shoal.fetch.origins import Origins
+    from shoal.fetch.pool.keeping import Keeping
     from shoal.fetch.pool.meetings import AtOrigin
     from shoal.fetch.pool.pool import Pool
     from shoal.fetch.ranged import Ranged
@@ -52,10 +53,12 @@ class Pooled:
         note: Callable[[str], None],
         on_lost: Callable[[], None],
         stays: bool = False,
+        keeping: Keeping | None = None,
     ) -> None:
-        """`stays`: a file that is here is not the end, for others want it."""
+        """`stays`: a file that is here is not the end, for others want it. `keeping`: of a requester."""
         self.pool = pool
         self._stays = stays
+        self.keeping = keeping
         self.note = note
         self.on_lost = on_lost
         self._at_origin = at_origin
@@ -110,11 +113,13 @@ class Pooled:
         self._origin.share = share
         has_mirrors = any(source is not self._origin for source in self._origins.sources)
         plan.limit(self._most_fetchers if has_mirrors else share)
+        if self.keeping is not None:
+            self.keeping.beat(self._group, now)
         self.pool.beat(now)
 
     def is_settled(self, now: float) -> bool:
         """All is here; whether the audits of it are over, too."""
-        if self._stays:
+        if self._stays or self.pool.holdings.is_unproved:
             return False
         if self._complete_at is None:
             self._complete_at = now
@@ -220,7 +225,9 @@ class Pooled:
             return Flow.MORE
 
         receiver = self._origins.receiver(source, Asked(source.url, begin, end, self._name), keep)
-        await self._origins.transfer(source, receiver, begin, end)
+        self._origins.begin(source, receiver, begin, end)  # so that one in silence ends with the download
+        await self._origins.wait_for(receiver, PATIENCE)
+        self._origins.end(receiver)
         receiver.flush()
         return bytes(body) if receiver.is_accepted and len(body) == end - begin else None
 
