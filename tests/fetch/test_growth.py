@@ -136,3 +136,18 @@ def test_a_refusal_is_not_followed_by_another_step_for_half_a_minute() -> None:
     scene.play(25.0)
     assert scene.growth.target == 2
     assert {target for seconds, target in scene.targets if seconds > 0.3} == {2}
+
+
+def test_so_many_as_are_worth_it_without_a_trial_are_there_at_once_and_stay() -> None:
+    growth = Growth(16)
+    growth.limit(2, 2)
+    scene = Scene(growth, lambda _, __: 2 * MIB)
+    assert scene.play(60.0) == [2]
+
+
+def test_a_server_that_refuses_is_asked_by_fewer_all_the_same() -> None:
+    growth = Growth(16)
+    growth.limit(4, 2)
+    growth.on_refused(1, 1.0)
+    growth.limit(4, 2)
+    assert growth.target == 1

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.fetch.claims import BLOCK, FIRST_BYTE_STALL, LONGEST_STALL, SHORTEST_STALL, StopReason
+from shoal.fetch.claims import BLOCK, FIRST_BYTE_STALL, LONGEST_STALL, SHORTEST_STALL, Run, Stop, StopReason
 from shoal.fetch.pieces import MOST_PIECES, SHORTEST_PIECE
-from shoal.fetch.plan import DOUBLED_MOST, Plan, Run, Stop, piece_length_for
+from shoal.fetch.plan import DOUBLED_MOST, Plan, piece_length_for
 from shoal.formats.bitfield import all_bits
 from shoal.testing.origin import covered
 from shoal.units import GIB, KIB, MIB
@@ -257,6 +257,8 @@ def test_whatever_happens_every_byte_is_fetched_and_none_is_believed_too_early(
             plan.on_ended(stop.fetcher, now, ok=False)
         for number, run in list(plan.claimed()):
             books.come(number, run.end - run.begin, now)
+        for number in list(books.done):
+            books.end(number, now, ok=False)
         plan.next_run(100, now)
     assert plan.is_complete
     assert plan.have_bits == all_bits(piece_count)
@@ -268,6 +270,7 @@ class Books:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.done: set[int] = set()  # fetchers whose runs are whole, and whose transfers are not over
         self.rows = [
             (piece * PIECE, min((piece + 1) * PIECE, plan.length))
             for piece in range(plan.piece_count)
@@ -300,6 +303,8 @@ class Books:
             plan.on_refused(now)
         elif number in stopped:
             plan.on_ended(number, now, ok=move == "end")
+        elif number in self.done:
+            self.end(number, now, ok=move != "fail")
         elif number not in running:
             plan.next_run(number, now)
         elif move == "come":
@@ -313,11 +318,16 @@ class Books:
         if count:
             self.rows.append((position, position + count))
             self.plan.on_bytes(number, count, now)
+            if all(number != other for other, _ in self.plan.claimed()):
+                self.done.add(number)
+
+    def end(self, number: int, now: float, *, ok: bool) -> None:
+        self.done.remove(number)
+        self.plan.on_ended(number, now, ok=ok)
 
     def check(self) -> None:
         plan = self.plan
         assert plan.length - plan.bytes_left == covered(self.rows)
-        assert 0 <= plan.own_left <= plan.bytes_left
         for piece in range(plan.piece_count):
             low, high = piece * PIECE, min((piece + 1) * PIECE, plan.length)
             here = covered(

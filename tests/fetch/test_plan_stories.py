@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.fetch.claims import StopReason
-from shoal.fetch.plan import DOUBLED_MOST, SHORTEST_TAIL, WAITS_A_TAIL, Plan, Stop
+from shoal.fetch.claims import Stop, StopReason
+from shoal.fetch.plan import DOUBLED_MOST, SHORTEST_TAIL, WAITS_A_TAIL, Plan
 from shoal.formats.bitfield import all_bits
 from shoal.testing.origin import Outcome, SimulatedDownload, SimulatedOrigin, covered
 from shoal.units import GIB, KIB, MIB

@@ -30,6 +30,18 @@ class StopReason(enum.Enum):
     SURPLUS = "it added nothing to the rate"
 
 
+class Run(NamedTuple):
+    """The bytes to ask for."""
+
+    begin: int
+    end: int
+
+
+class Stop(NamedTuple):
+    fetcher: int
+    reason: StopReason
+
+
 class Claim:
     """`[done, end)` is on its way; what was before `done` is here. It was asked for up to `asked`."""
 
@@ -50,8 +62,8 @@ class Fetcher:
     """What is known of one fetcher. Rates outlive its runs."""
 
     __slots__ = (
-        "asked_at", "claim", "delivers", "has_delivered", "heard_at", "longest_silence", "meter", "number",
-        "position", "stop",
+        "asked_at", "claim", "delivers", "has_delivered", "heard_at", "is_asking", "longest_silence", "meter",
+        "number", "position", "stop",
     )  # fmt: skip
 
     def __init__(self, number: int, now: float) -> None:
@@ -64,6 +76,7 @@ class Fetcher:
         self.delivers = False  # in this run ...
         self.has_delivered = False  # ... or ever
         self.stop: StopReason | None = None
+        self.is_asking = False  # its transfer is not over, even if its run is
 
     def begin(self, claim: Claim, now: float) -> None:
         self.claim = claim
@@ -71,6 +84,7 @@ class Fetcher:
         self.asked_at = self.heard_at = now
         self.longest_silence = 0.0
         self.delivers = False
+        self.is_asking = True
         claim.asked = min(claim.asked, claim.end) if claim.fetchers else claim.end
         claim.fetchers.append(self)
 
@@ -106,7 +120,8 @@ class Demand(NamedTuple):
     fetchers: int  # worth having
     idle: int  # of them: without a run, or about to be
     waiting: int  # bytes in gaps: offered, and not begun
-    begun_bits: int  # the pieces that fetchers are at
+    begun_bits: int  # the pieces that fetchers are at ...
+    asked_bits: int = 0  # ... and all of their runs: to take them away costs what is on its way
 
 
 def near_border(low: int, cut: int, high: int, piece_length: int) -> int:

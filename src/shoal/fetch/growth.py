@@ -48,6 +48,7 @@ class Growth:
         if not 1 <= first <= most:
             raise ValueError(f"{first} fetchers to begin with, of at most {most}")
         self.most = most
+        self.least = 1
         self.target = first
         self._before: Pace | None = None  # the pace before the step that is being tried
         self._fruitless: Pace | None = None  # the pace of the last step that was taken back
@@ -102,14 +103,17 @@ class Growth:
         self._rest(now, max(self._pause, REFUSED_PAUSE))
         self._change(max(1, min(self.target, running)))
 
-    def limit(self, most: int) -> None:
-        """From now on at most so many; with more than before, steps up are tried."""
-        if most < 1:
-            raise ValueError(f"at most {most} fetchers")
+    def limit(self, most: int, least: int = 1) -> None:
+        """From now on at most so many; at least so many, unless the server refuses. With more, steps up are tried."""
+        if not 1 <= least <= most:
+            raise ValueError(f"at least {least} and at most {most} fetchers")
+        is_news = least != self.least
         self._is_fixed = self._is_fixed and most <= self.target
-        self.most = most
+        self.most, self.least = most, least
         if self.target > most:
             self._change(most)
+        elif is_news and self.target < least:
+            self._change(least)
 
     def _window(self, shortest: float, latency: float) -> float:
         if not self._is_starting:
@@ -135,7 +139,7 @@ class Growth:
             self._try_at, self._goes_down = now, False  # slower without: what was before was a burst
         if now < self._try_at or pace.rate == 0:
             self._mark = None  # measure anew, from here
-        elif not self._is_starting and self._goes_down and self.target > 1 and seconds_left > LONG:
+        elif not self._is_starting and self._goes_down and self.target > self.least and seconds_left > LONG:
             self._step(pace, self.target - 1)
         elif self.target < self.most:
             self._step_up(pace)

@@ -14,7 +14,6 @@ bytes of a claim come twice. A run begins and ends at the border of a piece wher
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from shoal.fetch.claims import (
     BLOCK,
@@ -22,13 +21,17 @@ from shoal.fetch.claims import (
     Claim,
     Demand,
     Fetcher,
+    Run,
+    Stop,
     StopReason,
     near_border,
     stalled,
 )
+from shoal.fetch.flow_rate import FlowRate
 from shoal.fetch.gaps import Gaps, gaps_between
 from shoal.fetch.growth import Growth
 from shoal.fetch.pieces import piece_length_for as piece_length_for
+from shoal.formats.bitfield import run_mask
 from shoal.units import KIB
 
 DEFAULT_MOST_FETCHERS = 16  # what servers stand, and other downloaders use
@@ -37,18 +40,6 @@ WAITS_A_TAIL = 4.0  # ... and what ends within so many waits for a first byte: a
 DOUBLED_MOST = 256 * KIB  # of one claim's end, fetched by two
 USUAL_LATENCY = 0.1  # seconds until a first byte, before one was seen
 AHEAD = 0.3  # seconds; who ends sooner is to find its next run waiting: a few looks, and what rates err by
-
-
-class Run(NamedTuple):
-    """The bytes to ask for."""
-
-    begin: int
-    end: int
-
-
-class Stop(NamedTuple):
-    fetcher: int
-    reason: StopReason
 
 
 class Plan:
@@ -80,6 +71,7 @@ class Plan:
         self._claims: list[Claim] = []
         self._fetchers: dict[int, Fetcher] = {}
         self._growth = Growth(most_fetchers, first_fetchers)
+        self._flow = FlowRate()
         self._lone_stall = lone_stall
         self._latency = USUAL_LATENCY
         self._has_latency = False
@@ -93,9 +85,7 @@ class Plan:
     @property
     def running(self) -> int:
         """How many fetchers have a run, or have not yet said that theirs is over."""
-        return sum(
-            fetcher.claim is not None or fetcher.stop is not None for fetcher in self._fetchers.values()
-        )
+        return sum(fetcher.is_asking for fetcher in self._fetchers.values())
 
     @property
     def target(self) -> int:
@@ -103,8 +93,8 @@ class Plan:
         return self._growth.target
 
     def rate(self, now: float) -> float:
-        """Bytes a second of all fetchers."""
-        return sum(fetcher.meter.rate(now) for fetcher in self._running())
+        """Bytes a second of all fetchers; while all rest, what it was."""
+        return self._flow.rate(now)
 
     def rate_of(self, number: int, now: float) -> float:
         fetcher = self._fetchers.get(number)
@@ -130,24 +120,19 @@ class Plan:
             assert fetcher.claim is not None
             yield fetcher.number, Run(fetcher.position, fetcher.claim.end)
 
-    @property
-    def own_left(self) -> int:
-        """Bytes that are left and not withheld."""
-        return self.bytes_left - self._withheld.total()
-
     def demand(self, now: float) -> Demand:
         """What could be offered now."""
-        busy = begun_bits = 0
+        busy = begun_bits = asked_bits = 0
         for fetcher in self._running():
-            assert fetcher.claim is not None
-            busy += fetcher.claim.left > fetcher.meter.rate(now) * AHEAD
-            begun_bits |= 1 << fetcher.claim.done // self.piece_length
-        idle = max(0, self._growth.target - busy)
-        at_work = (
-            self._fetchers.values() if begun_bits else ()
-        )  # between two runs as well, but not when all rest
-        rate = sum(fetcher.meter.rate(now) for fetcher in at_work)
-        return Demand(rate, self._latency, self._growth.target, idle, self._gaps.total(), begun_bits)
+            claim = fetcher.claim
+            assert claim is not None
+            busy += claim.left > fetcher.meter.rate(now) * AHEAD
+            first, behind = claim.done // self.piece_length, -(-claim.end // self.piece_length)
+            begun_bits |= 1 << first
+            asked_bits |= run_mask(first, behind - first)
+        target = self._growth.target
+        idle, waiting = max(0, target - busy), self._gaps.total()
+        return Demand(self.rate(now), self._latency, target, idle, waiting, begun_bits, asked_bits)
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -165,11 +150,13 @@ class Plan:
         fetcher = self._fetchers.get(number) or Fetcher(number, now)
         if fetcher.claim is not None or fetcher.stop is not None:
             raise ValueError(f"fetcher {number} has a run")
-        claim = self._next_claim(fetcher, now) if self.running < self._growth.target else None
+        has_place = self.running - fetcher.is_asking < self._growth.target
+        claim = self._next_claim(fetcher, now) if has_place else None
         if claim is None:
             self._fetchers.pop(number, None)
             return None
         self._fetchers[number] = fetcher
+        self._flow.work(now)
         fetcher.begin(claim, now)
         return Run(claim.done, claim.end)
 
@@ -184,9 +171,10 @@ class Plan:
             latency=self._latency,
             bytes_left=self.bytes_left,
         )
-        fastest_first = sorted(self._running(), key=lambda fetcher: -fetcher.meter.rate(now))
-        for fetcher in fastest_first[self._growth.target :]:
-            self._end(fetcher, StopReason.SURPLUS)
+        if self._may_cut:  # else it goes at the end of its run, which is near
+            fastest_first = sorted(self._running(), key=lambda fetcher: -fetcher.meter.rate(now))
+            for fetcher in fastest_first[self._growth.target :]:
+                self._end(fetcher, StopReason.SURPLUS)
         return [Stop(f.number, f.stop) for f in self._fetchers.values() if f.stop is not None]
 
     # -- what happened -------------------------------------------------------------------------------
@@ -205,6 +193,7 @@ class Plan:
             fetcher.longest_silence = now - fetcher.heard_at
         fetcher.heard_at = now
         fetcher.meter.add(count, now)
+        self._flow.add(count, now)
         fetcher.position += count
         self.received += count
         if fetcher.position <= claim.done:
@@ -228,8 +217,11 @@ class Plan:
         if fetcher.claim is not None:
             self._end(fetcher, None)
         fetcher.stop = None
+        fetcher.is_asking = False
         if not ok:
             del self._fetchers[number]
+        if not any(self._running()):
+            self._flow.rest(now)
 
     def on_refused(self, now: float) -> None:
         """The server would not have another fetcher; the one it refused has ended."""
@@ -268,9 +260,9 @@ class Plan:
             self._borders += [at for at in (low, high) if self._gaps.touches(at)]
             self._gaps.add(low, high)
 
-    def limit(self, most_fetchers: int) -> None:
-        """From now on so many may run."""
-        self._growth.limit(most_fetchers)
+    def limit(self, most_fetchers: int, least_fetchers: int = 1) -> None:
+        """From now on so many may run, and so many are worth it without a trial."""
+        self._growth.limit(most_fetchers, least_fetchers)
 
     def lose(self, begin: int, end: int) -> None:
         """These bytes came and are wrong: they are fetched again."""
@@ -318,7 +310,7 @@ class Plan:
         """Where a fetcher of `rate` takes over, so that both end together; `done` if it fetches all of it too."""
         ours = rate or 1.0  # nothing is known of anybody: halves
         theirs = claim.left / seconds if seconds else ours
-        may_split = (self.splits_offers or not self._withheld) and claim.left >= 2 * BLOCK
+        may_split = self._may_cut and claim.left >= 2 * BLOCK
         if may_split and seconds >= max(SHORTEST_TAIL, WAITS_A_TAIL * self._latency):
             share = int((claim.left - theirs * self._latency) * ours / (ours + theirs))
             if share >= BLOCK:
@@ -341,6 +333,11 @@ class Plan:
         """Bytes a second of a fetcher that has delivered; 0 as long as none has."""
         rates = [fetcher.meter.rate(now) for fetcher in self._running() if fetcher.has_delivered]
         return sum(rates) / len(rates) if rates else 0.0
+
+    @property
+    def _may_cut(self) -> bool:
+        """Whether runs are ours to shorten; each cut costs what is on its way."""
+        return self.splits_offers or not self._withheld
 
     # -- bookkeeping ---------------------------------------------------------------------------------
 

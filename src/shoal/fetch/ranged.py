@@ -15,12 +15,12 @@ from typing import Protocol
 
 from shoal.disk.piece_digests import PieceDigests
 from shoal.errors import NetworkError, ShoalError
-from shoal.fetch.claims import StopReason
+from shoal.fetch.claims import Run, StopReason
 from shoal.fetch.gaps import gaps_between
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry, WriteAt
 from shoal.fetch.opening import BEAT
 from shoal.fetch.origins import Origins
-from shoal.fetch.plan import Plan, Run
+from shoal.fetch.plan import Plan
 from shoal.fetch.progress import Fetching, OnNote
 from shoal.fetch.provenance import Provenance
 from shoal.fetch.receiver import Receiver, trimmed, without_first

@@ -13,8 +13,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from shoal.fetch.claims import StopReason
-from shoal.fetch.plan import Plan, Stop
+from shoal.fetch.claims import Stop, StopReason
+from shoal.fetch.plan import Plan
 from shoal.units import MIB
 
 RateAt = Callable[[int, float], float]  # (fetcher from 1 on, seconds since the start) -> bytes a second

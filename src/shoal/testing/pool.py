@@ -8,7 +8,6 @@ is as simple as can be: a requester pulls each piece it lacks from one of those 
 from __future__ import annotations
 
 import heapq
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.runs import PieceRun
 from shoal.formats.bitfield import iter_bits, without
 from shoal.testing.origin import share_evenly
+from shoal.testing.pool_kinds import NEVER, Books, Kind, Transfer
 from shoal.units import KIB, MIB
 
 TICK = 0.01  # seconds
@@ -27,28 +27,6 @@ TICKS_A_LOOK = 5
 PROBE = 64 * KIB  # a requester's first request, for what the origin says of the file
 MOST_PULLS = 8  # at once, by one requester from one holder
 SENT_ANEW = 1.0  # seconds of silence after which a piece is asked of another holder, as the engine does
-NEVER = math.inf
-
-RateAt = Callable[[float], float]  # seconds since the beginning -> bytes a second
-
-
-@dataclass(slots=True)
-class Kind:
-    """What a member is like. Times are seconds since the beginning."""
-
-    rate: float | RateAt = 2.5e6
-    is_helper: bool = False
-    starts_at: float = 0.0
-    dies_at: float = NEVER  # its connections are closed
-    freezes_at: float = NEVER  # they stay open, and it does nothing more
-    crawls_at: float = NEVER  # its link has a hundredth of its rate
-    only_claims: bool = False  # it claims as others do, and fetches nothing
-    floods: bool = False  # it claims as others do, again and again
-    lan_rate: float = 100e6
-
-    def rate_at(self, seconds: float) -> float:
-        rate = self.rate(seconds) if callable(self.rate) else self.rate
-        return rate / 100 if seconds >= self.crawls_at else rate
 
 
 @dataclass(slots=True)
@@ -61,23 +39,6 @@ class Pull:
     heard_at: float
 
 
-@dataclass(slots=True)
-class Transfer:
-    opens_at: float
-    end: int  # of what was asked for
-
-
-@dataclass(slots=True)
-class Books:
-    """What a member did."""
-
-    complete_at: float = NEVER
-    requests: int = 0
-    idle: float = 0.0  # seconds without a byte from the origin, while there was something unclaimed
-    messages: int = 0
-    cut_off: float = 0.0  # bytes that were under way when we ended a transfer, at most
-
-
 class Member:
     def __init__(self, number: int, kind: Kind, pool: SimulatedPool) -> None:
         self.name = number.to_bytes(32, "big")
@@ -85,7 +46,8 @@ class Member:
         self.pool = pool
         self.books = Books()
         self.is_there = self.is_frozen = False
-        self.plan = Plan(pool.length, most_fetchers=pool.fetchers, first_fetchers=pool.fetchers)
+        self.plan = Plan(pool.length)
+        self.plan.limit(pool.fetchers, pool.fetchers)
         self.board: Board | None = None
         self.known: dict[bytes, Member] = {}  # with whom it is connected
         self.has_of: dict[bytes, int] = {}
@@ -228,10 +190,15 @@ class Member:
             if size:
                 for piece in self.plan.on_bytes(number, size, now):
                     self.on_here(piece)
-            if size == left:
+            if size == left and number in self.transfers:
                 has_ended = True
-                self._end(number)
+                self._is_over(number)
         return has_ended
+
+    def _is_over(self, number: int) -> None:
+        """Its last byte came, or what was left was taken away: the end of the transfer shows a moment later."""
+        self.transfers[number].opens_at = NEVER
+        self.pool.at(self.pool.now + TICK, lambda: self._end(number) if number in self.transfers else None)
 
     # -- the others ----------------------------------------------------------------------------------
 

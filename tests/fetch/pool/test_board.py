@@ -96,6 +96,31 @@ def test_no_more_is_taken_while_what_was_offered_is_not_begun() -> None:
         assert board.decide(idle(waiting=offered), 0.2 + tick).take == ()
 
 
+def test_while_most_of_a_run_waits_no_other_is_taken() -> None:
+    """Else runs are taken and given back in turn, each time a connection stumbles."""
+    board = a_pair()
+    board.decide(idle(5e6), 0.1)
+    assert not board.decide(idle(5e6, idle=1, waiting=8 * MIB), 0.2).take
+    assert board.decide(idle(5e6, idle=1, waiting=2 * MIB), 0.3).take
+
+
+def test_when_the_rate_falls_what_was_not_asked_for_goes_first() -> None:
+    """To break off what is on its way costs the origin what lies in buffers."""
+    board = a_pair()
+    mine = taken(board.decide(idle(4e6), 0.1))
+    first, count = next(runs_of(mine)).first, 20
+    asked = Demand(2e6, 0.05, 2, 0, 0, begun_bits=1 << first, asked_bits=run_mask(first, count))
+    assert bits_of(board.decide(asked, 2.0).drop) == mine ^ run_mask(first, count)
+
+
+def test_when_the_rate_falls_to_little_even_what_was_asked_for_is_cut() -> None:
+    board = a_pair()
+    mine = taken(board.decide(idle(4e6), 0.1))
+    first, count = next(runs_of(mine))
+    asked = Demand(1e5, 0.05, 2, 0, 0, begun_bits=1 << first, asked_bits=run_mask(first, count))
+    assert mine & ~bits_of(board.decide(asked, 2.0).drop) == run_mask(first, MIB // PIECE)
+
+
 def test_what_another_claims_or_has_is_left_to_it() -> None:
     board = a_pair()
     board.on_have(OTHER, run_mask(0, 150), 0.1)

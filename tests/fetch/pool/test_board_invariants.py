@@ -14,7 +14,8 @@ from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.member import MOST_CLAIMED, MOST_RUNS
 from shoal.fetch.pool.runs import PieceRun, bits_of
 from shoal.formats.bitfield import all_bits, lowest_bit, run_mask
-from shoal.testing.pool import NEVER, Kind, SimulatedPool
+from shoal.testing.pool import SimulatedPool
+from shoal.testing.pool_kinds import NEVER, Kind
 from shoal.units import KIB, MIB
 
 PIECE = 256 * KIB

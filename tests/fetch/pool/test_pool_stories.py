@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import pytest
 
-from shoal.testing.pool import Kind, SimulatedPool
+from shoal.testing.pool import SimulatedPool
+from shoal.testing.pool_kinds import Kind
 from shoal.units import MIB
 
 SEEDS = range(4)

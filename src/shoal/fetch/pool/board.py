@@ -27,15 +27,12 @@ from shoal.fetch.pool.member import (
     most_claimed,
     runs_to_tell,
 )
+from shoal.fetch.pool.portions import Portions
 from shoal.fetch.pool.runs import PieceRun, Places, first_of, run_from, runs_of
 from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
-RUN_SECONDS = 4.0  # of our own rate, over all connections: few requests, little to lose with us
-SHORTEST_RUN = 1 * MIB
-FALLEN_SECONDS = 6.0  # of our own rate; who has claimed more than that was faster when it did
-LONGEST_RUN = 16 * MIB
 ALONE_AFTER = 3.0  # seconds in which nobody was found: what a local discovery and a tracker take
 EARLY = 2 * MIB  # bytes fetched for who asked and has not come yet; a second of a good line
 COMES_WITHIN = 3.0  # seconds; whoever asked for help has dialled by then, or has gone
@@ -71,6 +68,7 @@ class Board:
         self.my_runs: tuple[PieceRun, ...] = ()
         self._piece_count = piece_count
         self._piece_length = piece_length
+        self._portions = Portions(piece_length)
         self._length = length
         self._everything = all_bits(piece_count)
         self._me = me
@@ -253,23 +251,25 @@ class Board:
         self._lost_to = 0
         if self.is_helper and self._is_deserted(now):
             self._mine = 0
-        elif self._members and (self._has_all or self._is_too_much(demand.rate)):
+        elif self._members and self._has_all:
             self._has_all = False
-            self._mine &= self._close_to(begun, 1 / max(1, demand.fetchers)) | self.forced
+            self._keep_close_to(demand)
+        elif self._members and self._claims_too_much(demand.rate):
+            self._mine &= demand.asked_bits | self.forced
+            if self._claims_too_much(demand.rate):
+                self._keep_close_to(demand)
 
-    def _is_too_much(self, rate: float) -> bool:
-        """Whether our rate has fallen so far that what we claimed is in better hands with others."""
-        size = self._mine.bit_count() * self._piece_length
-        return 0 < rate < size / FALLEN_SECONDS and size > 2 * SHORTEST_RUN
+    def _claims_too_much(self, rate: float) -> bool:
+        return self._portions.is_too_much(rate, self._mine.bit_count())
 
-    def _close_to(self, begun: int, share: float) -> int:
-        """A run of ours from each piece that is being fetched."""
+    def _keep_close_to(self, demand: Demand) -> None:
+        """Of what is ours a run from each piece that is being fetched, and what is ours alone."""
         kept = 0
-        count = self._run_length(share)
-        for first, _ in list(runs_of(begun & self._mine))[:MOST_RUNS]:
+        count = self._portions.run_length(self._rate, max(1, demand.fetchers))
+        for first, _ in list(runs_of(demand.begun_bits & self._mine))[:MOST_RUNS]:
             kept |= run_mask(first, min(count, run_from(self._mine, first)))
         self._next = kept.bit_length()
-        return kept
+        self._mine &= kept | self.forced
 
     # -- taking --------------------------------------------------------------------------------------
 
@@ -279,14 +279,18 @@ class Board:
             self._mine |= free
             self._has_all = True
             return list(runs_of(free))
-        count = self._run_count(demand, free)
+        others = (member.told_rate for member in self._members.values())
+        fetchers = max(1, demand.fetchers)
+        count = self._portions.run_near_the_end(self._rate, others, fetchers, free.bit_count())
         wanted = demand.idle * count * self._piece_length - demand.waiting
         runs = []
         if self._is_too_slow(demand, free, now):
             wanted = 0
-        while wanted > 0 and free and self._has_room(count):
+        while 2 * wanted > count * self._piece_length and free and self._has_room(count):
             is_first_of_two = wanted > count * self._piece_length
-            run = self._next_run(free, max(1, count // 2) if is_first_of_two else count)
+            length = max(1, count // 2) if is_first_of_two else count
+            spare = self._portions.spare_length(self._rate, self._mine.bit_count())
+            run = self._next_run(free, min(length, spare))
             runs.append(run)
             self._mine |= run_mask(*run)
             free = without(free, run_mask(*run))
@@ -319,21 +323,6 @@ class Board:
         """Whether a run more can be told."""
         is_room = self._mine.bit_count() + count <= most_claimed(self._piece_length)
         return is_room and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
-
-    def _run_length(self, share: float) -> int:
-        """Pieces of a run by our own rate."""
-        length = min(max(RUN_SECONDS * self._rate * share, SHORTEST_RUN), LONGEST_RUN)
-        return max(1, int(length) // self._piece_length)
-
-    def _run_count(self, demand: Demand, free: int) -> int:
-        """Pieces of the next run: near the end at most half of our share of what is unclaimed."""
-        fetchers = max(1, demand.fetchers)
-        rates = [member.told_rate for member in self._members.values()]
-        known = [rate for rate in (*rates, self._rate) if rate]
-        usual = sum(known) / len(known) if known else 1.0
-        everybody = sum(rate or usual for rate in (*rates, self._rate))
-        share = (self._rate or usual) / everybody / fetchers
-        return max(1, min(self._run_length(1 / fetchers), int(free.bit_count() * share)))
 
     def _next_run(self, free: int, count: int) -> PieceRun:
         """Behind our last one if that is free, else where we rank highest; no sliver is left beside it."""
@@ -369,7 +358,7 @@ class Board:
         if share <= 0:
             return []
         run = max(runs_of(bits), key=lambda run: run.count)
-        share = min(share, max(1, run.count - 1), self._run_length(1.0))
+        share = min(share, max(1, run.count - 1), self._portions.run_length(self._rate, 1))
         doubled = PieceRun(run.first + run.count - share, share)
         self._mine |= run_mask(*doubled)
         if seconds > LONGEST_LATE:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
 MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
+LEAST_CONNECTIONS = 2  # so that one asks while another delivers
 MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
 PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
 MET_WITHIN = 3.0  # seconds; whoever is there has joined by then
@@ -112,7 +113,7 @@ class Pooled:
             self._complete_at = None
         self._origin.share = share
         has_mirrors = any(source is not self._origin for source in self._origins.sources)
-        plan.limit(self._most_fetchers if has_mirrors else share)
+        plan.limit(self._most_fetchers if has_mirrors else share, min(share, LEAST_CONNECTIONS))
         if self.keeping is not None:
             self.keeping.beat(self._group, now)
         self.pool.beat(now)

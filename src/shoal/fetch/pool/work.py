@@ -97,7 +97,7 @@ class Work:
 
     async def _work(self, part: PartFile, on_begun: Callable[[], None]) -> None:
         length = self.ask.length
-        plan = Plan(length, part.have_bits, most_fetchers=MOST_CONNECTIONS, first_fetchers=2)
+        plan = Plan(length, part.have_bits, most_fetchers=MOST_CONNECTIONS)
         plan.withhold(0, length)
         wanted = all_bits(plan.piece_count) & ~part.have_bits if self._cache.keeps else 0
         pool = self._pool = make_pool(
