@@ -84,7 +84,7 @@ def test_two_with_the_same_checksum_share_a_file_of_which_the_server_says_no_ver
         assert "with 1 other member" in line.string, one.out
         assert "sha256" in line.string
         assert machine.got() == PAYLOAD
-    assert bytes_sent(origin.log) < 1.5 * len(PAYLOAD)  # until they have met each fetches for itself
+    assert bytes_sent(origin) < 1.5 * len(PAYLOAD)  # until they have met each fetches for itself
 
 
 def test_without_a_checksum_such_a_file_is_downloaded_alone_and_it_is_said_why(
