@@ -120,12 +120,14 @@ class Room:
         connections: int = 8,
         port: int = 0,
         mirrors: tuple[str, ...] = (),
+        max_upload_rate: int | None = None,
         **wanted: Any,
     ) -> Downloaded | Document:
         self.requesters += 1
         wish = GroupWish(
-            JoinedGroup(self.key, new_member_key()), Contacts(peers=tuple(self.peers)), bind=HOST, port=port
-        )
+            JoinedGroup(self.key, new_member_key()), Contacts(peers=tuple(self.peers)), bind=HOST, port=port,
+            max_upload_rate=max_upload_rate,
+        )  # fmt: skip
         asked = Wanted(
             (self.url(path), *mirrors), self.folder / f"requester{self.requesters}", group=wish,
             options=options or FetchOptions(), most_fetchers=connections, **wanted,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
 MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
+RESTS_AFTER = 2.0  # seconds without anything to fetch, after which its connections are the others'
 LEAST_CONNECTIONS = 2  # so that one asks while another delivers
 MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
 PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
@@ -51,9 +52,10 @@ class Pooled:
         note: Callable[[str], None],
         on_lost: Callable[[], None],
         on_slow: Callable[[], None] | None = None,
+        max_rate: int | None = None,
         stays: bool = False,
     ) -> None:
-        """`stays`: a file that is here is not the end, for others want it."""
+        """`max_rate`: of all that comes; `stays`: a file that is here is not the end, for others want it."""
         self.pool = pool
         self._stays = stays
         self.note = note
@@ -66,9 +68,10 @@ class Pooled:
         self._complete_at: float | None = None
         self._left = -1  # bytes of the file, when it was last looked
         self._began_at = self._moved_at = time.monotonic()
+        self._fetched_at = 0.0
         self.is_slow = False  # alone
         self._on_slow = on_slow
-        self._asking = Asking(self._began_at)
+        self._asking = Asking(self._began_at, max_rate)
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
         pool.owner = self
@@ -92,7 +95,6 @@ class Pooled:
 
     def beat(self, now: float) -> None:
         most = max(MOST_CONNECTIONS, self._most_fetchers)
-        self._at_origin.use(True)
         share = min(self._most_fetchers, self._at_origin.share_of(most))
         plan = self._ranged.plan
         if plan.bytes_left != self._left:
@@ -102,6 +104,15 @@ class Pooled:
         plan.limit(share, min(share, LEAST_CONNECTIONS))
         self._look_for_help(now)
         self.pool.beat(now)
+        self._at_origin.use(self._uses_origin(now))
+
+    def _uses_origin(self, now: float) -> bool:
+        """It fetches; a short rest does not count, unless nobody is here that wants anything."""
+        if self._ranged.plan.running or self.pool.board.my_runs:
+            self._fetched_at = now
+            return True
+        is_wanted = not self._stays or self.pool.requester_count > 0
+        return is_wanted and now - self._fetched_at < RESTS_AFTER
 
     def _look_for_help(self, now: float) -> None:
         plan = self._ranged.plan
