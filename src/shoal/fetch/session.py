@@ -240,6 +240,7 @@ class Session:
         self._takes_mirrors &= pooled is None
         shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
         self._writing = Writing(self._part, self._on_trouble, *shared)
+        self._writing.is_first_hand = lambda: all(one.url == self._first_url for one in self._sources)
         ranged = self._work = Ranged(
             origins, plan, self._writing, name, self._beat, pooled,
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,

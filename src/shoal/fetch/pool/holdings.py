@@ -40,6 +40,7 @@ class Holdings:
     ) -> None:
         self.told_bits = 0  # pieces that are here and have a record: what others may have of us
         self.settled_bits = 0  # pieces that we fetched ourselves
+        self.unproved_bits = 0  # here since an earlier run, and not looked at yet: nobody is asked for them
         self._part = part
         self._plan = plan
         self._layout = Layout(plan.piece_length, [plan.length])
@@ -60,6 +61,11 @@ class Holdings:
     def doubtful_bits(self) -> int:
         """What others brought and was not compared with the origin entirely."""
         return self.told_bits & ~self.settled_bits
+
+    @property
+    def is_unproved(self) -> bool:
+        """Whether others brought some of it in an earlier run, and it is yet to be seen whether that counts."""
+        return bool(self.unproved_bits & ~self._part.first_hand_bits)
 
     def records(self) -> list[PieceRecord]:
         """Of all that can be passed on."""
@@ -82,6 +88,8 @@ class Holdings:
         if self.told_bits & bit:
             return False
         self.told_bits |= bit
+        is_earlier = bool(self.unproved_bits & bit)
+        self.unproved_bits &= ~bit
         if not self._plan.have_bits & bit:
             self._plan.on_piece(piece)
         if not self._part.have_bits & bit:
@@ -89,10 +97,11 @@ class Holdings:
         self._board.on_piece(piece, self._clock())
         author = self._authors.author_of(piece)
         if author is not None:
-            self._company.on_piece(piece, author, self._clock())
+            if not is_earlier:
+                self._company.on_piece(piece, author, self._clock())
             if author != self._me:
                 self._audits.on_piece(piece, author)
-        if self._plan.is_complete:
+        if self._plan.is_complete and not self.is_unproved:
             self._audits.on_whole()
         return True
 

@@ -148,12 +148,38 @@ class Pool:
                 self.torrent.on_piece_elsewhere(piece)
             self._backing.take(piece)  # now that it is not to be asked for
 
+    # ---- what is here since an earlier run
+
     def take_up(self, record: PieceRecord) -> bool:
-        """A piece that is here since another time, and who answered for it then."""
+        """A piece of which the record was kept, unread. -> whether somebody answers for it."""
         is_answered_for = self.holdings.take_up(record)
         if is_answered_for:
             self._backing.take(record.piece)
         return is_answered_for
+
+    def on_proved(self, record: PieceRecord) -> None:
+        """A piece that another brought has the bytes that its record says: it counts as far as that record does."""
+        piece = record.piece
+        told_by = b"" if record.author == self._me.public else record.author  # ours needs its signature, too
+        self.authors.on_record(record, told_by)
+        if self.authors.digest_of(piece) != record.digest:
+            self.disown(piece)
+            return
+        self._on_here(piece)
+        if self.torrent is not None:
+            self.torrent.on_piece_elsewhere(piece)
+        self._backing.take(piece)
+
+    def disown(self, piece: int) -> None:
+        """Nobody answers for what is here of it."""
+        if self.is_frozen:
+            return
+        bit = 1 << piece
+        self.holdings.unproved_bits &= ~bit
+        self.holdings.told_bits |= bit  # so that it can be lost
+        self._forget(bit, must_fetch=bool(self.authors.disputed & bit))
+        if self.authors.digest_of(piece) is not None:
+            self._backing.take(piece)
 
     # ---- what is wrong though its digest was signed
 
@@ -248,7 +274,7 @@ class Pool:
         if piece >= self._layout.piece_count:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
         match self.authors.on_record(record, neighbour.member):
-            case News.NEW:
+            case News.NEW if not self.holdings.unproved_bits >> piece & 1:
                 self._backing.take(piece)
             case News.CONFLICT:
                 self._dispute(piece)

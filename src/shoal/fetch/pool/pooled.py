@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from shoal.fetch.judging import Asked
 from shoal.fetch.pool.asking import Asking
-from shoal.fetch.pool.audits import Audit
+from shoal.fetch.pool.audits import PATIENCE, Audit
 from shoal.fetch.progress import MemberProgress
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.transfer import Flow
 
 if TYPE_CHECKING:
     from shoal.fetch.origins import Origins
+    from shoal.fetch.pool.keeping import Keeping
     from shoal.fetch.pool.meetings import AtOrigin
     from shoal.fetch.pool.pool import Pool
     from shoal.fetch.ranged import Ranged
@@ -54,10 +55,15 @@ class Pooled:
         on_slow: Callable[[], None] | None = None,
         max_rate: int | None = None,
         stays: bool = False,
+        keeping: Keeping | None = None,
     ) -> None:
-        """`max_rate`: of all that comes; `stays`: a file that is here is not the end, for others want it."""
+        """`stays`: a file that is here is not the end, for others want it; `max_rate`: of all that comes.
+
+        `keeping`: of a requester.
+        """
         self.pool = pool
         self._stays = stays
+        self.keeping = keeping
         self.note = note
         self.on_lost = on_lost
         self._at_origin = at_origin
@@ -102,6 +108,8 @@ class Pooled:
         if not plan.is_complete:
             self._complete_at = None
         plan.limit(share, min(share, LEAST_CONNECTIONS))
+        if self.keeping is not None:
+            self.keeping.beat(self._group, now)
         self._look_for_help(now)
         self.pool.beat(now)
         self._at_origin.use(self._uses_origin(now))
@@ -125,7 +133,7 @@ class Pooled:
 
     def is_settled(self, now: float) -> bool:
         """All is here; whether the audits of it are over, too."""
-        if self._stays:
+        if self._stays or self.pool.holdings.is_unproved:
             return False
         if self._complete_at is None:
             self._complete_at = now
@@ -204,7 +212,9 @@ class Pooled:
             return Flow.MORE
 
         receiver = self._origins.receiver(source, Asked(source.url, begin, end, self._name), keep)
-        await self._origins.transfer(source, receiver, begin, end)
+        self._origins.begin(source, receiver, begin, end)  # so that one in silence ends with the download
+        await self._origins.wait_for(receiver, PATIENCE)
+        self._origins.end(receiver)
         receiver.flush()
         return bytes(body) if receiver.is_accepted and len(body) == end - begin else None
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shoal.errors import ShoalError
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.pool.audits import SHARE, SHARE_WITH_DIGEST
+from shoal.fetch.pool.keeping import Keeping
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meeting import Attendant
 from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
@@ -148,17 +149,18 @@ class Requesting:
         url = source.url
         group = self._wish.group
         question = self._question = question_of(group.key, url, facts)
-        missing = all_bits(plan.piece_count) & ~plan.have_bits
         plan.withhold(PROBE_END if not plan.have_bits else 0, plan.length)
+        keeping = Keeping(part, plan, self._note)
         pool = make_pool(
             group, question.info_hash, part, plan, self.meetings,
-            is_helper=False, wanted_bits=missing, audit_share=SHARE_WITH_DIGEST if has_digest else SHARE,
+            is_helper=False, wanted_bits=all_bits(plan.piece_count),
+            audit_share=SHARE_WITH_DIGEST if has_digest else SHARE,
         )  # fmt: skip
+        keeping.attach(pool)
         at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
         return Pooled(
-            pool, at_origin, origins,
-            most_fetchers=most, name=name, note=self._note, on_lost=on_lost, on_slow=self._ask_all,
-            max_rate=self.meetings.engine.max_download_rate,
+            pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost,
+            on_slow=self._ask_all, max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
         )  # fmt: skip
 
     async def begin(self, pooled: Pooled) -> None:
@@ -177,6 +179,8 @@ class Requesting:
         pool = pooled.pool
         pooled.end()
         try:
+            if pooled.keeping is not None:
+                await pooled.keeping.end()
             if lingers:
                 await self._linger(pool)
             if self._is_meeting:

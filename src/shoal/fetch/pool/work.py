@@ -23,7 +23,7 @@ from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meetings import AtOrigin, Meetings
 from shoal.fetch.pool.pooled import MOST_CONNECTIONS, Pooled
 from shoal.fetch.pool.question import facts_asked
-from shoal.fetch.pool.records_file import load_records, save_records
+from shoal.fetch.pool.records_file import RecordsFile
 from shoal.fetch.pool.tags import origin_tag_of
 from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
 from shoal.fetch.sources import Sources
@@ -84,13 +84,13 @@ class Work:
         try:
             part = await asyncio.shield(opening)
         except asyncio.CancelledError:  # a thread goes on: what it opens is not to stay behind
-            await asyncio.to_thread(self._cache.put_back, await opening, self.ask.info_hash)
+            await asyncio.to_thread(self._cache.put_back, await opening)
             raise
         try:
             await self._work(part, on_begun)
         finally:
             self.is_ending = True
-            await asyncio.to_thread(self._cache.put_back, part, self.ask.info_hash)
+            await asyncio.to_thread(self._cache.put_back, part)
 
     async def _work(self, part: PartFile, on_begun: Callable[[], None]) -> None:
         length = self.ask.length
@@ -108,6 +108,7 @@ class Work:
             audit_share=0.0,
         )
         self._part = part
+        self._records = RecordsFile(part)
         self._take_up(part, plan)
         writing = Writing(part, self._on_trouble, pool.on_pieces, pool.store.write_own)
         failure: Exception | None = None
@@ -193,12 +194,12 @@ class Work:
         self._quota.save()
         if self._cache.keeps:
             self._part.remember()
-            save_records(self._cache.records_path(self.ask.info_hash), self._pool.holdings.records())
+            self._records.save(self._pool.holdings.records())
 
     def _take_up(self, part: PartFile, plan: Plan) -> None:
         """What the cache has, as far as somebody answers for it."""
         known = 0
-        for record in load_records(self._cache.records_path(self.ask.info_hash)):
+        for record in self._records.load().values():
             if self._pool.take_up(record):
                 known |= 1 << record.piece
         for piece in iter_bits(part.have_bits & ~known):
