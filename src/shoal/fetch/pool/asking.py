@@ -1,9 +1,9 @@
 """Decide whether helpers are worth asking: only where they make the download end sooner.
 
 Always true: nobody is asked while what is left comes by ourselves before a helper could bring any of it, while our own
-line or the person's limit is full, or while we have all the connections that a group may have to an origin: there each member would only
-take some of them. Where nothing shows yet how fast we are, nobody is asked either, but for files that are long at any
-rate that is to be expected of what came so far. Pure: told the time.
+line or the person's limit is full, or while we have all the connections that a group may have to an origin: there each
+member would only take some of them. Where nothing shows yet how fast we are, nobody is asked either, but for files
+that are long at any rate that is to be expected of what came so far. Pure: told the time.
 """
 
 from __future__ import annotations
