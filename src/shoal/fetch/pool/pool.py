@@ -213,7 +213,7 @@ class Pool:
             self._plan.offer(*span_of(run, self._layout))
         for run in decision.drop:
             self._plan.withhold(*span_of(run, self._layout))
-        self._tell_claims(int(demand.rate))
+        self._tell_claims(int(min(demand.rate, self.board.rate)))
         self.telling.slow(() if self.board.is_helper else self.board.laggards)
         while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
             self.owner.audit(audit)
