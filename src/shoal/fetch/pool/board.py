@@ -171,6 +171,11 @@ class Board:
         return bool(needed)
 
     @property
+    def was_wanted(self) -> bool:
+        """Of a helper: it has fetched for somebody already, or could have."""
+        return self.is_helper and self._was_wanted
+
+    @property
     def rate(self) -> float:
         """Bytes a second that we bring to whoever wants them; 0 if nothing is known yet."""
         return self._passing.rate if self.is_helper else self._rate

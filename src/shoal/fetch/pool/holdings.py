@@ -40,6 +40,7 @@ class Holdings:
     ) -> None:
         self.told_bits = 0  # pieces that are here and have a record: what others may have of us
         self.settled_bits = 0  # pieces that we fetched ourselves
+        self.kept_bits = 0  # fetched in an earlier run, by whomever: of ours, or of a member that has it
         self.unproved_bits = 0  # here since an earlier run, and not looked at yet: nobody is asked for them
         self._part = part
         self._plan = plan
@@ -67,9 +68,9 @@ class Holdings:
         """Whether others brought some of it in an earlier run, and it is yet to be seen whether that counts."""
         return bool(self.unproved_bits & ~self._part.first_hand_bits)
 
-    def records(self) -> list[PieceRecord]:
-        """Of all that can be passed on."""
-        records = (self._authors.record_of(piece) for piece in iter_bits(self.told_bits))
+    def records(self, bits: int = -1) -> list[PieceRecord]:
+        """Of all of these that can be passed on."""
+        records = (self._authors.record_of(piece) for piece in iter_bits(self.told_bits & bits))
         return [record for record in records if record is not None]
 
     def take_up(self, record: PieceRecord) -> bool:
@@ -79,17 +80,22 @@ class Holdings:
         if self._authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
             return False
         self.told_bits |= 1 << record.piece
+        self.kept_bits |= 1 << record.piece
         self._board.on_piece(record.piece, self._clock())
         return True
 
-    def on_here(self, piece: int) -> bool:
-        """It is ours now, from wherever. -> whether that is new."""
+    def on_here(self, piece: int, giver: bytes | None) -> bool:
+        """It is ours now, from this member or from elsewhere. -> whether that is new."""
         bit = 1 << piece
         if self.told_bits & bit:
             return False
         self.told_bits |= bit
         is_earlier = bool(self.unproved_bits & bit)
         self.unproved_bits &= ~bit
+        if is_earlier:
+            self.kept_bits |= bit
+        elif self.settled_bits & bit:
+            self.kept_bits &= ~bit
         if not self._plan.have_bits & bit:
             self._plan.on_piece(piece)
         if not self._part.have_bits & bit:
@@ -98,12 +104,18 @@ class Holdings:
         author = self._authors.author_of(piece)
         if author is not None:
             if not is_earlier:
-                self._company.on_piece(piece, author, self._clock())
+                self._note_who_brought(piece, author, giver)
             if author != self._me:
                 self._audits.on_piece(piece, author)
         if self._plan.is_complete and not self.is_unproved:
             self._audits.on_whole()
         return True
+
+    def _note_who_brought(self, piece: int, author: bytes, giver: bytes | None) -> None:
+        """Whoever fetched it in this run; of what was fetched before, whose record is old, whoever had kept it."""
+        bit = 1 << piece
+        had = giver is not None and bool(self.kept_bits & bit)
+        self._company.on_piece(piece, giver if had and giver else author, self._clock(), had=had)
 
     def forget(self, bits: int) -> int:
         """These pieces are not here, whatever we believed. -> those that were."""

@@ -12,6 +12,7 @@ Always true:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
@@ -22,7 +23,7 @@ from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
-from shoal.fetch.pool.hearing import Talk, program_of
+from shoal.fetch.pool.hearing import Talk, giver_of, program_of
 from shoal.fetch.pool.holdings import Holdings
 from shoal.fetch.pool.member import checked_runs
 from shoal.fetch.pool.owner import Owner
@@ -228,12 +229,17 @@ class Pool:
 
     def on_joining(self, neighbour: Neighbour) -> None:
         self._neighbours[neighbour] = Talk(self._clock())
+        kept = self.holdings.told_bits if self.board.was_wanted else self.holdings.kept_bits
         is_helper = self._is_helper(program_of(neighbour))
         self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
         self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
-        for message in split_records(self.holdings.records()):
+        told: list[list[PoolMessage]] = [
+            [*split_records(self.holdings.records(kept))],
+            [self._told_claims],
+            [*split_records(self.holdings.records(~kept))],
+        ]
+        for message in chain(*told):
             neighbour.say(self.name, encode_pool(message))
-        neighbour.say(self.name, encode_pool(self._told_claims))
         self.owner.wake()
 
     def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
@@ -249,6 +255,7 @@ class Pool:
             talk.on_message(self._clock())
         match message:
             case Claims(runs, rate) as claims:
+                talk.has_greeted = True
                 self.board.on_claims(program_of(neighbour), runs, float(rate), self._clock())
                 self.company.on_claims(neighbour.member, claims)
                 self.owner.wake()
@@ -273,6 +280,8 @@ class Pool:
         piece = record.piece
         if piece >= self._layout.piece_count:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
+        if not self._neighbours[neighbour].has_greeted:
+            self.holdings.kept_bits |= 1 << piece
         match self.authors.on_record(record, neighbour.member):
             case News.NEW if not self.holdings.unproved_bits >> piece & 1:
                 self._backing.take(piece)
@@ -309,7 +318,7 @@ class Pool:
                 neighbour.say(self.name, payload)
 
     def _on_here(self, piece: int) -> None:
-        if self.holdings.on_here(piece):
+        if self.holdings.on_here(piece, giver_of(piece, self.torrent)):
             self.owner.wake()
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from shoal.fetch.judging import Asked
 from shoal.fetch.pool.asking import Asking
 from shoal.fetch.pool.audits import PATIENCE, Audit
-from shoal.fetch.progress import MemberProgress
+from shoal.fetch.progress import MemberProgress, MemberShare
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.transfer import Flow
 
@@ -175,9 +175,9 @@ class Pooled:
         """`"sample"`: what others brought was compared here and there."""
         return "sample" if self.pool.audits.checked_bytes else ""
 
-    def shares(self) -> tuple[tuple[str, int], ...]:
-        """Who fetched how many bytes of the file from the origin."""
-        return tuple((one.name, one.fetched) for one in self.members(time.monotonic()))
+    def shares(self) -> tuple[MemberShare, ...]:
+        """Who brought how many bytes of the file, ourselves first."""
+        return tuple(MemberShare(one.name, one.brought, one.had) for one in self.members(time.monotonic()))
 
     # ---- as the owner of the pool
 
