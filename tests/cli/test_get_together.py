@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -69,6 +70,32 @@ def test_two_helpers_found_in_the_local_network_make_a_slow_server_faster(lab: R
     for helper in helpers:
         helper.wait_line(r"helps with http://.*/slow/file\.bin \(8\.00 MiB\)")
     assert bytes_sent(origin) < 1.8 * len(PAYLOAD)
+
+
+def test_two_with_the_same_checksum_share_a_file_of_which_the_server_says_no_version(
+    lab: Room, origin: Nginx
+) -> None:
+    checksum = f"sha256:{hashlib.sha256(PAYLOAD).hexdigest()}"
+    arguments = ("get", f"{origin.url}/mute/file.bin", "--group", "lab", "--checksum", checksum)
+    machines = [lab.machine(), lab.machine()]
+    running = [lab.start(one, *arguments, "--connections", "1", *LOCAL) for one in machines]
+    for one, machine in zip(running, machines, strict=True):
+        line = one.wait_line(r"got file\.bin: 8\.00 MiB in ")
+        assert "with 1 other member" in line.string, one.out
+        assert "sha256" in line.string
+        assert machine.got() == PAYLOAD
+    assert bytes_sent(origin) < 1.5 * len(PAYLOAD)  # until they have met each fetches for itself
+
+
+def test_without_a_checksum_such_a_file_is_downloaded_alone_and_it_is_said_why(
+    lab: Room, origin: Nginx
+) -> None:
+    mine = lab.machine()
+    got = mine.get(f"{origin.url}/mute/file.bin", "--group", "lab")
+    assert got.returncode == 0, got
+    assert mine.got() == PAYLOAD
+    assert "one connection, without the group, and no going on after a stop: " in got.stderr
+    assert "does not say which version it is (a checksum makes up for that)" in got.stderr
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)

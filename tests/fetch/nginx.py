@@ -1,4 +1,4 @@
-"""nginx as the real origin: plain, slow, behind a password, and over TLS with HTTP/2 and a CA of our own."""
+"""nginx as the real origin: plain, slow, silent on the version, behind a password; TLS, HTTP/2 and a CA of our own."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ http {{
         ssl_certificate server.pem;
         ssl_certificate_key server.key;
         location /slow/ {{ alias files/; limit_rate {slow}; }}
+        location /mute/ {{
+            alias files/; limit_rate {slow};
+            etag off; if_modified_since off; add_header Last-Modified "";
+        }}
         location /closed/ {{ alias files/; auth_basic closed; auth_basic_user_file users; }}
         location /one/ {{ alias files/; max_ranges 0; }}
     }}

@@ -51,9 +51,9 @@ class Cache:
         except OSError as error:
             raise file_fault(error, self.folder, "writing") from error
 
-    def put_back(self, part: PartFile) -> None:
+    def put_back(self, part: PartFile, *, is_wanted: bool = True) -> None:
         """Nobody uses it any more. Blocks."""
-        if self.keeps and part.have_bits:
+        if is_wanted and self.keeps and part.have_bits:
             part.remember()
             part.close()
             with suppress(OSError):

@@ -62,8 +62,10 @@ class Company:
     def on_parted(self, member: bytes) -> None:
         self.on_claims(member, Claims())
 
-    def on_piece(self, piece: int, member: bytes, now: float, *, had: bool) -> None:
-        """It is here, by this member, which `had` it when we met or fetched it since."""
+    def on_piece(self, piece: int, member: bytes, now: float, *, had: bool = False) -> None:
+        """It is here, by this member, which `had` it when we met or fetched it since. Who is named first counts."""
+        if any(known.bits >> piece & 1 for known in self._known.values()):
+            return
         known = self._known.setdefault(member, _Known("", False, RateMeter(now)))
         known.bits |= 1 << piece
         known.had |= had << piece

@@ -133,13 +133,15 @@ class Requesting:
         name: bytes,
         most: int,
         has_digest: bool,
+        sha256: bytes | None,
         on_lost: Callable[[], None],
     ) -> Pooled | None:
         """The pool of this file, of which nobody knows before `begin`. None: it stays on this machine, as was noted.
 
         Only `asked_url` may be told to others. It alone is asked then, for what is signed and compared is its file.
+        `sha256`: of the whole file, if it is known.
         """
-        reason = reason_not_to_pool_file(facts)
+        reason = reason_not_to_pool_file(facts, is_digest_known=sha256 is not None)
         if source.url != asked_url:
             reason = f"it comes from {source.name}, and others are told of nothing but the URL itself"
         if reason is not None:
@@ -148,11 +150,11 @@ class Requesting:
         origins.sources.keep_only(source)
         url = source.url
         group = self._wish.group
-        question = self._question = question_of(group.key, url, facts)
+        question = self._question = question_of(group.key, url, facts, sha256)
         plan.withhold(PROBE_END if not plan.have_bits else 0, plan.length)
         keeping = Keeping(part, plan, self._note)
         pool = make_pool(
-            group, question.info_hash, part, plan, self.meetings,
+            group, question, part, plan, self.meetings,
             is_helper=False, wanted_bits=all_bits(plan.piece_count),
             audit_share=SHARE_WITH_DIGEST if has_digest else SHARE,
         )  # fmt: skip
