@@ -152,8 +152,8 @@ def _helper(env: dict[str, str]) -> Iterator[None]:
     command = [*COMMAND, "helper", *HERE, "--allow-private", f"{HOST}/32"]
     helper = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     try:
-        assert helper.stdout is not None
-        helper.stdout.readline()  # it listens
+        if helper.stdout is None or not helper.stdout.readline():
+            raise AssertionError("a helper did not begin to listen")
         yield
     finally:
         helper.terminate()

@@ -23,6 +23,9 @@ QUICK_WINDOW = (
 QUICK_PAYS = 3.0  # ... where so many seconds are left: requests that do not pay are not sent
 ROUNDING = 0.01  # seconds; two looks are a tenth of a second apart, or a little less
 FIRST_WINDOW = 0.25  # seconds; what is measured where less is left
+PACED_PAYS = (
+    1.5  # the same where a pause showed a limit: no trial, and each request is sent a second's worth at once
+)
 PACE_PERIOD = 1.0  # seconds; servers that pace a connection send at once what is for so long at most
 FULL_WINDOW = 2.0  # seconds; evens out bursts, and is what it takes to say that a step brought nothing
 SHORTEST_SETTLING = 0.1  # seconds; what lay in buffers, or was sent in a burst, says nothing of the rate
@@ -129,7 +132,7 @@ class Growth:
     def _step_if_paced(self, received: int, bytes_left: int) -> None:
         self._settled_at = self._mark = None  # measure anew, from here
         pace = Pace(self.target, received / PACE_PERIOD)
-        if self.target < self.most and bytes_left > QUICK_PAYS * pace.rate > 0:
+        if self.target < self.most and bytes_left > PACED_PAYS * pace.rate > 0:
             self._step(pace, self.most)
 
     def _consider(self, pace: Pace, now: float, seconds_left: float) -> None:

@@ -88,7 +88,7 @@ class Holdings:
         return [record for record in records if record is not None]
 
     def greeting(self, claims: Claims, *, is_old: bool) -> list[PoolMessage]:
-        """For whom we have just met: the records of what is here from another run, or `is_old`, our claims, the rest."""
+        """For whom we have just met: records of what is here from another run (or all is), claims, the rest."""
         old = self.told_bits if is_old else self.kept_bits
         return [*split_records(self.records(old)), claims, *split_records(self.records(~old))]
 

@@ -121,12 +121,13 @@ class Pooled:
             self._left, self._moved_at = plan.bytes_left, now
         if not plan.is_complete:
             self._complete_at = None
+        least = LEAST_CONNECTIONS if self.pool.members else 1  # alone each is tried, as ever
         self._origin.share = share
         has_mirrors = any(source is not self._origin for source in self._origins.sources)
-        plan.limit(self._most_fetchers if has_mirrors else share, min(share, LEAST_CONNECTIONS))
+        plan.limit(self._most_fetchers if has_mirrors else share, min(share, least))
+        self._look_for_help(now)
         if self.keeping is not None:
             self.keeping.beat(self._group, now)
-        self._look_for_help(now)
         self.pool.beat(now)
         self._at_origin.use(self._uses_origin(now))
 
