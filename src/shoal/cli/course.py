@@ -58,7 +58,7 @@ class FileCourse:
         others = list(self.members[1:])
         if others:
             ours = self.members[0]
-            ranked = [(address, ours.brought - ours.had) for address, _ in ranked]
+            ranked = _parts_of(ours.brought - ours.had, ranked)
             others += (
                 [ours._replace(brought=ours.had)] if ours.had else []
             )  # of another program of this machine
@@ -77,6 +77,14 @@ class FileCourse:
             "sources": self.source_records(),
             "verified": self.verified,
         }
+
+
+def _parts_of(total: int, ranked: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """What each server gave of these bytes; what came twice, or only to be compared, is nobody's."""
+    given = sum(size for _, size in ranked)
+    parts = [(address, size * total // given) for address, size in ranked]
+    rest = total - sum(size for _, size in parts)
+    return [(address, size + (rest if not number else 0)) for number, (address, size) in enumerate(parts)]
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from shoal.cli.course import FileCourse
-from shoal.fetch.progress import Downloaded
+from shoal.fetch.progress import Downloaded, MemberShare
 from shoal.units import KIB
 
 from ...engine.scene import until
@@ -77,3 +77,13 @@ def test_the_records_add_up_to_the_file_and_say_what_the_lines_say(tmp_path: Pat
             assert [one["bytes"] for one in records] == [one.brought for one in got.members]
 
     run(story())
+
+
+def test_servers_share_what_came_from_servers() -> None:
+    members = (MemberShare("this machine", 70, 0), MemberShare("elsewhere", 30, 10))
+    course = FileCourse(Path("f"), 100, sources=(("mirror", 25), ("origin", 50)), members=members)
+    assert [(one["kind"], one["address"], one["bytes"]) for one in course.source_records()] == [
+        ("origin", "origin", 47),
+        ("origin", "mirror", 23),
+        ("member", "elsewhere", 30),
+    ]
