@@ -134,7 +134,7 @@ def test_rows_of_pieces_are_all_pieces_and_none_touches_the_next(pieces: set[int
 def progress(*members: tuple[str, int]) -> Progress:
     return Progress(
         Phase.FETCHING, "f", 25, 0, 0.0, piece_length=10,
-        members=tuple(MemberProgress(name, False, not name, 0, 0.0, (), bits) for name, bits in members),
+        members=tuple(MemberProgress(name, False, not name, 0, 0, 0.0, (), bits) for name, bits in members),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from shoal.net.sockets import format_address
 
 if TYPE_CHECKING:
     from shoal.engine.torrent import Torrent
+    from shoal.fetch.progress import MemberShare
 
 MOST_SOURCES_SHOWN = 8  # in the last lines; --json has them all
 UNVERIFIED = "none"
@@ -49,13 +50,23 @@ class FileCourse:
     seconds: float = 0.0
     sources: tuple[tuple[str, int], ...] = ()
     verified: str = UNVERIFIED
-    members: tuple[tuple[str, int], ...] = ()  # of a group: who fetched how much of it, ourselves first
+    members: tuple[MemberShare, ...] = ()  # of a group: who brought how much of it, ourselves first
 
     def source_records(self) -> list[SourceRecord]:
+        """In a group what each brought of the file; alone what came from each server, with what came twice."""
         ranked = sorted(self.sources, key=lambda pair: -pair[1])
-        records = [{"kind": "origin", "address": address, "bytes": size} for address, size in ranked]
-        for address, size in sorted(self.members[1:], key=lambda pair: -pair[1]):
-            records.append({"kind": "member", "address": address, "bytes": size})
+        others = list(self.members[1:])
+        if others:
+            ours = self.members[0]
+            ranked = _parts_of(ours.brought - ours.had, ranked)
+            others += (
+                [ours._replace(brought=ours.had)] if ours.had else []
+            )  # of another program of this machine
+        records: list[SourceRecord] = [
+            {"kind": "origin", "address": address, "bytes": size} for address, size in ranked
+        ]
+        for address, size, had in sorted(others, key=lambda one: -one.brought):
+            records.append({"kind": "member", "address": address, "bytes": size, "had": had})
         return records
 
     def record(self) -> dict[str, Any]:
@@ -66,6 +77,14 @@ class FileCourse:
             "sources": self.source_records(),
             "verified": self.verified,
         }
+
+
+def _parts_of(total: int, ranked: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """What each server gave of these bytes; what came twice, or only to be compared, is nobody's."""
+    given = sum(size for _, size in ranked)
+    parts = [(address, size * total // given) for address, size in ranked]
+    rest = total - sum(size for _, size in parts)
+    return [(address, size + (rest if not number else 0)) for number, (address, size) in enumerate(parts)]
 
 
 @dataclass(slots=True)

@@ -75,7 +75,7 @@ def progress_record(now: Progress) -> dict[str, Any]:
     }
     if now.members:
         record["members"] = [
-            {"name": one.name, "bytes": one.fetched, "rate": round(one.rate)} for one in now.members
+            {"name": one.name, "bytes": one.brought, "rate": round(one.rate)} for one in now.members
         ]
     return record
 
@@ -192,14 +192,14 @@ def _member_rows(now: Progress) -> list[Text]:
 
     others = [one for one in now.members if not one.is_us]
     colours = {one.name: member_colour(index) for index, one in enumerate(others)}
-    ranked = [one for one in now.members if one.is_us] + sorted(others, key=lambda one: -one.fetched)
+    ranked = [one for one in now.members if one.is_us] + sorted(others, key=lambda one: -one.brought)
     shown = set(ranked[:MOST_MEMBERS_SHOWN])
     rows = []
     for one in (one for one in now.members if one in shown):
         kind = ", helper" if one.is_helper else ", wants it too"
         if one.is_us:
             kind = f", {counted(len(now.fetching), 'connection')}"
-        figures = f"  {format_rate(one.rate):>12}  {format_size(one.fetched):>10}  "
+        figures = f"  {format_rate(one.rate):>12}  {format_size(one.brought):>10}  "
         rows.append(
             Text.assemble(
                 figures, ("■ ", colours.get(one.name, "green")), f"{printable(one.name)}{kind}", no_wrap=True

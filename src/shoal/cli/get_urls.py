@@ -24,7 +24,7 @@ from shoal.cli.url_options import UrlOptions
 from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
 from shoal.disk.part_place import part_names
 from shoal.errors import DiskFullError, FileError, ShoalError, UnfinishedError, UsageError
-from shoal.fetch.progress import Downloaded, Phase, Progress
+from shoal.fetch.progress import Downloaded, MemberShare, Phase, Progress
 from shoal.formats.metainfo import Metainfo, parse_metainfo
 from shoal.protocol.tracker.urls import shown_url
 from shoal.units import format_duration, format_rate, format_size
@@ -148,9 +148,8 @@ class _Errand:
         if "torrent" in self._asked.how:
             click.echo(f"created {printable(str(self._asked.how['torrent']))}")
         if len(got.members) > 1:
-            for name, count in (got.members[0], *sorted(got.members[1:], key=lambda pair: -pair[1])):
-                rate = format_rate(count / got.seconds) if got.seconds else ""
-                click.echo(f"  {format_size(count):>10}  {rate:>12}  {printable(name)}")
+            for one in (got.members[0], *sorted(got.members[1:], key=lambda one: -one.brought)):
+                click.echo(f"  {member_line(one, got.seconds)}")
         elif len(got.sources) > 1:
             for name, count in sorted(got.sources, key=lambda pair: -pair[1])[:MOST_SOURCES_SHOWN]:
                 click.echo(f"  {format_size(count):>10}  {printable(name)}")
@@ -185,6 +184,15 @@ class _Errand:
         return UnfinishedError(
             f"{shown}: stopped with {left} still to come; the same command goes on from here"
         )
+
+
+def member_line(one: MemberShare, seconds: float) -> str:
+    """`"  41.5 MiB   3.8 MiB/s  192.0.2.2:6881, 40.8 MiB of which it had"`."""
+    rate = format_rate(one.brought / seconds) if seconds else ""
+    had = ""
+    if one.had:
+        had = ", which it had" if one.had == one.brought else f", {format_size(one.had)} of which it had"
+    return f"{format_size(one.brought):>10}  {rate:>12}  {printable(one.name)}{had}"
 
 
 def is_remembered(folder: Path, name: str) -> bool:

@@ -12,6 +12,7 @@ import random
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,7 +80,6 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         self.loop = asyncio.get_running_loop()
-        self._outgoing, self._incoming = map(self._throttle, (self.max_upload_rate, self.max_download_rate))
         listening = listen(self.bind, self._wanted_port)
         self.port = listening[0].getsockname()[1]
         self.workers = Workers(self.loop.call_soon_threadsafe, on_crash=self.crash)
@@ -223,8 +223,13 @@ class Engine:
     def torrent_of(self, info_hash: bytes) -> Torrent | None:
         return self.torrents.get(info_hash)
 
-    def _throttle(self, rate: int | None) -> Throttle | None:
-        return None if rate is None else Throttle(rate, self.loop.time, self.loop.call_later)
+    @cached_property
+    def _outgoing(self) -> Throttle | None:
+        return _throttle(self.max_upload_rate)
+
+    @cached_property
+    def _incoming(self) -> Throttle | None:
+        return _throttle(self.max_download_rate)
 
     def make_link(self, sock: Wire, owner: LinkOwner) -> PeerLink:
         """The link of one connection, within the limits that all of them share."""
@@ -233,7 +238,10 @@ class Engine:
         return LimitedLink(sock, self.receive_buffer, owner, incoming=self._incoming, outgoing=self._outgoing)
 
     def make_limit(self) -> SharedLimit | None:
-        """For what comes in otherwise than by links: below the same rate, together with them."""
+        """For what comes in otherwise than by links: below the same rate, together with them.
+
+        There is one before the engine runs, and if it never does.
+        """
         return None if self._incoming is None else SharedLimit(self._incoming)
 
     def remember(self, neighbour: Neighbour) -> None:
@@ -303,3 +311,9 @@ class _Errand:
             if self.is_given_up:
                 opened.close()
         return opened
+
+
+def _throttle(rate: int | None) -> Throttle | None:
+    """Inside a running loop."""
+    loop = asyncio.get_running_loop()
+    return None if rate is None else Throttle(rate, loop.time, loop.call_later)

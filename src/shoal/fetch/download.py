@@ -43,7 +43,12 @@ async def download(
     changes: list[str] = []
     misfits: list[str] = []
     trust = Trust([one.url for one in asked])
-    async with Transfers(wanted.options, asked[0]) as transfers, company(wanted, asked[0], on_note) as others:
+    async with (
+        company(wanted, asked[0], on_note) as others,
+        Transfers(
+            wanted.options, asked[0], limit=None if others is None else others.make_limit()
+        ) as transfers,
+    ):
         while len(changes) <= MOST_CHANGES:
             in_runs = len(misfits) < MOST_MISFITS
             session = Session(
@@ -93,7 +98,7 @@ async def company(
         note(f"downloads without the group: {reason}")
         yield None
         return
-    async with Requesting(wanted.group, note) as requesting:
+    async with Requesting(wanted.group, note, wanted.options.max_rate) as requesting:
         yield requesting
 
 

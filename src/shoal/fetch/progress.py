@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shoal.disk.checksum import Checksum
 from shoal.fetch.facts import Facts
@@ -66,10 +66,19 @@ class MemberProgress:
     name: str
     is_helper: bool
     is_us: bool
-    fetched: int  # bytes of the file here that it brought from the origin
-    rate: float  # bytes a second, from the origin
+    brought: int  # bytes of the file here: what it fetched from the origin in this run, and what it had
+    had: int  # of that, what was with it when we met
+    rate: float  # bytes a second of what it brings
     runs: tuple[tuple[int, int], ...]
     piece_bits: int  # the pieces here that it brought
+
+
+class MemberShare(NamedTuple):
+    """What one of a group brought of a file in this run; the sum of all is what was not here before."""
+
+    name: str
+    brought: int  # bytes
+    had: int  # of that, what was with it when we met; the rest it fetched from the origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,7 @@ class Downloaded:
     verified: str  # "sha256", "sha256 pieces": by digest; "sample": what members brought, by sample; "none": not at all
     facts: Facts
     urls: tuple[str, ...] = field(default=(), repr=False)  # where it may be had, the one asked for first
-    members: tuple[tuple[str, int], ...] = ()  # who of a group fetched how many bytes of it, ourselves first
+    members: tuple[MemberShare, ...] = ()  # who of a group brought how much of it, ourselves first
 
     @property
     def rate(self) -> float:

@@ -155,7 +155,7 @@ class Member:
         if runs == self.told and not (self.kind.floods and runs):
             return
         self.told = runs
-        rate = self.plan.rate(self.pool.now)
+        rate = min(self.plan.rate(self.pool.now), 0.0 if self.board is None else self.board.rate)
         for other in self.known.values():
             for _ in range(20 if self.kind.floods else 1):
                 self.say(other, lambda other=other: other.on_claims(self, runs, rate))  # type: ignore[misc]

@@ -123,13 +123,16 @@ class Room:
         port: int = 0,
         mirrors: tuple[str, ...] = (),
         number: int | None = None,
+        max_upload_rate: int | None = None,
         **wanted: Any,
     ) -> Downloaded | Document:
         if number is None:
             self.requesters += 1
             number = self.requesters
         member = self.members.setdefault(number, new_member_key())
-        wanted.setdefault("group", self.wish(JoinedGroup(self.key, member), port))
+        wanted.setdefault(
+            "group", replace(self.wish(JoinedGroup(self.key, member), port), max_upload_rate=max_upload_rate)
+        )
         asked = Wanted(
             (self.url(path), *mirrors), self.folder_of(number),
             options=options or FetchOptions(), most_fetchers=connections, **wanted,

@@ -124,7 +124,7 @@ def test_a_stranger_at_the_port_learns_nothing_and_disturbs_nobody(tmp_path: Pat
                 heard += await _knock(helper.port, kind, info_hash)
             got = await getting
             assert got.path.read_bytes() == body
-            assert sum(count > 0 for _, count in got.members) == 2
+            assert sum(count > 0 for _, count, _ in got.members) == 2
         assert pool_hash not in heard
         assert b"shoal" not in heard
 
@@ -180,7 +180,7 @@ def test_who_asks_for_a_thousand_files_gets_a_few_and_leaves_places_for_others(t
             assert len(helper.server._works) <= 16
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert sum(count > 0 for _, count in got.members) == 2
+            assert sum(count > 0 for _, count, _ in got.members) == 2
             assert len(helper.fields_of("refused")) <= 20
             assert len(here.origin.asked_for("/1.bin")) < 4  # it begins while who asked may be on its way
             assert taken_by(parts(tmp_path)) < 64 * MIB
@@ -295,7 +295,7 @@ def test_a_requester_that_leaves_and_comes_back_at_once_is_helped_again(tmp_path
             here.requesters -= 1  # the same folder
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert sum(count > 0 for _, count in got.members) == 2
+            assert sum(count > 0 for _, count, _ in got.members) == 2
             assert len(helper.fields_of("helping")) <= 2
             assert got.resumed or here.origin.sent < 2.5 * len(body)
 

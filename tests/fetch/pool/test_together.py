@@ -36,7 +36,7 @@ def test_a_file_comes_from_the_origin_by_way_of_two_helpers_and_ourselves(tmp_pa
             got = await here.get()
             assert got.path.read_bytes() == body
             assert got.verified == "sample"
-            brought = [count for _, count in got.members]
+            brought = [count for _, count, _ in got.members]
             assert len(brought) == 3
             assert sum(brought) == len(body)
             assert all(count > 0 for count in brought)
@@ -193,7 +193,7 @@ def test_progress_tells_who_brings_what(tmp_path: Path) -> None:
         last = [one for one in seen if one.members][-1]
         assert last.members[0].is_us
         assert last.members[1].is_helper
-        assert last.members[1].fetched > 0
+        assert last.members[1].brought > 0
 
     run(story())
 

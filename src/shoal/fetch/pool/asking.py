@@ -1,9 +1,9 @@
 """Decide whether helpers are worth asking: only where they make the download end sooner.
 
 Always true: nobody is asked while what is left comes by ourselves before a helper could bring any of it, while our own
-line is full, or while we have all the connections that a group may have to an origin: there each member would only
-take some of them. Where nothing shows yet how fast we are, nobody is asked either, but for files that are long at any
-rate that is to be expected of what came so far. Pure: told the time.
+line or the person's limit is full, or while we have all the connections that a group may have to an origin: there each
+member would only take some of them. Where nothing shows yet how fast we are, nobody is asked either, but for files
+that are long at any rate that is to be expected of what came so far. Pure: told the time.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ JOINING = (
     1.5  # seconds until what a helper brings is felt: it is asked, dials, asks the origin, passes a piece on
 )
 FULL = 100e6  # bytes a second: a gigabit line. What members bring comes by the same line, and through TLS
+NEARLY = 0.8  # of a limit: that is full, for nobody's bytes come evenly
 FIRST_LOOK = 0.05  # seconds; the members are not met sooner
 SHOWN_AFTER = 0.3  # seconds in which our own rate shows ...
 HEADROOM = 10.0  # ... times what is seen before: connections begin slowly
 
 
 class Asking:
-    """Ask it some times a second."""
+    """Ask it some times a second. `limit`: bytes a second that may come, from all together."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, limit: int | None = None) -> None:
         self._began_at = now
+        self._full = FULL if limit is None else min(FULL, NEARLY * limit)
 
     def is_worth_it(
         self, left: int, received: int, rate: float, now: float, *, has_all: bool = False
@@ -36,4 +38,4 @@ class Asking:
         usual = max(rate, received / elapsed)
         if elapsed < SHOWN_AFTER:
             usual *= HEADROOM
-        return usual < FULL and left > usual * JOINING
+        return usual < self._full and left > usual * JOINING

@@ -27,6 +27,7 @@ from shoal.fetch.pool.member import (
     most_claimed,
     runs_to_tell,
 )
+from shoal.fetch.pool.passing import Passing
 from shoal.fetch.pool.portions import Portions
 from shoal.fetch.pool.runs import PieceRun, Places, first_of, run_from, runs_of
 from shoal.formats.bitfield import all_bits, run_mask, without
@@ -48,9 +49,6 @@ LONGEST_DECLINE = 2.0  # seconds that we leave to others what they do not begin
 MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
 UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
-MOST_SECONDS_AHEAD = 4.0  # of what requesters take; a helper that has more waits for them ...
-LEAST_SECONDS_AHEAD = 0.5  # ... but for no less than so much of what it brings
-LEAST_AHEAD = 4 * MIB
 
 
 class Decision(NamedTuple):
@@ -85,8 +83,7 @@ class Board:
         self._lost_to: int = 0  # of ours: to be dropped, for they are somebody else's
         self.forced = 0  # ours alone to fetch, whatever others have
         self._brought = 0  # by us, from the origin
-        self._passed_on = 0  # of that, what requesters got
-        self._passing = RateMeter(now)
+        self._passing = Passing(piece_length, now)
         self._next = -1  # the piece behind our last run
         self._rate = 0.0  # ours, when we last had one
         self._best_rate = 0.0  # of late: who is idle knows no better, and what it doubles shows it
@@ -123,9 +120,7 @@ class Board:
         self.on_heard(member, now)
         self._members[member].on_have(bits, self._piece_length, now)
         if not self._members[member].is_helper:
-            passed = without(bits & self._brought, self._passed_on)
-            self._passing.add(passed.bit_count() * self._piece_length, now)
-            self._passed_on |= passed
+            self._passing.on_taken(bits, self.have, now)
 
     def on_lost(self, bits: int, member: bytes | None = None) -> None:
         """What it, or anybody, told of these does not count any more."""
@@ -175,6 +170,16 @@ class Board:
             needed = without(needed, 0 if other is one else other.has)
         return bool(needed)
 
+    @property
+    def was_wanted(self) -> bool:
+        """Of a helper: it has fetched for somebody already, or could have."""
+        return self.is_helper and self._was_wanted
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second that we bring to whoever wants them; 0 if nothing is known yet."""
+        return self._passing.rate if self.is_helper else self._rate
+
     # -- what to do ----------------------------------------------------------------------------------
 
     def decide(self, demand: Demand, now: float) -> Decision:
@@ -182,6 +187,7 @@ class Board:
         before = self._mine
         self._rate = demand.rate or self._rate
         self._best_rate = max(self._rate, self._best_rate * math.exp(-(now - self._decided_at) / BEST_MEMORY))
+        self._passing.look(self.have, self._rate, now)
         self._decided_at = now
         for member in self._members.values():
             if member.void_if_late(self._piece_length, now) or member.is_silent(now, self._heard_at):
@@ -229,11 +235,7 @@ class Board:
         early = 0 if self._was_wanted else (self._brought | self._mine).bit_count() * self._piece_length
         if early >= EARLY or self._is_deserted(now):
             return False
-        waiting = without(self._brought, self._passed_on).bit_count() * self._piece_length
-        most = max(
-            LEAST_AHEAD, LEAST_SECONDS_AHEAD * self._rate, MOST_SECONDS_AHEAD * self._passing.rate(now)
-        )
-        return waiting <= most
+        return not self._passing.is_enough
 
     def _is_deserted(self, now: float) -> bool:
         """Nobody is here who wants it; at first, whoever asked for help is on its way."""
@@ -256,18 +258,23 @@ class Board:
         elif self._members and self._has_all:
             self._has_all = False
             self._keep_close_to(demand)
-        elif self._members and self._claims_too_much(demand.rate):
+        elif self._members and self._claims_too_much(demand):
             self._mine &= demand.asked_bits | self.forced
-            if self._claims_too_much(demand.rate):
+            if self._claims_too_much(demand):
                 self._keep_close_to(demand)
 
-    def _claims_too_much(self, rate: float) -> bool:
-        return self._portions.is_too_much(rate, self._mine.bit_count())
+    def _claims_too_much(self, demand: Demand) -> bool:
+        return self._portions.is_too_much(min(demand.rate, self.rate), self._claimed)
+
+    @property
+    def _claimed(self) -> int:
+        """Pieces that we have taken and others cannot have yet."""
+        return self._mine.bit_count() + self._passing.waiting
 
     def _keep_close_to(self, demand: Demand) -> None:
         """Of what is ours a run from each piece that is being fetched, and what is ours alone."""
         kept = 0
-        count = self._portions.run_length(self._rate, max(1, demand.fetchers))
+        count = self._portions.run_length(self.rate, max(1, demand.fetchers))
         for first, _ in list(runs_of(demand.begun_bits & self._mine))[:MOST_RUNS]:
             kept |= run_mask(first, min(count, run_from(self._mine, first)))
         self._next = kept.bit_length()
@@ -283,7 +290,7 @@ class Board:
             return list(runs_of(free))
         others = (member.told_rate for member in self._members.values())
         fetchers = max(1, demand.fetchers)
-        count = self._portions.run_near_the_end(self._rate, others, fetchers, free.bit_count())
+        count = self._portions.run_near_the_end(self.rate, others, fetchers, free.bit_count())
         wanted = demand.idle * count * self._piece_length - demand.waiting
         runs = []
         if self._is_too_slow(demand, free, now):
@@ -291,7 +298,7 @@ class Board:
         while 2 * wanted > count * self._piece_length and free and self._has_room(count):
             is_first_of_two = wanted > count * self._piece_length
             length = max(1, count // 2) if is_first_of_two else count
-            spare = self._portions.spare_length(self._rate, self._mine.bit_count())
+            spare = self._portions.spare_length(self.rate, self._claimed)
             run = self._next_run(free, min(length, spare))
             runs.append(run)
             self._mine |= run_mask(*run)
@@ -310,11 +317,12 @@ class Board:
     def _is_too_slow(self, demand: Demand, free: int, now: float) -> bool:
         """Whether others would bring all the rest before we a single piece; if they do not begin, we do."""
         left = free
-        rates = self._rate
+        rates = self.rate
         for member in self._members.values():
             left |= member.live
             rates += member.rate(now)
         a_piece = demand.latency + demand.fetchers * self._piece_length / self._rate if self._rate else 0.0
+        a_piece += self._passing.seconds
         if not free or a_piece <= left.bit_count() * self._piece_length / (rates or 1.0) + SLACK:
             self._declined_at = None
             return False

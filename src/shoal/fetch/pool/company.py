@@ -29,7 +29,8 @@ class _Known:
     is_helper: bool
     meter: RateMeter  # of what it brought that is here now
     claims: Claims = NOTHING
-    bits: int = 0  # the pieces here that it brought
+    bits: int = 0  # the pieces here that it brought ...
+    had: int = 0  # ... and those of them that were with it when we met
 
 
 class Company:
@@ -61,14 +62,19 @@ class Company:
     def on_parted(self, member: bytes) -> None:
         self.on_claims(member, Claims())
 
-    def on_piece(self, piece: int, author: bytes, now: float) -> None:
-        known = self._known.setdefault(author, _Known("", False, RateMeter(now)))
+    def on_piece(self, piece: int, member: bytes, now: float, *, had: bool = False) -> None:
+        """It is here, by this member, which `had` it when we met or fetched it since. Who is named first counts."""
+        if any(known.bits >> piece & 1 for known in self._known.values()):
+            return
+        known = self._known.setdefault(member, _Known("", False, RateMeter(now)))
         known.bits |= 1 << piece
+        known.had |= had << piece
         known.meter.add(self._layout.piece_size(piece), now)
 
     def on_lost(self, bits: int) -> None:
         for known in self._known.values():
             known.bits &= ~bits
+            known.had &= ~bits
 
     def progress(self, claims: Claims, rate: float, now: float) -> tuple[MemberProgress, ...]:
         """Ourselves first, with these claims and this rate; none if nobody else was ever here."""
@@ -87,7 +93,8 @@ class Company:
             name=self.name_of(member),
             is_helper=known.is_helper,
             is_us=member == self._me,
-            fetched=bytes_in(self._layout, known.bits),
+            brought=bytes_in(self._layout, known.bits),
+            had=bytes_in(self._layout, known.had),
             rate=rate,
             runs=tuple(span_of(PieceRun(*run), self._layout) for run in known.claims.runs),
             piece_bits=known.bits,

@@ -11,6 +11,7 @@ from shoal.errors import PeerError
 
 if TYPE_CHECKING:
     from shoal.engine.neighbour import Neighbour
+    from shoal.engine.torrent import Torrent
 
 TALK_RATE = 50.0  # messages a second; an honest member says a few, and 20 while it looks for its place
 TALK_BURST = 500.0  # messages; who comes back to a busy pool, or leaves one, has much to say at once
@@ -22,6 +23,7 @@ class Talk:
     """What one neighbour says, from its joining on."""
 
     def __init__(self, now: float) -> None:
+        self.has_greeted = False  # before its first claims it tells what it has from another run
         self._left = TALK_BURST
         self._at = now
         self._records = 0
@@ -43,3 +45,13 @@ class Talk:
 def program_of(neighbour: Neighbour) -> bytes:
     """Who that is: a member, and which of the programs on its machine. Nobody can take the name of another member."""
     return neighbour.member + neighbour.peer_id
+
+
+def giver_of(piece: int, torrent: Torrent | None) -> bytes | None:
+    """The member that sent us most of a piece which is whole now; None: it came otherwise."""
+    coming = None if torrent is None else torrent.swarm.pieces.in_flight.get(piece)
+    if torrent is None or coming is None or not coming.senders:
+        return None
+    address = max(coming.senders, key=lambda address: coming.senders[address].bit_count())
+    giver = torrent.neighbours.get(address)
+    return None if giver is None else giver.member

@@ -78,18 +78,18 @@ class HelperServer:
             bind=options.bind,
             port=options.port,
             max_upload_rate=options.max_upload_rate,
+            max_download_rate=options.max_download_rate,
         )
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
         """Until `stop` is set."""
         await asyncio.to_thread(self._cache.prepare)
-        options = FetchOptions(
-            bind=self._options.bind, max_rate=self._options.max_download_rate, most_redirects=MOST_REDIRECTS
-        )
+        options = FetchOptions(bind=self._options.bind, most_redirects=MOST_REDIRECTS)
         nobody = AskedUrl(
             "https://nobody.invalid/"
         )  # no secret is ever told, so whose they are does not matter
-        async with self.meetings, Transfers(options, nobody, self._guard) as transfers:
+        limit = self.meetings.engine.make_limit()
+        async with self.meetings, Transfers(options, nobody, self._guard, limit) as transfers:
             self._transfers = transfers
             on_ready(self.meetings.engine.port)
             async with asyncio.TaskGroup() as group:

@@ -22,7 +22,8 @@ from shoal.fetch.pool.content import PartStore
 from shoal.fetch.pool.runs import PieceRun, span_of
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.layout import Layout
-from shoal.protocol.group.messages import PieceRecord
+from shoal.protocol.group.messages import Claims, PieceRecord, PoolMessage
+from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
@@ -45,6 +46,7 @@ class Holdings:
     ) -> None:
         self.told_bits = 0  # pieces that are here and have a record: what others may have of us
         self.settled_bits = 0  # pieces that we fetched ourselves
+        self.kept_bits = 0  # fetched in an earlier run, by whomever: of ours, or of a member that has it
         self.private_bits = 0  # pieces that are here, and of which nobody is told
         self._digests: dict[int, bytes] = {}  # of those
         self.unproved_bits = 0  # here since an earlier run, and not looked at yet: nobody is asked for them
@@ -80,10 +82,15 @@ class Holdings:
         """Whether others brought some of it in an earlier run, and it is yet to be seen whether that counts."""
         return bool(self.unproved_bits & ~self._part.first_hand_bits)
 
-    def records(self) -> list[PieceRecord]:
-        """Of all that can be passed on."""
-        records = (self._authors.record_of(piece) for piece in iter_bits(self.told_bits))
+    def records(self, bits: int = -1) -> list[PieceRecord]:
+        """Of all of these that can be passed on."""
+        records = (self._authors.record_of(piece) for piece in iter_bits(self.told_bits & bits))
         return [record for record in records if record is not None]
+
+    def greeting(self, claims: Claims, *, is_old: bool) -> list[PoolMessage]:
+        """For whom we have just met: records of what is here from another run (or all is), claims, the rest."""
+        old = self.told_bits if is_old else self.kept_bits
+        return [*split_records(self.records(old)), claims, *split_records(self.records(~old))]
 
     def take_up(self, record: PieceRecord) -> bool:
         """A piece that is here since another time, and who answered for it then."""
@@ -92,18 +99,23 @@ class Holdings:
         if self._authors.on_record(record, record.author) not in (News.NEW, News.KNOWN):
             return False
         self.told_bits |= 1 << record.piece
+        self.kept_bits |= 1 << record.piece
         self._board.on_piece(record.piece, self._clock())
         self._backing.take(record.piece)
         return True
 
-    def on_here(self, piece: int) -> bool:
-        """It is ours now, from wherever. -> whether that is new."""
+    def on_here(self, piece: int, giver: bytes | None = None) -> bool:
+        """It is ours now, from this member or from elsewhere. -> whether that is new."""
         bit = 1 << piece
         if self.told_bits & bit:
             return False
         self.told_bits |= bit
         is_earlier = bool(self.unproved_bits & bit)
         self.unproved_bits &= ~bit
+        if is_earlier:
+            self.kept_bits |= bit
+        elif self.settled_bits & bit:
+            self.kept_bits &= ~bit
         if not self._plan.have_bits & bit:
             self._plan.on_piece(piece)
         if not self._part.have_bits & bit:
@@ -112,12 +124,18 @@ class Holdings:
         author = self._authors.author_of(piece)
         if author is not None:
             if not is_earlier:
-                self._company.on_piece(piece, author, self._clock())
+                self._note_who_brought(piece, author, giver)
             if author != self._me and not self._authors.knows_all:
                 self._audits.on_piece(piece, author)
         if self._plan.is_complete and not self.is_unproved:
             self._audits.on_whole()
         return True
+
+    def _note_who_brought(self, piece: int, author: bytes, giver: bytes | None) -> None:
+        """Whoever fetched it in this run; of what was fetched before, whose record is old, whoever had kept it."""
+        bit = 1 << piece
+        had = giver is not None and bool(self.kept_bits & bit)
+        self._company.on_piece(piece, giver if had and giver else author, self._clock(), had=had)
 
     def on_own(self, piece: int) -> None:
         """Our sources gave it, or it is here since an earlier run; and it may be passed on."""
@@ -128,6 +146,8 @@ class Holdings:
 
     def keep_private(self, piece: int, digest: bytes) -> None:
         """A mirror gave of it: nobody is told, unless a member signed the same."""
+        if not self.unproved_bits >> piece & 1:
+            self._company.on_piece(piece, self._me, self._clock())
         self.private_bits |= 1 << piece
         self._digests[piece] = digest
         self._board.on_piece(piece, self._clock())

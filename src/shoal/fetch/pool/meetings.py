@@ -60,7 +60,7 @@ class _Attended:
     meeting: Meeting
     torrent: Torrent | None = None
     pools: set[bytes] = field(default_factory=set)
-    origins: dict[bytes, set[AtOrigin]] = field(default_factory=dict)  # tag -> downloads of ours from there
+    origins: dict[bytes, list[AtOrigin]] = field(default_factory=dict)  # tag -> downloads of ours from there
 
 
 class Meetings:
@@ -76,10 +76,14 @@ class Meetings:
         bind: str | None = None,
         port: int | None = None,
         max_upload_rate: int | None = None,
+        max_download_rate: int | None = None,
     ) -> None:
-        """`contacts` by the group's name."""
+        """`contacts` by the group's name; what the engine's `make_limit` is for counts as downloaded, too."""
         self.membership = Membership(groups)
-        self.engine = Engine(bind=bind, port=port, max_upload_rate=max_upload_rate, security=self.membership)
+        self.engine = Engine(
+            bind=bind, port=port, max_upload_rate=max_upload_rate, max_download_rate=max_download_rate,
+            security=self.membership,
+        )  # fmt: skip
         self._contacts = contacts
         self._events = events
         self._is_helper = is_helper
@@ -228,17 +232,31 @@ class Meetings:
             await self.engine.remove(pool.torrent)
             self.membership.dismiss(pool.info_hash)
 
-    def share_of(self, group: str, tag: bytes, most: int) -> int:
-        """Of `most` connections, all members' together, those of one download of ours; at least one."""
-        others = sum(attendant.presence.origins.get(tag, 0) for attendant in self.attendants(group))
-        ours = len(self._groups[group].origins.get(tag, ()))
-        return max(1, most // max(1, others + ours))
+    def share_of(self, group: str, at_origin: AtOrigin, most: int) -> int:
+        """Of `most` connections, all members' together, those of this download of ours; at least one.
+
+        Each has as many as any other; what is left over goes to the first in an order that is the same for all.
+        """
+        attended = self._groups[group]
+        me = attended.group.member.public + self.engine.peer_id
+        ours = attended.origins.get(at_origin.tag, [])
+        before, users = (
+            (ours.index(at_origin), len(ours)) if at_origin in ours else (len(ours), len(ours) + 1)
+        )
+        for attendant in attended.meeting.attendants:
+            theirs = attendant.presence.origins.get(at_origin.tag, 0)
+            users += theirs
+            before += theirs if program_of(attendant.neighbour) < me else 0
+        return max(1, most // users + (before < most % users))
 
     def use_origin(self, group: str, at_origin: AtOrigin, *, is_used: bool) -> None:
         """Whether one download of ours goes there now."""
         attended = self._groups[group]
-        users = attended.origins.setdefault(at_origin.tag, set())
-        (users.add if is_used else users.discard)(at_origin)
+        users = attended.origins.setdefault(at_origin.tag, [])
+        if is_used and at_origin not in users:
+            users.append(at_origin)
+        elif not is_used and at_origin in users:
+            users.remove(at_origin)
         if not users:
             del attended.origins[at_origin.tag]
         self._tell(attended)
@@ -271,7 +289,7 @@ class AtOrigin:
 
     def share_of(self, most: int) -> int:
         """How many of `most` connections, the group's altogether, are this download's."""
-        return self._meetings.share_of(self._group, self.tag, most)
+        return self._meetings.share_of(self._group, self, most)
 
     def pause(self, seconds: float) -> None:
         """It asked us to wait: everybody is told."""

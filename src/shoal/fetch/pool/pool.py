@@ -22,7 +22,7 @@ from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore, PoolContent
-from shoal.fetch.pool.hearing import Talk, program_of
+from shoal.fetch.pool.hearing import Talk, giver_of, program_of
 from shoal.fetch.pool.holdings import Holdings
 from shoal.fetch.pool.member import checked_runs
 from shoal.fetch.pool.owner import Owner
@@ -33,7 +33,6 @@ from shoal.formats.bitfield import iter_bits
 from shoal.formats.layout import Layout
 from shoal.protocol.group.messages import POOL, Accuse, Claims, Lost, PieceRecord, PoolMessage, Records
 from shoal.protocol.group.pool import encode_pool, parse_pool, split_lost
-from shoal.protocol.group.records import split_records
 
 if TYPE_CHECKING:
     import asyncio
@@ -220,7 +219,7 @@ class Pool:
             self._plan.offer(*span_of(run, self._layout))
         for run in decision.drop:
             self._plan.withhold(*span_of(run, self._layout))
-        self._tell_claims(int(demand.rate))
+        self._tell_claims(int(min(demand.rate, self.board.rate)))
         self.telling.slow(() if self.board.is_helper else self.board.laggards)
         while self.owner.can_audit() and (audit := self.audits.next(now)) is not None:
             self.owner.audit(audit)
@@ -235,12 +234,12 @@ class Pool:
 
     def on_joining(self, neighbour: Neighbour) -> None:
         self._neighbours[neighbour] = Talk(self._clock())
+        greeting = self.holdings.greeting(self._told_claims, is_old=self.board.was_wanted)
         is_helper = self._is_helper(program_of(neighbour))
         self.board.join(program_of(neighbour), self._clock(), is_helper=is_helper)
         self.company.on_joined(neighbour, self._clock(), is_helper=is_helper)
-        for message in split_records(self.holdings.records()):
+        for message in greeting:
             neighbour.say(self.name, encode_pool(message))
-        neighbour.say(self.name, encode_pool(self._told_claims))
         self.owner.wake()
 
     def on_message(self, neighbour: Neighbour, payload: bytes) -> None:
@@ -256,6 +255,7 @@ class Pool:
             talk.on_message(self._clock())
         match message:
             case Claims(runs, rate) as claims:
+                talk.has_greeted = True
                 self.board.on_claims(program_of(neighbour), runs, float(rate), self._clock())
                 self.company.on_claims(neighbour.member, claims)
                 self.owner.wake()
@@ -280,6 +280,8 @@ class Pool:
         piece = record.piece
         if piece >= self._layout.piece_count:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
+        if not self._neighbours[neighbour].has_greeted:
+            self.holdings.kept_bits |= 1 << piece
         match self.authors.on_record(record, neighbour.member):
             case News.NEW:
                 self.holdings.vouch(piece)
@@ -316,7 +318,7 @@ class Pool:
                 neighbour.say(self.name, payload)
 
     def _on_here(self, piece: int) -> None:
-        if self.holdings.on_here(piece):
+        if self.holdings.on_here(piece, giver_of(piece, self.torrent)):
             self.owner.wake()
 
     def on_parted(self, neighbour: Neighbour, reason: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from shoal.fetch.judging import Asked
 from shoal.fetch.pool.asking import Asking
 from shoal.fetch.pool.audits import PATIENCE, Audit
-from shoal.fetch.progress import MemberProgress
+from shoal.fetch.progress import MemberProgress, MemberShare
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.repairs import MOST_WRONG, wrong_source
 from shoal.fetch.transfer import Flow
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
 MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
+RESTS_AFTER = 2.0  # seconds without anything to fetch, after which its connections are the others'
 LEAST_CONNECTIONS = 2  # so that one asks while another delivers
 MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
 PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
@@ -55,10 +56,14 @@ class Pooled:
         note: Callable[[str], None],
         on_lost: Callable[[], None],
         on_slow: Callable[[], None] | None = None,
+        max_rate: int | None = None,
         stays: bool = False,
         keeping: Keeping | None = None,
     ) -> None:
-        """`stays`: a file that is here is not the end, for others want it. `keeping`: of a requester."""
+        """`stays`: a file that is here is not the end, for others want it; `max_rate`: of all that comes.
+
+        `keeping`: of a requester.
+        """
         self.pool = pool
         self._stays = stays
         self.keeping = keeping
@@ -74,9 +79,10 @@ class Pooled:
         self._complete_at: float | None = None
         self._left = -1  # bytes of the file, when it was last looked
         self._began_at = self._moved_at = time.monotonic()
+        self._fetched_at = 0.0
         self.is_slow = False  # alone
         self._on_slow = on_slow
-        self._asking = Asking(self._began_at)
+        self._asking = Asking(self._began_at, max_rate)
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
         pool.owner = self
@@ -107,7 +113,6 @@ class Pooled:
 
     def beat(self, now: float) -> None:
         most = max(MOST_CONNECTIONS, self._most_fetchers)
-        self._at_origin.use(True)
         share = min(self._most_fetchers, self._at_origin.share_of(most))
         if self._origin.patience.gave_up is not None and self._origins.sources.admit():
             self.note(f"{self._origin.name} gives nothing more: mirrors do, for this machine alone")
@@ -124,6 +129,15 @@ class Pooled:
         if self.keeping is not None:
             self.keeping.beat(self._group, now)
         self.pool.beat(now)
+        self._at_origin.use(self._uses_origin(now))
+
+    def _uses_origin(self, now: float) -> bool:
+        """It fetches; a short rest does not count, unless nobody is here that wants anything."""
+        if self._ranged.plan.running or self.pool.board.my_runs:
+            self._fetched_at = now
+            return True
+        is_wanted = not self._stays or self.pool.requester_count > 0
+        return is_wanted and now - self._fetched_at < RESTS_AFTER
 
     def _look_for_help(self, now: float) -> None:
         plan = self._ranged.plan
@@ -178,9 +192,9 @@ class Pooled:
         """`"sample"`: what others brought was compared here and there."""
         return "sample" if self.pool.audits.checked_bytes else ""
 
-    def shares(self) -> tuple[tuple[str, int], ...]:
-        """Who fetched how many bytes of the file from the origin."""
-        return tuple((one.name, one.fetched) for one in self.members(time.monotonic()))
+    def shares(self) -> tuple[MemberShare, ...]:
+        """Who brought how many bytes of the file, ourselves first."""
+        return tuple(MemberShare(one.name, one.brought, one.had) for one in self.members(time.monotonic()))
 
     # ---- as the owner of the pool
 

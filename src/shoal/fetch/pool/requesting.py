@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
     from shoal.fetch.pool.pool import Pool
     from shoal.fetch.sources import Source
+    from shoal.net.shared_limit import SharedLimit
 
 PROBE_END = 16 * KIB  # what the first request asks for, of every member of a crowd: it shows the facts
 LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
@@ -59,7 +60,10 @@ class GroupWish:
 class Requesting:
     """Use as an async context manager around the whole download."""
 
-    def __init__(self, wish: GroupWish, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, wish: GroupWish, note: Callable[[str], None], max_download_rate: int | None = None
+    ) -> None:
+        """`max_download_rate` is that of members and of the origin together: see `make_limit`."""
         self._wish = wish
         self._note = note
         self._group = wish.group.name
@@ -71,6 +75,7 @@ class Requesting:
             bind=wish.bind,
             port=wish.port,
             max_upload_rate=wish.max_upload_rate,
+            max_download_rate=max_download_rate,
         )
         self._is_meeting = False
         self._is_over = asyncio.Event()
@@ -104,6 +109,10 @@ class Requesting:
                     self._is_meeting = False
         except ShoalError as error:
             self._note(f"downloads alone: group {self._group}: {error.message}")
+
+    def make_limit(self) -> SharedLimit | None:
+        """For what comes from the origin."""
+        return self.meetings.engine.make_limit()
 
     # ---- the pool
 
@@ -152,8 +161,8 @@ class Requesting:
         keeping.attach(pool)
         at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
         return Pooled(
-            pool, at_origin, origins, most_fetchers=most, name=name, note=self._note,
-            on_lost=on_lost, on_slow=self._ask_all, keeping=keeping,
+            pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost,
+            on_slow=self._ask_all, max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
         )  # fmt: skip
 
     async def begin(self, pooled: Pooled) -> None:

@@ -1,0 +1,89 @@
+"""Who brought what in this run: fetched from the origin now, or kept from another time."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from shoal.cli.course import FileCourse
+from shoal.fetch.progress import Downloaded, MemberShare
+from shoal.units import KIB
+
+from ...engine.scene import until
+from .room import HOST, SMALL, Room, RunningHelper, made_up, room
+
+SLOW = 512 * KIB  # bytes a second of each connection: so that helpers have something to do
+
+
+def run(story) -> None:
+    asyncio.run(story)
+
+
+def name_of(helper: RunningHelper) -> str:
+    return f"{HOST}:{helper.port}"
+
+
+def records_of(got: Downloaded) -> list[dict[str, object]]:
+    return FileCourse(got.path, got.length, sources=got.sources, members=got.members).source_records()
+
+
+async def wait_until_all_is_kept(here: Room, helper: RunningHelper) -> None:
+    kept = here.folder / "helper0"
+    await until(lambda: any(path.stat().st_blocks * 512 >= SMALL for path in kept.glob("*.part")), within=20)
+
+
+def test_what_members_fetch_now_they_did_not_have(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with room(tmp_path) as here:
+            here.serve(made_up(SMALL), rate=SLOW)
+            await here.helper()
+            await here.helper()
+            got = await here.get(connections=2)
+            assert sum(one.brought for one in got.members) == SMALL
+            assert [one.had for one in got.members] == [0, 0, 0]
+
+    run(story())
+
+
+def test_what_comes_out_of_a_cache_is_its_keeper_s_whoever_fetched_it_once(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with room(tmp_path) as here:
+            here.serve(made_up(SMALL), rate=SLOW)
+            helper = await here.helper(cache_size=4 * SMALL)
+            first = await here.get(connections=2)
+            assert {one.name for one in first.members} == {"this machine", name_of(helper)}
+            await wait_until_all_is_kept(here, helper)
+            for number in (None, 1):  # another machine, and the one that fetched some of it
+                sent = here.origin.sent
+                got = await here.get(connections=2, number=number, overwrite=True)
+                ours, theirs = got.members
+                assert theirs.name == name_of(helper)
+                assert ours.brought + theirs.brought == SMALL
+                assert ours.brought <= here.origin.sent - sent < SMALL // 2
+                assert theirs.had > SMALL // 2
+                assert ours.had == 0
+
+    run(story())
+
+
+def test_the_records_add_up_to_the_file_and_say_what_the_lines_say(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with room(tmp_path) as here:
+            here.serve(made_up(SMALL), rate=SLOW)
+            await here.helper()
+            got = await here.get(connections=2)
+            records = records_of(got)
+            assert sum(one["bytes"] for one in records) == SMALL  # type: ignore[misc]
+            assert [one["bytes"] for one in records] == [one.brought for one in got.members]
+
+    run(story())
+
+
+def test_servers_share_what_came_from_servers() -> None:
+    members = (MemberShare("this machine", 70, 0), MemberShare("elsewhere", 30, 10))
+    course = FileCourse(Path("f"), 100, sources=(("mirror", 25), ("origin", 50)), members=members)
+    assert [(one["kind"], one["address"], one["bytes"]) for one in course.source_records()] == [
+        ("origin", "origin", 47),
+        ("origin", "mirror", 23),
+        ("member", "elsewhere", 30),
+    ]
