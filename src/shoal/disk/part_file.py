@@ -61,6 +61,7 @@ class PartFile:
         self._is_to_be_kept = True  # until it is known that there is nothing on record
         self._broken: ShoalError | None = None  # a failed fsync
         self.length: int | None = None
+        self.has_replaced = False  # on opening: another file's bytes, or what could not be gone on with
 
     @classmethod
     def open(
@@ -73,13 +74,14 @@ class PartFile:
         piece_length: int,
         overwrite: bool = False,
         is_sparse: bool = False,
+        whole_identity: bytes | None = None,
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> PartFile:
         """Go on where the last process stopped, if it fetched the same identity; else begin anew.
 
         Without identity or length nothing is ever resumed. `on_progress` gets the bytes read again after a kill.
-        `is_sparse`: no room is reserved for what is still to come.
+        `is_sparse`: no room is reserved for what is still to come. `whole_identity`: see `keep_whole`.
         Raises `ExistsError` (NAME is there, or another process is at it), `DiskFullError`, `FileError`, and
         `UnfinishedError` if stopped.
         """
@@ -88,10 +90,15 @@ class PartFile:
         part._is_sparse = is_sparse
         try:
             known = part._load(identity, length, piece_length)
-            if known is None:
-                part.start_anew(identity, length, piece_length=piece_length)
-            else:
+            if known is not None:
                 part._resume(known, on_progress, should_stop)
+                return part
+            known = part._load(whole_identity, length, piece_length)
+            if known is not None:
+                part._resume(known, on_progress, should_stop)
+            if not part.is_whole:
+                part.has_replaced = part._record.has_saved()
+                part.start_anew(identity, length, piece_length=piece_length)
         except BaseException:
             part.close()
             raise
@@ -110,6 +117,10 @@ class PartFile:
     def have_bits(self) -> int:
         """The pieces that are here."""
         return self._have
+
+    @property
+    def is_whole(self) -> bool:
+        return self.length is not None and 0 != self._have == all_bits(self._layout.piece_count)
 
     @property
     def prefix_length(self) -> int:
@@ -209,6 +220,18 @@ class PartFile:
             self._is_to_be_kept = bool(have)
             with self._changing:
                 self._fresh = without(self._fresh, fresh)
+
+    def keep_whole(self, identity: bytes) -> None:
+        """All of it is here, and may be right though its digest is not: remember it under this identity."""
+        with self._recording:
+            key = self._key
+            self._set_facts(identity, self.length, self._layout.piece_length)
+            if key != self._key:
+                self._record.start_anew(self._key, self._layout.piece_count)
+                self._saved = Known(0, array("I", bytes(4 * self._layout.piece_count)), Stamp(0, 0))
+                with self._changing:
+                    self._fresh = self._have
+            self.remember()
 
     def start_anew(self, identity: bytes | None, length: int | None, *, piece_length: int) -> None:
         """Throw away what is here and begin another file. By now nobody may write for the old one."""

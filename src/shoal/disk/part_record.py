@@ -68,6 +68,12 @@ class PartRecord:
             )
         return cls(descriptor, path, is_ours=bool(head))
 
+    def has_saved(self) -> bool:
+        """Whether something was saved, for whatever file."""
+        room = (os.fstat(self._descriptor).st_size - _PAGE) // 2
+        heads = (os.pread(self._descriptor, _SLOT.size, _PAGE + slot * room) for slot in (0, 1) if room > 0)
+        return any(head.startswith(_VERSION) for head in heads)
+
     def start_anew(self, key: bytes, piece_count: int) -> None:
         """Forget everything. `key` is 32 bytes that stand for the identity; nothing of them can be read back."""
         self._key, self._piece_count, self._sequence = key, piece_count, 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from shoal.errors import FormatError, GuardError, NetworkError, NotFoundError, ShoalError
+from shoal.errors import CertificateError, FormatError, GuardError, NetworkError, NotFoundError, ShoalError
 from shoal.fetch.facts import Facts, facts_of
 from shoal.fetch.judging import Answer, Asked
 from shoal.fetch.options import AskedUrl
@@ -85,7 +85,7 @@ class Origins:
 
     def is_final(self, source: Source, error: ShoalError) -> bool:
         """Whether to ask again is of no use."""
-        if isinstance(error, FormatError | GuardError):
+        if isinstance(error, FormatError | GuardError | CertificateError):
             return True
         if source.meter.total:
             return False

@@ -145,7 +145,6 @@ class Repairs:
                 hint="it has another file than the one that the Metalink was made of",
             )
             source.patience.give_up(error)
-            self._on_wrong_piece(f"{error.message}, and is asked for no more")
             self._on_given_up(source)
 
     def _keep_pieces_of(self, piece: int) -> None:
