@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ _PROXY_HINT = (
     "look whether the proxy runs; --proxy names another, else the environment does (https_proxy, ...)"
 )
 _TRUST_HINT = "--cacert FILE trusts a CA of your own, as CURL_CA_BUNDLE and SSL_CERT_FILE do"
+_WHY_NOT_TRUSTED = re.compile(r"(?:problem|result): (.+?)(?: \(\d+\))?$")  # as OpenSSL says it
 _CERTIFICATES = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE})
 
 
@@ -78,9 +80,9 @@ def _certificate_error(host: str, code: int, message: str) -> CertificateError:
         return CertificateError(
             f"{host}: its certificate is for another host", hint="is the host spelled right?"
         )
-    why = message.partition("problem: ")[2].strip()
+    why = _WHY_NOT_TRUSTED.search(message)
     return CertificateError(
-        f"{host}: its certificate is not trusted{': ' if why else ''}{why}", hint=_TRUST_HINT
+        f"{host}: its certificate is not trusted{f': {why[1]}' if why else ''}", hint=_TRUST_HINT
     )
 
 
