@@ -26,21 +26,19 @@ from contextlib import suppress
 from pathlib import Path
 
 from shoal.disk.faults import MissingDataError, file_fault
-from shoal.disk.linux_calls import allocate
-from shoal.disk.memory_backed import is_in_memory
 from shoal.disk.open_files import OpenFile
 from shoal.disk.parallel import OnProgress, ShouldStop, Work, work_through
 from shoal.disk.part_place import PartPlace, unlock
 from shoal.disk.part_record import Known, PartRecord
+from shoal.disk.room import make_room
 from shoal.disk.storage import Buffer, Stamp
-from shoal.errors import DiskFullError, ShoalError, UnfinishedError
+from shoal.errors import ShoalError, UnfinishedError
 from shoal.formats.bitfield import all_bits, iter_bits, run_mask, without
 from shoal.formats.layout import Layout
-from shoal.units import MIB, format_size
+from shoal.units import MIB
 
 _CHUNK_LENGTH = 1 * MIB  # read at a time for a CRC: few calls, and it stays in the processor's cache
 _MOST_VECTORS = 1024  # what Linux takes in one call (IOV_MAX)
-_STAT_BLOCK = 512  # the unit of st_blocks, on every file system
 
 
 class PartFile:
@@ -348,29 +346,8 @@ class PartFile:
         return sum(1 << piece for piece, is_intact in enumerate(intact) if is_intact)
 
     def _reserve(self) -> None:
-        """Bring the file to its length, with room reserved where that costs nothing, else as a hole."""
-        if self.length is None:
-            return
-        descriptor = self._opened().descriptor
-        try:
-            status = os.fstat(descriptor)
-            is_reserved = False
-            if not is_in_memory(descriptor):  # there, to reserve is to write
-                disk = os.fstatvfs(descriptor)
-                missing = self.length - status.st_blocks * _STAT_BLOCK
-                free = disk.f_bavail * disk.f_frsize
-                if disk.f_blocks and missing > free:
-                    raise DiskFullError(
-                        f"disk full: {self.part_path}: {format_size(missing)} more are needed, "
-                        f"{format_size(free)} are free",
-                        hint="make room, then run the same command again: it goes on where it stopped",
-                    )
-                if self.length > 0 and not self._is_sparse:
-                    is_reserved = allocate(descriptor, self.length)
-            if status.st_size > self.length or not is_reserved:
-                os.ftruncate(descriptor, self.length)
-        except OSError as error:
-            raise file_fault(error, self.part_path, "making room") from error
+        if self.length is not None:
+            make_room(self._opened().descriptor, self.part_path, self.length, is_sparse=self._is_sparse)
 
     # -- below ----------------------------------------------------------------------------------------
 
