@@ -37,6 +37,9 @@ _PROGRAMS = frozenset(
 class Facts:
     length: int | None = None  # bytes; of what is sent, if that has a content coding
     validator: Validator | None = None
+    shown_later: Validator | None = (
+        None  # where the first response had none: by it a change shows all the same
+    )
     takes_ranges: bool = False
     name: bytes | None = None  # as Content-Disposition has it; see `file_name`
     modified_at: int | None = None  # Unix seconds, for --remote-time; as a validator only if that says so
@@ -60,11 +63,11 @@ class Facts:
             return "does not say how long it is"
         if not self.takes_ranges or self.can_be_split(is_digest_known=is_digest_known):
             return "does not serve parts of it"  # though it may say that it does
-        return "does not say which version it is"
+        return "does not say which version it is (a checksum makes up for that)"
 
     def for_mirror(self) -> Facts:
         """What must hold on another server, which has versions of its own: the length."""
-        return replace(self, validator=None, modified_at=None, content_type="")
+        return replace(self, validator=None, shown_later=None, modified_at=None, content_type="")
 
 
 def facts_of(status: int, headers: Headers, url: str) -> Facts:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from shoal.errors import NetworkError
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry
 from shoal.fetch.origins import Origins
-from shoal.fetch.receiver import Receiver, keep_early
+from shoal.fetch.receiver import Receiver, keep_early, keep_in
 from shoal.fetch.sources import Source
 
 FETCHER = 1  # the number of the first one
@@ -86,3 +86,14 @@ class Opening:
             await asyncio.sleep(BEAT)
         self.is_waiting = False
         return source
+
+
+async def body_of(origins: Origins, receiver: Receiver, most: int) -> bytes:
+    """All that comes, up to so many bytes, in memory. Raises how its transfer failed."""
+    body = bytearray()
+    receiver.hand_to(keep_in(body, most))
+    await origins.wait_for(receiver)
+    receiver.flush()
+    if receiver.error is not None:
+        raise receiver.error
+    return bytes(body)
