@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from shoal.units import KIB, MIB
 from ..conftest import Shoal
 from ..fetch.nginx import nginx
 from .running import COMMAND, PATIENCE, environment, start
-from .test_get_urls import BODY, names, wait_until
+from .test_get_urls import BODY, metalink, names, wait_until
 
 SECRET = "correct-horse-battery"
 
@@ -86,6 +87,17 @@ def test_what_looks_like_a_url_without_its_beginning_gets_a_hint(source: str, sh
     result = shoal("get", source)
     assert result.returncode == ExitCode.NOT_FOUND
     assert result.stderr.splitlines()[1] == "hint: a URL begins with http://, https:// or ftp://"
+
+
+# ---- names
+
+
+def test_a_metalink_names_nothing_that_is_hidden(tmp_path: Path, shoal: Shoal, origin: HostileOrigin) -> None:
+    page = metalink(origin.url("/data.iso"))
+    origin.pages["/m"] = replace(page, body=page.body.replace(b"sub/m.iso", b".ssh/.keys"))
+    assert shoal("get", origin.url("/m")).returncode == 0
+    assert (tmp_path / "ssh" / "keys").read_bytes() == BODY
+    assert names(tmp_path) == ["ssh"]
 
 
 # ---- the way there
@@ -184,12 +196,14 @@ def test_a_server_that_says_it_serves_parts_and_does_not_is_told_so(
 @pytest.mark.parametrize("is_terminal_gone", [True, False])
 def test_a_hangup_keeps_what_came(is_terminal_gone: bool, tmp_path: Path, origin: HostileOrigin) -> None:
     origin.pages["/data.iso"] = Page(BODY, rate=400 * KIB)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # below nohup it is ignored
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "get", origin.url("/data.iso"), "--connections", "1"],
         cwd=tmp_path, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
+    signal.signal(signal.SIGHUP, before)
     try:
         wait_until(lambda: origin.sent >= 1 * MIB)
         if is_terminal_gone:

@@ -269,6 +269,9 @@ def test_a_mirror_with_another_file_is_left_out(tmp_path: Path) -> None:
         ('attachment; filename="/etc/passwd"', "passwd"),
         ("attachment; filename*=UTF-8''%e2%82%ac.txt", "€.txt"),
         ('attachment; filename=".."', "file.bin"),
+        ('attachment; filename=".bashrc"', "bashrc"),
+        ("attachment; filename*=UTF-8''%e2%80%8f..%e2%80%8e.bashrc", "bashrc"),
+        ('attachment; filename="..."', "_"),
     ],
 )
 def test_a_name_from_a_stranger_stays_in_the_folder(header: str, name: str, tmp_path: Path) -> None:
@@ -278,6 +281,13 @@ def test_a_name_from_a_stranger_stays_in_the_folder(header: str, name: str, tmp_
         origin.pages["/file.bin"] = Page(BODY, headers=(("Content-Disposition", header),))
         assert fetch(folder, origin.url("/file.bin")).path == folder / name
     assert names(folder) == [name]
+
+
+def test_a_hidden_name_is_the_persons_to_give(tmp_path: Path) -> None:
+    with HostileOrigin() as origin:
+        origin.pages["/.profile"] = Page(BODY)
+        assert fetch(tmp_path, origin.url("/.profile")).path.name == "profile"
+        assert fetch(tmp_path, origin.url("/.profile"), name=".profile").path.name == ".profile"
 
 
 def test_the_name_that_was_given_is_taken_and_the_remote_time_if_wanted(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ GET = Section(
         Setting(
             "cacert",
             FILE,
-            "Trust the CAs in this file of certificates (PEM), in place of the system's.",
+            "Trust the CAs in this file of certificates (PEM) for URLs, in place of the system's.",
             examples=("/etc/ssl/own-ca.pem",),
         ),
         Setting("remote_time", FLAG, "Give the file the time that the server says.", False),
