@@ -20,7 +20,10 @@ def main() -> None:
     fill_closed_descriptors()
     from shoal.cli.app import run
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end a command alike
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # all end a command alike
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # as below nohup
+        signal.signal(hangup, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

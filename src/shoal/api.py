@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from shoal.disk.checksum import parse_checksum
-from shoal.disk.new_file import refuse_existing
 from shoal.errors import FormatError, UsageError
 from shoal.fetch.download import download
-from shoal.fetch.facts import Facts, looks_like
+from shoal.fetch.facts import Facts, file_name, looks_like
 from shoal.fetch.metalinks import downloads_of
 from shoal.fetch.options import FetchOptions, parse_header
 from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
-from shoal.fetch.torrents import write_torrent_of
+from shoal.fetch.torrents import refuse_place, refuse_same, write_torrent_of
 from shoal.formats.metalink import parse_metalink
+from shoal.formats.safe_names import seen_name
 from shoal.protocol.tracker.urls import shown_url
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class How(TypedDict, total=False):
     netrc: str | os.PathLike[str]
     cookies: str | os.PathLike[str]  # a file in the format of Netscape
     proxy: str  # without it: what the environment says
+    cacert: str | os.PathLike[str]  # certificates of CAs to trust, in place of the system's
     bind: str  # a local address
     max_download_rate: int
     overwrite: bool
@@ -85,11 +86,24 @@ def get_blocking(url: str, **how: Unpack[How]) -> Downloaded:
 
 
 async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
-    """Download the files behind `url`: one, or those that a Metalink names, one after the other."""
+    """Download the files behind `url`: one, or those that a Metalink names, one after the other.
+
+    Raises as `get` does; what a callback raises comes through as it is.
+    """
+    try:
+        return await _get_all(url, how)
+    except BaseExceptionGroup as error:  # of the tasks that worked at it; one is told
+        first: BaseException = error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
+
+
+async def _get_all(url: str, how: How) -> list[Downloaded]:
     wanted = _wanted(url, how)
     torrent = _path(how.get("torrent"))
-    if torrent is not None and not wanted.overwrite:
-        refuse_existing(torrent)
+    if torrent is not None:
+        refuse_place(torrent, wanted)
     on_progress, on_note = how.get("on_progress"), how.get("on_note")
     asked = replace(wanted, is_document=_document_door(url, how))
     result = await download(asked, on_progress=on_progress, on_note=on_note)
@@ -102,6 +116,8 @@ async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
             downloads = [wanted]
         if torrent is not None and len(downloads) > 1:
             raise UsageError(f"a torrent is made of one file, and {shown_url(url)} names {len(downloads)}")
+        if torrent is not None:
+            refuse_place(torrent, downloads[0])
         results = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
     else:
         downloads, results = [wanted], [result]
@@ -123,18 +139,22 @@ def _follow(document: Document, wanted: Wanted, how: How) -> list[Wanted]:
 def _document_door(url: str, how: How) -> Callable[[Facts, str], bool]:
     """Tells `on_kind`; whether the body is for us to read instead of the disk."""
     followed = set() if how.get("raw") else {METALINK} | ({TORRENT} if "on_torrent" in how else set())
-    on_kind = how.get("on_kind")
+    on_kind, torrent = how.get("on_kind"), _path(how.get("torrent"))
 
     def door(facts: Facts, asked: str) -> bool:
         kind = looks_like(facts, asked)
         if on_kind is not None:
             on_kind(kind if kind in followed else FILE)
+        if torrent is not None and kind not in followed:
+            name = how.get("name") or seen_name(file_name(facts, asked))
+            refuse_same(torrent, Path(how.get("folder", ".")), name)
         return kind in followed
 
     return door
 
 
 def _wanted(url: str, how: How) -> Wanted:
+    _refuse_nonsense(how)
     headers = how.get("headers", ())
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return Wanted(
@@ -148,6 +168,7 @@ def _wanted(url: str, how: How) -> Wanted:
             netrc=_path(how.get("netrc")),
             cookies=_path(how.get("cookies")),
             proxy=how.get("proxy"),
+            cacert=_path(how.get("cacert")),
             bind=how.get("bind"),
             max_rate=how.get("max_download_rate"),
         ),
@@ -158,6 +179,17 @@ def _wanted(url: str, how: How) -> Wanted:
         overwrite=how.get("overwrite", False),
         keeps_remote_time=how.get("remote_time", False),
     )
+
+
+def _refuse_nonsense(how: How) -> None:
+    """Raises `UsageError` for what would fail later, and less clearly."""
+    if how.get("connections", 1) < 1:
+        raise UsageError(
+            f"connections={how['connections']}: without any nothing is fetched", hint="1 or more"
+        )
+    for name, value in (("mirrors", how.get("mirrors")), ("trackers", how.get("trackers"))):
+        if isinstance(value, str):
+            raise UsageError(f"{name} is a list of URLs, and one string was given", hint=f"{name}=[url]")
 
 
 def _group_wish(how: How) -> GroupWish | None:

@@ -53,6 +53,10 @@ class NetworkError(ShoalError):
     exit_code = ExitCode.NETWORK
 
 
+class CertificateError(NetworkError):
+    """A server does not prove that it is who was asked for: to ask again is of no use."""
+
+
 class UnfinishedError(ShoalError):
     exit_code = ExitCode.UNFINISHED
 

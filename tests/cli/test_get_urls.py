@@ -180,10 +180,13 @@ def test_an_existing_file_is_left_unless_told_to(tmp_path: Path, shoal: Shoal, o
     assert (tmp_path / "data.iso").read_bytes() == BODY
 
 
-def test_a_wrong_digest_leaves_no_file(tmp_path: Path, shoal: Shoal, origin: HostileOrigin) -> None:
+def test_a_wrong_digest_leaves_no_file_under_that_name(
+    tmp_path: Path, shoal: Shoal, origin: HostileOrigin
+) -> None:
     result = shoal("get", origin.url("/dir/data.iso"), "--checksum", "md5:" + 32 * "0", "--json")
     assert result.returncode == ExitCode.CHECKSUM
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["data.iso.part", "data.iso.part.shoal"]
+    assert "hint: it is kept in data.iso.part: " in result.stderr
     last = json.loads(result.stdout.splitlines()[-1])
     assert (last["status"], last["exit_code"], last["verified"]) == ("failed", 32, "none")
 

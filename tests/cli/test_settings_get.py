@@ -48,7 +48,7 @@ def test_without_a_word_they_are_the_defaults() -> None:
 
 def test_every_setting_is_read_from_the_file() -> None:
     text = (
-        '[get]\ndir = "d"\nconnections = 4\nproxy = "host:3128"\nremote_time = true\ngroup = "lab"\n'
+        '[get]\ndir = "d"\nconnections = 4\nproxy = "host:3128"\ncacert = "ca.pem"\nremote_time = true\ngroup = "lab"\n'
         f'tracker = ["{OTHER}"]\nmax_upload_rate = 5000\nmax_download_rate = "1MB/s"\nbind = "::1"\nport = 0\n'
         'name = "pc"\nlog = "l"\n'
     )
@@ -56,6 +56,7 @@ def test_every_setting_is_read_from_the_file() -> None:
         "dir": Path("/etc/d"),
         "connections": 4,
         "proxy": "http://host:3128",
+        "cacert": Path("/etc/ca.pem"),
         "remote_time": True,
         "group": "lab",
         "tracker": (OTHER,),

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,6 +25,14 @@ async def main(stop):
 
 run_until_stopped(main)
 """
+
+
+@pytest.fixture(autouse=True)
+def hangups() -> Iterator[None]:
+    """They are not ignored, as they are where the tests run below nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", signals.STOP_SIGNALS)
@@ -59,6 +68,31 @@ def test_the_second_signal_ends_a_command_that_takes_too_long() -> None:
         assert output.readline() == "asked\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 7
+
+
+def test_a_second_hangup_is_not_somebody_who_has_waited_long_enough() -> None:
+    process = subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as output:
+        assert output.readline() == "ready\n"
+        process.send_signal(signal.SIGHUP)
+        assert output.readline() == "asked\n"
+        process.send_signal(signal.SIGHUP)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.3)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 7
+
+
+def test_where_hangups_are_ignored_they_stay_so() -> None:
+    async def main(stop: asyncio.Event) -> bool:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await stop.wait()
+        return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert signals.run_until_stopped(main)
 
 
 def test_an_error_comes_through() -> None:

@@ -266,3 +266,35 @@ def test_bytes_are_read_back_for_hashing_and_missing_ones_are_an_error(tmp_path:
     with pytest.raises(MissingDataError, match="ends at byte 5, 3 more were expected"):
         part.read_into(4, buffer)
     part.close()
+
+
+def test_a_whole_file_may_be_kept_under_another_identity_and_is_found_only_whole(tmp_path: Path) -> None:
+    part = open_part(tmp_path, identity=None)
+    put(part, range(PIECES))
+    part.keep_whole(b"kept")
+    part.close()
+    again = open_part(tmp_path, identity=None, whole_identity=b"kept")
+    assert again.is_whole and not again.has_replaced
+    again.forget(0, 1)
+    again.remember()
+    again.close()
+    part = open_part(tmp_path, identity=None, whole_identity=b"kept")
+    assert part.have_bits == 0 and part.has_replaced
+    part.close()
+
+
+def test_an_empty_file_is_no_whole_one_that_was_kept(tmp_path: Path) -> None:
+    part = open_part(tmp_path, identity=None, length=0, whole_identity=b"kept")
+    assert not part.is_whole and not part.has_replaced
+    assert part.finish().read_bytes() == b""
+
+
+def test_it_is_known_whether_another_files_bytes_were_thrown_away(tmp_path: Path) -> None:
+    part = open_part(tmp_path)
+    assert not part.has_replaced
+    put(part, [3])
+    part.remember()
+    part.close()
+    part = open_part(tmp_path, length=LENGTH + PIECE * 1000)
+    assert part.has_replaced
+    part.close()

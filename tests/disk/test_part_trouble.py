@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shoal.disk import linux_calls, part_crcs, part_file
+from shoal.disk import linux_calls, part_crcs, room
 from shoal.errors import DiskFullError, FileError
 from shoal.formats.bitfield import iter_bits
 from shoal.units import KIB, MIB
@@ -51,7 +51,7 @@ def test_a_disk_with_no_room_for_the_record_is_told_before_anything_is_downloade
 
 def disk_with(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """Every disk is one of this much room."""
-    monkeypatch.setattr(part_file, "is_in_memory", lambda _: False)
+    monkeypatch.setattr(room, "is_in_memory", lambda _: False)
     monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_blocks=9, f_bavail=free, f_frsize=1))
 
 
@@ -74,7 +74,7 @@ def test_what_was_remembered_stays_when_the_disk_is_full_at_the_next_start(
     part.close()
     with monkeypatch.context() as patched:
         disk_with(patched, 0)
-        patched.setattr(part_file, "_STAT_BLOCK", 0)  # nothing of it has room yet
+        patched.setattr(room, "_STAT_BLOCK", 0)  # nothing of it has room yet
         with pytest.raises(DiskFullError, match="0 B are free"):
             open_part(tmp_path)
     part = open_part(tmp_path)
@@ -179,7 +179,7 @@ def test_a_folder_that_may_not_be_written_is_named(small_disk: Path) -> None:
 def test_room_is_reserved_only_where_the_file_system_does_it_without_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(part_file, "allocate", lambda *_: False)
+    monkeypatch.setattr(room, "allocate", lambda *_: False)
     part = open_part(tmp_path, length=64 * MIB, piece_length=MIB)
     status = part.part_path.stat()
     assert status.st_size == 64 * MIB

@@ -101,7 +101,7 @@ def test_who_gives_a_second_wrong_piece_is_named_and_given_up(tmp_path: Path) ->
         good.pages["/file.bin"] = Page(BODY, etag='"good"', rate=8 * MIB)
         done = fetch(tmp_path, bad.url("/file.bin"), good.url("/file.bin"), file=described(), notes=notes)
         assert done.path.read_bytes() == BODY
-        assert f"{named(bad)}: gave 2 pieces that are wrong, and is asked for no more" in notes
+        assert f"{named(bad)}: gave 2 pieces that are wrong; goes on without it" in notes
         assert len([note for note in notes if "is wrong" in note and named(good) not in note]) <= 3
         assert dict(done.sources)[named(bad)] < len(BODY)
 

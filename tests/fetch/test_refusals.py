@@ -12,20 +12,20 @@ from .scene import KNOWN, URL, answer, verdict
 @pytest.mark.parametrize(
     ("status", "kind", "message", "hint"),
     [
-        (301, NetworkError, "301 Moved Permanently, and not where to go", ""),
-        (304, NetworkError, "304 Not Modified, and not where to go", ""),
+        (301, DeniedError, "301 Moved Permanently, and not where to go", ""),
+        (304, DeniedError, "304 Not Modified, and not where to go", ""),
         (401, DeniedError, "401 Unauthorized", "--user"),
         (403, DeniedError, "403 Forbidden", "--header"),
         (404, NotFoundError, "404 Not Found", "spelled"),
-        (405, NetworkError, "405 Method Not Allowed", ""),
+        (405, DeniedError, "405 Method Not Allowed", "look at the URL"),
         (407, DeniedError, "407 Proxy Authentication Required", "--proxy"),
         (410, NotFoundError, "410 Gone", "for good"),
         (451, DeniedError, "451 Unavailable For Legal Reasons", "legal"),
         (204, NotFoundError, "204 No Content", "no file"),
         (203, NetworkError, "203 Non-Authoritative Information", "proxy"),
-        (501, NetworkError, "501 Not Implemented", ""),
+        (501, DeniedError, "501 Not Implemented", "look at the URL"),
         (511, DeniedError, "511 Network Authentication Required", "sign in"),
-        (499, NetworkError, "499", ""),
+        (499, DeniedError, "499", "look at the URL"),
     ],
 )
 def test_a_status_that_asking_again_does_not_change(

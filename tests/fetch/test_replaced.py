@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import NetworkError
+from shoal.fetch import patience
 from shoal.fetch.download import download
 from shoal.fetch.progress import Downloaded, Wanted
 from shoal.testing.hostile_origin import HostileOrigin, Page
@@ -74,7 +75,11 @@ async def run(trial: Trial, origin: HostileOrigin, folder: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_what_arrives_is_never_put_together_from_two_versions(tmp_path: Path) -> None:
+def test_what_arrives_is_never_put_together_from_two_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_WAIT", 0.05)  # streams that are cut off are given up in seconds
+
     async def story(origin: HostileOrigin) -> Counter[str]:
         turns = asyncio.Semaphore(AT_ONCE)
 

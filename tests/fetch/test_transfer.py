@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
+from shoal.errors import DeniedError, FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.fetch.judging import Answer
 from shoal.fetch.options import FetchOptions, asked_url
 from shoal.fetch.transfer import Flow, Transfers
@@ -120,7 +120,7 @@ def test_redirects_in_a_circle_end(run: Runner) -> None:
     async def story() -> None:
         with HostileOrigin() as origin:
             origin.pages["/a"] = redirect("/a")
-            with pytest.raises(NetworkError, match="redirects too often"):
+            with pytest.raises(DeniedError, match="redirects too often"):
                 await fetched(origin.url("/a"), options=FetchOptions(most_redirects=3))
             assert len(origin.asked) == 4
 

@@ -113,6 +113,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return stop_writing()
     except OSError as error:
+        if error.errno == errno.EIO and error.filename is None:  # the terminal is gone
+            stop_writing()
+            return ExitCode.UNFINISHED
         return complain_of_output(error) if is_of_output(error) else report_bug(error)
     except Exception as error:  # noqa: BLE001 (the last door: whatever it is, it must be told)
         return report_bug(error)

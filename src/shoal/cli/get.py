@@ -54,6 +54,7 @@ FOR_URLS = {
     "netrc": "--netrc",
     "cookies": "--cookies",
     "proxy": "--proxy",
+    "cacert": "--cacert",
     "raw": "--raw",
 }
 

@@ -1,7 +1,8 @@
-"""Run a command's async main, and turn Ctrl-C and SIGTERM into a request to stop.
+"""Run a command's async main, and turn Ctrl-C, SIGTERM and SIGHUP (a terminal that is gone) into a request to stop.
 
 The first signal sets an event: the command says goodbye to tracker and peers, saves its state and returns.
-The second one ends the process at once, for the person who has waited long enough.
+The second one ends the process at once, for the person who has waited long enough; not a second SIGHUP, which shell
+and system both send. Where SIGHUP is ignored, as below nohup, it stays so.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from types import FrameType
@@ -18,7 +20,8 @@ from shoal.errors import ExitCode
 
 Result = TypeVar("Result")
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *HANGUP)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -47,18 +50,35 @@ def run_until_stopped(
 def on_stop_signals(
     loop: asyncio.AbstractEventLoop, stop: asyncio.Event, numbers: Sequence[signal.Signals] = STOP_SIGNALS
 ) -> None:
-    def on_signal() -> None:
-        if stop.is_set():
+    def on_signal(number: signal.Signals) -> None:
+        if number in HANGUP:
+            leave_terminal()
+        if stop.is_set() and number not in HANGUP:
             sys.stderr.flush()
             os._exit(ExitCode.UNFINISHED)
         stop.set()
 
     for number in numbers:
+        if number in HANGUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
         try:
-            loop.add_signal_handler(number, on_signal)
+            loop.add_signal_handler(number, on_signal, number)
         except (NotImplementedError, RuntimeError):  # Windows' loops have no such thing: the plain way
 
             def on_plain_signal(number: int, frame: FrameType | None) -> None:
-                loop.call_soon_threadsafe(on_signal)
+                loop.call_soon_threadsafe(on_signal, signal.Signals(number))
 
             signal.signal(number, on_plain_signal)
+
+
+def leave_terminal() -> None:
+    """What is still said goes nowhere, where stdout or stderr was a terminal that is gone: writing would fail."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            descriptor = stream.fileno()
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+        except (OSError, ValueError):
+            continue  # it is closed, or no file

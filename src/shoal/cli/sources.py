@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, load_metainfo
-from shoal.errors import FormatError, NetworkError, UsageError
+from shoal.errors import FormatError, NetworkError, NotFoundError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 from shoal.protocol.tracker.urls import is_http, shown_url
 
 URL_BEGINNINGS = ("http://", "https://", "ftp://", "ftps://")  # of files
+URL_HINT = "a URL begins with http://, https:// or ftp://"
+_LIKE_A_URL = re.compile(
+    r"[a-zA-Z][a-zA-Z0-9+.-]*://|(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?/"
+)  # `host.example/x`, too
 FETCH_TIMEOUT = 60.0  # seconds for a torrent file over HTTP
 
 
@@ -31,7 +36,12 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
 
         return await fetch_published(source, bind)
     if not is_http(source):
-        return await asyncio.to_thread(load_metainfo, Path(source))
+        try:
+            return await asyncio.to_thread(load_metainfo, Path(source))
+        except NotFoundError as error:
+            if not _LIKE_A_URL.match(source):
+                raise
+            raise NotFoundError(error.message, hint=URL_HINT) from None
     from shoal.net.http import get
 
     response = await get(source, bind=bind, timeout=FETCH_TIMEOUT, max_bytes=MAX_METAINFO_LENGTH)

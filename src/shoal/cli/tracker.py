@@ -23,7 +23,7 @@ from shoal.cli.app import report_bug
 from shoal.cli.log import EventLog
 from shoal.cli.settings.table import Values, options
 from shoal.cli.settings.tracker import TRACKER, tracker_settings
-from shoal.cli.signals import run_until_stopped
+from shoal.cli.signals import HANGUP, run_until_stopped
 from shoal.cli.text import counted, printable
 from shoal.errors import ExitCode, FileError, ShoalError
 from shoal.net.descriptors import take_all_descriptors
@@ -78,8 +78,9 @@ def command(values: Values) -> int:
 
 
 def work(wishes: Wishes, place: Place) -> int:
-    """One worker's life. Ctrl-C reaches every process of a terminal; the parent's word is what counts here."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One worker's life. Ctrl-C and a hangup reach every process of a terminal; what counts is the parent's word."""
+    for number in (signal.SIGINT, *HANGUP):
+        signal.signal(number, signal.SIG_IGN)
     try:
         return run_until_stopped(lambda stop: track(wishes, stop, place), [signal.SIGTERM])
     except ShoalError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -19,11 +21,14 @@ from shoal.cli import options
 from shoal.cli.voice import NetworkOptions
 from shoal.errors import FormatError, UsageError
 from shoal.protocol.http.origin import origin_of
+from shoal.protocol.tracker.urls import shown_url
 
 PASSWORD_VARIABLE = "SHOAL_PASSWORD"
 TERMINAL = "/dev/tty"
 
 Command = Callable[..., Any]
+
+_UNLIKE_A_HOST = re.compile(r'[\s\x00-\x1f\x7f"<>\\^`{|}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,11 @@ class UrlOptions:
 def parse_source_url(text: str) -> str:
     """Raises `UsageError`."""
     try:
+        if _UNLIKE_A_HOST.search(urlsplit(text.strip()).netloc.rpartition("@")[2]):
+            raise FormatError(f"{shown_url(text)!r} is not a URL", hint="a host has no blanks in it")
         origin_of(text.strip())
+    except ValueError:
+        raise UsageError(f"{shown_url(text)!r} is not a URL") from None
     except FormatError as error:
         raise UsageError(error.message, hint=error.hint) from None
     return text
@@ -166,6 +175,7 @@ def checked(
         "checksum": values["checksum"],
         "cookies": values["cookies"],
         "proxy": values["proxy"],
+        "cacert": values["cacert"],
         "torrent": values["torrent"],
         "bind": network.bind,
         "max_download_rate": network.max_download_rate,

@@ -59,11 +59,22 @@ def parse_checksum(text: str) -> Checksum:
     return Checksum(name, bytes.fromhex(form[2]))
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Who said what a digest must be, for messages."""
+
+    words: str = "{} was expected"
+    hint: str = "the source has another file than the one the checksum was made of, or sent it damaged"
+
+
 class Checker:
     """Hashes one growing file for the checksums that are expected of it."""
 
-    def __init__(self, read: Read, checksums: Collection[Checksum], path: Path) -> None:
-        """`path` is for messages. A file that is begun anew needs a new `Checker`."""
+    def __init__(
+        self, read: Read, checksums: Collection[Checksum], path: Path, said: Said | None = None
+    ) -> None:
+        """`path` and `said` are for messages. A file that is begun anew needs a new `Checker`."""
+        self._said = said or Said()
         self._read = read
         self._path = path
         self._expected = tuple(checksums)
@@ -109,9 +120,9 @@ class Checker:
         for checksum in self._expected:
             found = Checksum(checksum.name, self._hashes[checksum.name].digest())
             if found != checksum:
+                told = self._said.words.format(checksum)
                 raise ChecksumError(
-                    f"{self._path}: its digest is {found}, where {checksum} was expected",
-                    hint="the source has another file than the one the checksum was made of, or sent it damaged",
+                    f"{self._path}: its digest is {found}, where {told}", hint=self._said.hint
                 )
         return True
 

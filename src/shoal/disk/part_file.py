@@ -26,21 +26,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from shoal.disk.faults import MissingDataError, file_fault
-from shoal.disk.linux_calls import allocate
-from shoal.disk.memory_backed import is_in_memory
 from shoal.disk.open_files import OpenFile
 from shoal.disk.parallel import OnProgress, ShouldStop
 from shoal.disk.part_crcs import crcs_of, intact_bits
 from shoal.disk.part_place import PartPlace, unlock
 from shoal.disk.part_record import Known, PartRecord
+from shoal.disk.room import make_room
 from shoal.disk.storage import Buffer, Stamp
-from shoal.errors import DiskFullError, ShoalError, UnfinishedError
+from shoal.errors import ShoalError, UnfinishedError
 from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.formats.layout import Layout
-from shoal.units import format_size
 
 _MOST_VECTORS = 1024  # what Linux takes in one call (IOV_MAX)
-_STAT_BLOCK = 512  # the unit of st_blocks, on every file system
 
 
 class PartFile:
@@ -62,6 +59,7 @@ class PartFile:
         self._is_to_be_kept = True  # until it is known that there is nothing on record
         self._broken: ShoalError | None = None  # a failed fsync
         self.length: int | None = None
+        self.has_replaced = False  # on opening: another file's bytes, or what could not be gone on with
 
     @classmethod
     def open(
@@ -74,13 +72,14 @@ class PartFile:
         piece_length: int,
         overwrite: bool = False,
         is_sparse: bool = False,
+        whole_identity: bytes | None = None,
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> PartFile:
         """Go on where the last process stopped, if it fetched the same identity; else begin anew.
 
         Without identity or length nothing is ever resumed. `on_progress` gets the bytes read again after a kill.
-        `is_sparse`: no room is reserved for what is still to come.
+        `is_sparse`: no room is reserved for what is still to come. `whole_identity`: see `keep_whole`.
         Raises `ExistsError` (NAME is there, or another process is at it), `DiskFullError`, `FileError`, and
         `UnfinishedError` if stopped.
         """
@@ -89,10 +88,15 @@ class PartFile:
         part._is_sparse = is_sparse
         try:
             known = part._load(identity, length, piece_length)
-            if known is None:
-                part.start_anew(identity, length, piece_length=piece_length)
-            else:
+            if known is not None:
                 part._resume(known, on_progress, should_stop)
+                return part
+            known = part._load(whole_identity, length, piece_length)
+            if known is not None:
+                part._resume(known, on_progress, should_stop)
+            if not part.is_whole:
+                part.has_replaced = part._record.has_saved()
+                part.start_anew(identity, length, piece_length=piece_length)
         except BaseException:
             part.close()
             raise
@@ -111,6 +115,10 @@ class PartFile:
     def have_bits(self) -> int:
         """The pieces that are here."""
         return self._have
+
+    @property
+    def is_whole(self) -> bool:
+        return self.length is not None and 0 != self._have == all_bits(self._layout.piece_count)
 
     @property
     def first_hand_bits(self) -> int:
@@ -217,6 +225,19 @@ class PartFile:
             self._is_to_be_kept = bool(have)
             with self._changing:
                 self._fresh = without(self._fresh, fresh)
+
+    def keep_whole(self, identity: bytes) -> None:
+        """All of it is here, and may be right though its digest is not: remember it under this identity."""
+        with self._recording:
+            key = self._key
+            self._set_facts(identity, self.length, self._layout.piece_length)
+            if key != self._key:
+                self._place.rows.remove()
+                self._record.start_anew(self._key, self._layout.piece_count)
+                self._saved = Known(0, array("I", bytes(4 * self._layout.piece_count)), Stamp(0, 0))
+                with self._changing:
+                    self._fresh = self._have
+            self.remember()
 
     def start_anew(self, identity: bytes | None, length: int | None, *, piece_length: int) -> None:
         """Throw away what is here and begin another file. By now nobody may write for the old one."""
@@ -331,29 +352,8 @@ class PartFile:
         self._reserve()
 
     def _reserve(self) -> None:
-        """Bring the file to its length, with room reserved where that costs nothing, else as a hole."""
-        if self.length is None:
-            return
-        descriptor = self._opened().descriptor
-        try:
-            status = os.fstat(descriptor)
-            is_reserved = False
-            if not is_in_memory(descriptor):  # there, to reserve is to write
-                disk = os.fstatvfs(descriptor)
-                missing = self.length - status.st_blocks * _STAT_BLOCK
-                free = disk.f_bavail * disk.f_frsize
-                if disk.f_blocks and missing > free:
-                    raise DiskFullError(
-                        f"disk full: {self.part_path}: {format_size(missing)} more are needed, "
-                        f"{format_size(free)} are free",
-                        hint="make room, then run the same command again: it goes on where it stopped",
-                    )
-                if self.length > 0 and not self._is_sparse:
-                    is_reserved = allocate(descriptor, self.length)
-            if status.st_size > self.length or not is_reserved:
-                os.ftruncate(descriptor, self.length)
-        except OSError as error:
-            raise file_fault(error, self.part_path, "making room") from error
+        if self.length is not None:
+            make_room(self._opened().descriptor, self.part_path, self.length, is_sparse=self._is_sparse)
 
     # -- below ----------------------------------------------------------------------------------------
 

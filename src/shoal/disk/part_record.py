@@ -27,6 +27,7 @@ _SLOT = struct.Struct(
     "<8s32sQqq"
 )  # version, key, sequence, size and mtime of the part file; have, first hand and CRCs follow
 _VERSION = b"part-v2\n"
+_ANY_VERSION = b"part-v"
 _DIGEST_LENGTH = 32
 _PAGE = 4096  # head and slots begin on pages of their own, which no write to another touches
 _CRC_LENGTH = 4
@@ -68,6 +69,12 @@ class PartRecord:
                 hint="move it away, or choose another name or folder",
             )
         return cls(descriptor, path, is_ours=bool(head))
+
+    def has_saved(self) -> bool:
+        """Whether something was saved, for whatever file."""
+        room = (os.fstat(self._descriptor).st_size - _PAGE) // 2
+        heads = (os.pread(self._descriptor, _SLOT.size, _PAGE + slot * room) for slot in (0, 1) if room > 0)
+        return any(head.startswith(_ANY_VERSION) for head in heads)
 
     def start_anew(self, key: bytes, piece_count: int) -> None:
         """Forget everything. `key` is 32 bytes that stand for the identity; nothing of them can be read back."""

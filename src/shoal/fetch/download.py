@@ -43,6 +43,7 @@ async def download(
     changes: list[str] = []
     misfits: list[str] = []
     trust = Trust([one.url for one in asked])
+    is_anew = False  # what is here is wrong
     async with (
         company(wanted, asked[0], on_note) as others,
         Transfers(
@@ -52,8 +53,8 @@ async def download(
         while len(changes) <= MOST_CHANGES:
             in_runs = len(misfits) < MOST_MISFITS
             session = Session(
-                wanted, asked, transfers, trust, started_at, in_runs, on_progress, on_note, others
-            )
+                wanted, asked, transfers, trust, started_at, in_runs, on_progress, on_note, others, is_anew,
+            )  # fmt: skip
             try:
                 return await session.run()
             except Changed as change:
@@ -64,9 +65,13 @@ async def download(
                 named = ", ".join(session.answered().values())
                 session.note(f"begins anew: {host_of(asked[0].url)} has another file than {named}: {other}")
             except ChecksumError as error:
+                is_anew = True
                 if others is not None and session.had_help:
                     others = None
                     session.note(f"{error.message}; begins anew, without the group")
+                    continue
+                if session.was_here and wanted.overwrite:
+                    session.note(f"{error.message}; begins anew")
                     continue
                 if not trust.on_wrong(set(session.gave)):
                     raise

@@ -46,23 +46,23 @@ class Facts:
     digests: Mapping[str, bytes] = field(default_factory=dict)
     content_type: str = ""
     codings: tuple[str, ...] = ()
-    final_url: str = ""
-    mirrors: tuple[Mirror, ...] = ()  # the best first
-    metalinks: tuple[str, ...] = ()
-    torrents: tuple[str, ...] = ()
+    # no URL is in the repr: it may hold a signature
+    final_url: str = field(default="", repr=False)
+    mirrors: tuple[Mirror, ...] = field(default=(), repr=False)  # the best first
+    metalinks: tuple[str, ...] = field(default=(), repr=False)
+    torrents: tuple[str, ...] = field(default=(), repr=False)
 
     def can_be_split(self, *, is_digest_known: bool = False) -> bool:
         """Whether parts may be fetched apart, now or after a stop, and be told to fit together."""
         is_checkable = self.validator is not None or bool(self.digests) or is_digest_known
         return self.takes_ranges and bool(self.length) and is_checkable
 
-    @property
-    def why_in_one_stream(self) -> str:
+    def why_in_one_stream(self, *, is_digest_known: bool = False) -> str:
         """What it does or does not, that no parts can be fetched."""
         if self.length is None:
             return "does not say how long it is"
-        if not self.takes_ranges or self.validator is not None:
-            return "does not serve parts of it"
+        if not self.takes_ranges or self.can_be_split(is_digest_known=is_digest_known):
+            return "does not serve parts of it"  # though it may say that it does
         return "does not say which version it is (a checksum makes up for that)"
 
     def for_mirror(self) -> Facts:

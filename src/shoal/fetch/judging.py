@@ -13,7 +13,7 @@ server packs as it goes, it sends without one).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from shoal.errors import ShoalError
@@ -53,7 +53,7 @@ _NEVER_A_PAGE = re.compile(  # suffixes
 class Asked:
     """A request: the URL before redirects, and the range; `begin` None: no range, `end` None: to the file's end."""
 
-    url: str
+    url: str = field(repr=False)  # may hold a secret, as that of an answer
     begin: int | None = None
     end: int | None = None  # exclusive
     name: bytes = b""  # what the person calls the file, if they do
@@ -64,8 +64,8 @@ class Answer:
     """A response's head, and the URL it came from, after redirects."""
 
     status: int
-    headers: Headers
-    url: str
+    headers: Headers = field(repr=False)
+    url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What a Metalink says -> the downloads that it stands for. Pure.
 
 Always true: headers and a password that were given for the URL of the Metalink go to no other origin, whatever
-places the Metalink names.
+places the Metalink names; no file or folder that it names is hidden.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from shoal.fetch.options import asked_url
 from shoal.fetch.progress import Wanted
 from shoal.formats.digests import strongest
 from shoal.formats.metalink import Metalink, MetalinkFile
+from shoal.formats.safe_names import seen_name
 
 
 def downloads_of(metalink: Metalink, wanted: Wanted) -> list[Wanted]:
@@ -33,6 +34,7 @@ def _download_of(file: MetalinkFile, wanted: Wanted) -> Wanted:
     urls = (*(mirror.url for mirror in file.urls), *wanted.urls[1:])
     if not urls:
         raise FormatError(f"the metalink names no place of {file.name}")
+    path = [seen_name(element.encode()) for element in file.path]
     name = strongest(file.digests)
     known = () if name is None else (Checksum(name, file.digests[name]),)
     is_home = asked_url(urls[0]).origin == asked_url(wanted.urls[0]).origin
@@ -40,8 +42,8 @@ def _download_of(file: MetalinkFile, wanted: Wanted) -> Wanted:
     return replace(
         wanted,
         urls=urls,
-        folder=wanted.folder.joinpath(*file.path[:-1]) if wanted.name is None else wanted.folder,
-        name=wanted.name or file.path[-1],
+        folder=wanted.folder.joinpath(*path[:-1]) if wanted.name is None else wanted.folder,
+        name=wanted.name or path[-1],
         options=options,
         checksums=wanted.checksums or known,
         described=file,

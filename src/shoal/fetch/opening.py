@@ -9,8 +9,7 @@ from collections.abc import Callable
 from shoal.errors import NetworkError
 from shoal.fetch.judging import Asked, NoRanges, Refused, Replaced, Retry
 from shoal.fetch.origins import Origins
-from shoal.fetch.progress import OnNote
-from shoal.fetch.receiver import Receiver, keep_early
+from shoal.fetch.receiver import Receiver, keep_early, keep_in
 from shoal.fetch.sources import Source
 
 FETCHER = 1  # the number of the first one
@@ -26,7 +25,6 @@ class Opening:
         name: bytes,
         in_runs: bool,
         on_beat: Callable[[], None],
-        on_note: OnNote,
         first_end: int | None = None,
     ) -> None:
         self.is_waiting = False
@@ -37,7 +35,6 @@ class Opening:
         self._in_runs = in_runs
         self._first_end = first_end
         self._on_beat = on_beat
-        self._on_note = on_note
 
     async def first_response(self) -> tuple[Source, Receiver]:
         """The first that brings the file, from whatever source."""
@@ -70,9 +67,10 @@ class Opening:
             case Replaced(reason):
                 error = NetworkError(f"{source.name} has another file: {reason}")
                 self._sources.give_up(FETCHER, error)
-                self._on_note(error.message)
             case _:
                 error = receiver.error or NetworkError(f"{source.name}: sent no file")
+                if receiver.answer is None:
+                    self._sources.on_no_answer(FETCHER, error)
                 if receiver.error is None or self._origins.is_final(source, error):
                     self._sources.give_up(FETCHER, error)
                 else:
@@ -88,3 +86,14 @@ class Opening:
             await asyncio.sleep(BEAT)
         self.is_waiting = False
         return source
+
+
+async def body_of(origins: Origins, receiver: Receiver, most: int) -> bytes:
+    """All that comes, up to so many bytes, in memory. Raises how its transfer failed."""
+    body = bytearray()
+    receiver.hand_to(keep_in(body, most))
+    await origins.wait_for(receiver)
+    receiver.flush()
+    if receiver.error is not None:
+        raise receiver.error
+    return bytes(body)

@@ -37,6 +37,7 @@ class FetchOptions:
     password: str = field(default="", repr=False)
     netrc: Path | None = None  # a file in the format of netrc; None: none is read
     cookies: Path | None = None  # a file in the format of Netscape, as browsers export it
+    cacert: Path | None = None  # certificates of CAs in PEM, in place of the system's
     proxy: str | None = field(default=None, repr=False)  # None: what the environment says
     bind: str | None = None  # a local address
     user_agent: str = USER_AGENT
@@ -71,7 +72,7 @@ class Told:
 class AskedUrl:
     """One URL as it was asked for, without the user that it may have named."""
 
-    url: str
+    url: str = field(repr=False)  # its query may be a key
     user: NamedUser | None = field(default=None, repr=False)
 
     @property

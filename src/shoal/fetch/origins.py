@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 
-from shoal.errors import FormatError, GuardError, NetworkError, NotFoundError, ShoalError
+from shoal.errors import CertificateError, FormatError, GuardError, NetworkError, NotFoundError, ShoalError
 from shoal.fetch.facts import Facts, facts_of
 from shoal.fetch.judging import Answer, Asked
 from shoal.fetch.options import AskedUrl
@@ -83,7 +83,7 @@ class Origins:
 
     def is_final(self, source: Source, error: ShoalError) -> bool:
         """Whether to ask again is of no use."""
-        if isinstance(error, FormatError | GuardError):
+        if isinstance(error, FormatError | GuardError | CertificateError):
             return True
         if source.meter.total:
             return False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Wanted:
     """What to download, and to where. The first URL is the one that headers and password are for."""
 
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = field(repr=False)  # they may hold secrets
     folder: Path
     name: str | None = None  # None: as the server or the URL says
     options: FetchOptions = field(default_factory=FetchOptions)

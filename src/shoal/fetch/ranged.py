@@ -361,7 +361,6 @@ class Ranged:
                 elif self._origins.is_stranger(source):
                     error = NetworkError(f"{source.name} has another file: {reason}")
                     self._sources.give_up(number, error)
-                    self._on_note(error.message)
                 else:
                     self.fail(Changed(reason))
             case NoRanges(reason):
@@ -390,6 +389,8 @@ class Ranged:
     ) -> bool:
         self.trouble = str(error)
         self._origins.forget_place(source)
+        if receiver.answer is None:
+            self._sources.on_no_answer(number, error)
         if self._origins.is_final(source, error):
             self._sources.give_up(number, error)
         elif receiver.verdict is None:  # it was closed without a word

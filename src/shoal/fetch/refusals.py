@@ -21,14 +21,14 @@ _ERRORS: dict[int, tuple[type[ShoalError], str]] = {
     203: (NetworkError, "a proxy on the way changes what the server sends: go without it, or over https"),
     204: (NotFoundError, "there is no file behind this URL, or not yet"),
     205: (NotFoundError, "there is no file behind this URL"),
-    300: (NetworkError, "there are several versions: name the one that is meant"),
+    300: (DeniedError, "there are several versions: name the one that is meant"),
     401: (DeniedError, "it wants a user and a password that it knows: --user, --netrc or --header"),
     402: (DeniedError, "it wants to be paid"),
     403: (DeniedError, "it may want --user, --netrc or a --header, or the link is no longer valid"),
     404: (NotFoundError, "look whether the URL is spelled right"),
     407: (DeniedError, "the proxy wants a user and a password that it knows, in the URL given to --proxy"),
     410: (NotFoundError, "it was there, and is gone for good"),
-    416: (NetworkError, "no range was asked for; the server or a proxy on the way is confused"),
+    416: (DeniedError, "no range was asked for; the server or a proxy on the way is confused"),
     429: (NetworkError, f"take fewer --connections, or wait: {_GO_ON}"),
     451: (DeniedError, "it is withheld for legal reasons"),
     511: (DeniedError, "sign in to this network first, in a browser"),
@@ -54,8 +54,12 @@ def error_of(status: int, headers: Headers, url: str, *, was_served: bool = Fals
         is_expired = was_served and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         return kind(message, hint=_EXPIRED if is_expired else hint)
     if status // 100 == 3:
-        return NetworkError(f"{message}{'' if 'location' in headers else ', and not where to go'}")
-    return NetworkError(message, hint=f"it may be over soon: {_GO_ON}" if is_passing(status, headers) else "")
+        return DeniedError(f"{message}{'' if 'location' in headers else ', and not where to go'}")
+    if is_passing(status, headers):
+        return NetworkError(message, hint=f"it may be over soon: {_GO_ON}")
+    return DeniedError(
+        message, hint="the server would not have the request as it is: look at the URL, and at --header"
+    )
 
 
 def page_error(url: str) -> ShoalError:

@@ -142,7 +142,6 @@ class Repairs:
         if self._wrong_of[source.url] == MOST_WRONG:
             error = wrong_source(source)
             source.patience.give_up(error)
-            self._on_wrong_piece(f"{error.message}, and is asked for no more")
             self._on_given_up(source)
 
     def _keep_pieces_of(self, piece: int) -> None:

@@ -19,15 +19,16 @@ from shoal.fetch.claims import LONE_STALL
 from shoal.fetch.description import Describing
 from shoal.fetch.facts import Facts, facts_of, file_name
 from shoal.fetch.judging import WriteAt
+from shoal.fetch.kept import Kept
 from shoal.fetch.limit import longest_pause
-from shoal.fetch.opening import Opening
+from shoal.fetch.opening import Opening, body_of
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan, piece_length_for
 from shoal.fetch.pooling import Pooling
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged
-from shoal.fetch.receiver import Receiver, keep_in
+from shoal.fetch.receiver import Receiver
 from shoal.fetch.remembering import Remembering
 from shoal.fetch.repairs import Repairs
 from shoal.fetch.showing import progress_of
@@ -40,7 +41,7 @@ from shoal.fetch.writing import Writing
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH
 from shoal.formats.metalink import MetalinkFile, Mirror
-from shoal.formats.safe_names import safe_name
+from shoal.formats.safe_names import seen_name
 from shoal.net.curl_errors import host_of
 from shoal.units import format_size
 
@@ -64,7 +65,10 @@ class Session:
         on_progress: OnProgress | None,
         on_note: OnNote | None,
         requesting: Requesting | None,
+        is_anew: bool,
     ) -> None:
+        """`is_anew`: what is here is not gone on with."""
+        self._is_anew = is_anew
         self._wanted = wanted
         self._asked = {one.url: one for one in asked if one.url in trust.usable}
         self._takes_mirrors = not trust.is_alone
@@ -121,10 +125,15 @@ class Session:
             self._wanted.on_whole(got)
             await self._pooling.leave(lingers=True)
             return got
-        except (Changed, Disagreed, NoRangesAfterAll, ChecksumError):
+        except (Changed, Disagreed, NoRangesAfterAll):
             await self._pooling.leave()
             self._put_down(keeps=False)
             raise
+        except ChecksumError as error:
+            await self._pooling.leave()
+            kept = self._part and await self._kept.keep(self._part, error)
+            self._put_down(keeps=kept is not None)
+            raise kept or error from None
         finally:
             await self._pooling.leave()
             self._put_down(keeps=True)
@@ -133,6 +142,11 @@ class Session:
     def had_help(self) -> bool:
         """Members brought some of it."""
         return self._pooling.had_help
+
+    @property
+    def was_here(self) -> bool:
+        """Nothing had to be fetched."""
+        return self._resumed > 0 and self._resumed == self._facts.length
 
     @property
     def gave(self) -> dict[str, str]:
@@ -157,14 +171,14 @@ class Session:
         origins = self._origins
         given_name = (self._wanted.name or "").encode()
         first_end = self._pooling.probe_end
-        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, self.note, first_end)
+        opening = Opening(origins, given_name, self._in_runs_wanted, self._beat, first_end)
         self._work = opening
         source, receiver = await opening.first_response()
         answer = receiver.answer
         assert answer is not None
         self._facts = facts_of(answer.status, answer.headers, answer.url)
         raw_name = file_name(self._facts, source.url)
-        self._name = self._wanted.name or safe_name(raw_name)
+        self._name = self._wanted.name or seen_name(raw_name)
         wants_document = self._wanted.is_document
         is_document = wants_document is not None and wants_document(self._facts, source.url)
         self._verification.on_said(self._facts.digests, self._facts.final_url)
@@ -175,54 +189,46 @@ class Session:
         )
         if not is_split and first_end is not None and isinstance(receiver.verdict, WriteAt):
             origins.end(receiver)  # it is only the beginning
-            opening = Opening(origins, given_name, False, self._beat, self.note)
+            opening = Opening(origins, given_name, False, self._beat)
             source, receiver = await opening.first_response()
         if is_document:
-            return await self._document(origins, receiver)
+            body = await body_of(origins, receiver, MOST_DOCUMENT)
+            return Document(body, self._facts, self._name)
         await self._open(is_split)
+        assert self._part is not None
         if self._takes_mirrors and self._wanted.described is None:
             self._describing.begin(group, self._facts)
-        if is_split:
-            await self._in_runs(origins, group, receiver, source, raw_name)
+        if is_split or self._part.is_whole:
+            await self._in_runs(origins, group, receiver, source, raw_name, is_split=is_split)
         else:
             await self._in_one(origins, receiver, source, raw_name)
             await self._describing.wait()
         return None
 
-    async def _document(self, origins: Origins, receiver: Receiver) -> Document:
-        body = bytearray()
-        receiver.hand_to(keep_in(body, MOST_DOCUMENT))
-        await origins.wait_for(receiver)
-        receiver.flush()
-        if receiver.error is not None:
-            raise receiver.error
-        return Document(bytes(body), self._facts, self._name)
-
     # ---- the file
 
     async def _open(self, is_split: bool) -> None:
         self._phase = Phase.OPENING
-        facts = self._facts
-        length = facts.length
-        piece_length = piece_length_for(length or 0)
-        identity = None
-        if is_split:
-            version = facts.validator.text if facts.validator is not None else self._verification.version
-            identity = f"{self._first_url} {version}".encode()
+        length = self._facts.length
+        self._kept = Kept(self._wanted, self._first_url, self._facts, self._verification)
         opening = partial(
-            PartFile.open, self._wanted.folder, self._name, identity, length,
-            piece_length=piece_length, overwrite=self._wanted.overwrite, should_stop=lambda: self._is_stopped,
+            self._kept.open, self._name,
+            is_split=is_split, is_anew=self._is_anew, should_stop=lambda: self._is_stopped,
         )  # fmt: skip
         self._part = await asyncio.to_thread(opening)
-        self._resumed = min(self._part.have_bits.bit_count() * piece_length, length or 0)
+        if self._part.has_replaced:
+            what = f"{self._part.part_path.name} was of another URL or version, or cannot be gone on with"
+            self.note(f"begins anew: {what}")
+        self._resumed = min(self._part.have_bits.bit_count() * piece_length_for(length or 0), length or 0)
         if self._resumed and length is not None:
             self.note(f"goes on: {format_size(self._resumed)} of {format_size(length)} are here")
         self._verification.begin(self._part)
         self._phase = Phase.FETCHING
 
     async def _in_runs(
-        self, origins: Origins, group: asyncio.TaskGroup, receiver: Receiver, source: Source, name: bytes
-    ) -> None:
+        self, origins: Origins, group: asyncio.TaskGroup, receiver: Receiver, source: Source, name: bytes,
+        *, is_split: bool,
+    ) -> None:  # fmt: skip
         assert self._part is not None and self._facts.length is not None
         most, first = self._wanted.most_fetchers, self._wanted.first_fetchers
         plan = Plan(
@@ -233,7 +239,7 @@ class Session:
         is_fresh = not plan.have_bits
         if not is_fresh:
             origins.end(receiver)
-        pooled = self._pooling.join(
+        pooled = None if not is_split else self._pooling.join(
             source, self._first_url, self._facts, self._part, plan, origins, name=name, most=most,
             has_digest=self._verification.is_known, sha256=self._verification.sha256,
             on_lost=self._verification.restart,
@@ -272,9 +278,8 @@ class Session:
         facts = self._facts
         if facts.length != 0:
             alone = ", without the group" if self._pooling.is_wanted else ""
-            self.note(
-                f"one connection{alone}, and no going on after a stop: {source.name} {facts.why_in_one_stream}"
-            )
+            why = facts.why_in_one_stream(is_digest_known=self._verification.is_known)
+            self.note(f"one connection{alone}, and no going on after a stop: {source.name} {why}")
         self._writing = Writing(self._part, self._on_trouble)
         self._work = Stream(
             origins, facts, self._writing, name, self._beat, self._begin_anew, self.note,
@@ -323,6 +328,8 @@ class Session:
 
     def _beat(self) -> None:
         now = time.monotonic()
+        for line in self._sources.take_troubles():
+            self.note(line)
         if self._remembering is not None:
             self._remembering.beat(self._group, now)
         if self._part is not None and self._writing is not None:

@@ -14,7 +14,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from shoal.errors import NetworkError, NotFoundError, ShoalError
+from shoal.errors import DeniedError, NetworkError, NotFoundError, ShoalError
 from shoal.fetch.patience import DEFAULT_MOST_TRIES, Patience
 from shoal.swarm.rate import RateMeter
 
@@ -34,6 +34,7 @@ class Source:
         "fetchers",
         "meter",
         "name",
+        "no_answer",
         "patience",
         "received_before",
         "share",
@@ -44,6 +45,7 @@ class Source:
         self.url = url  # may hold a secret: never shown
         self.name = name  # what people are told
         self.patience = patience
+        self.no_answer: ShoalError | None = None  # why, if its last request had none
         self.fetchers: dict[int, float] = {}  # number -> when its request was sent
         self.meter = RateMeter(now)
         self.received_before = 0  # bytes until its last failure
@@ -100,6 +102,7 @@ class Sources:
         self._all: list[Source] = []
         self._aside: list[Source] | None = None  # they are not asked for now; None: all are
         self._of: dict[int, Source] = {}
+        self._told: set[str] = set()  # URLs of which people know that they were given up
         for url, name in named:
             self.add(url, name, now)
 
@@ -172,10 +175,26 @@ class Sources:
         told = "; ".join(_named(name, reason) for name, reason in given[:SHOWN_AT_MOST])
         more = f"; and {len(given) - SHOWN_AT_MOST} more" if len(given) > SHOWN_AT_MOST else ""
         is_nowhere = all(isinstance(reason, NotFoundError) for _, reason in given)
-        kind = NotFoundError if is_nowhere else NetworkError
+        is_refused = len({type(reason) for _, reason in given}) == 1 and isinstance(given[0][1], DeniedError)
+        kind = NotFoundError if is_nowhere else DeniedError if is_refused else NetworkError
         hints = Counter(reason.hint for _, reason in given if reason.hint)
         hint = hints.most_common(1)[0][0] if hints else ""
         return kind(f"none of {len(given)} sources could give the file: {told}{more}", hint=hint)
+
+    def take_troubles(self) -> list[str]:
+        """Those that are of no use since the last call, while others go on: a line each, and once each."""
+        if self.are_given_up:
+            return []  # `error` tells it
+        is_coming = any(source.meter.total for source in self._all)
+        lines = []
+        for source in self._all:
+            reason = source.patience.gave_up
+            if reason is None and is_coming and not source.meter.total:
+                reason = source.no_answer  # nobody may ask it again, while another is better
+            if reason is not None and source.url not in self._told:
+                self._told.add(source.url)
+                lines.append(f"{_named(source.name, reason)}; goes on without it")
+        return lines
 
     def good_urls(self, first_url: str) -> tuple[str, ...]:
         """Those that gave something, and the one asked for; without those that were given up."""
@@ -188,14 +207,26 @@ class Sources:
         self._of[number].meter.add(count, now)
 
     def on_failure(
-        self, number: int, now: float, error: ShoalError, *, retry_after: float | None = None
+        self,
+        number: int,
+        now: float,
+        error: ShoalError,
+        *,
+        retry_after: float | None = None,
+        is_in_vain: bool = False,
     ) -> None:
-        """Its transfer failed, in a way that another try may mend."""
+        """Its transfer failed, in a way that another try may mend; `is_in_vain`: nothing it brought is kept."""
         source = self._of[number]
         received, source.received_before = source.meter.total - source.received_before, source.meter.total
+        if is_in_vain:
+            received = 0
         source.patience.on_failure(
             now, error, asked_at=source.fetchers[number], received=received, retry_after=retry_after
         )
+
+    def on_no_answer(self, number: int, error: ShoalError) -> None:
+        """Nobody is there, as it seems; what that comes to is told besides."""
+        self._of[number].no_answer = error
 
     def on_refused(
         self, number: int, now: float, error: ShoalError, *, retry_after: float | None = None
@@ -231,5 +262,5 @@ class Sources:
 
 def _named(name: str, reason: ShoalError) -> str:
     """Most reasons name their host."""
-    is_named = f"{name}:" in reason.message or f"{name}/" in reason.message
+    is_named = any(f"{name}{mark}" in reason.message for mark in (":", "/", " "))
     return reason.message if is_named else f"{name}: {reason.message}"

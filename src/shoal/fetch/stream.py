@@ -1,6 +1,7 @@
 """A file that comes in one piece: no ranges, no length, or nothing to tell by that two parts fit together.
 
-Always true: what is in the part file is from one response; a response that ends badly is thrown away whole.
+Always true: what is in the part file is from one response; a response that ends badly is thrown away whole, and so
+is a failed try, however much it brought.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from shoal.fetch.receiver import Receiver
 from shoal.fetch.sources import Source
 from shoal.fetch.transfer import Flow
 from shoal.fetch.writing import Writing
+
+CUT_OFF = "the server ends the file early and serves no parts of it: try later, or another server (--mirror)"
 
 
 class Stream:
@@ -122,7 +125,7 @@ class Stream:
                 self._sources.give_up(FETCHER, NetworkError(f"{source.name} has another file: {reason}"))
             case Retry(after, error):
                 self._note(error)
-                self._sources.on_failure(FETCHER, now, error, retry_after=after)
+                self._sources.on_failure(FETCHER, now, error, retry_after=after, is_in_vain=True)
             case Refused(error):
                 self._note(error)
                 self._sources.give_up(FETCHER, error)
@@ -130,16 +133,18 @@ class Stream:
                 self._sources.give_up(FETCHER, NetworkError(f"{source.name}: {reason}"))
             case _:
                 error = receiver.error or NetworkError(f"{source.name}: sent another length than it said")
+                if self.position and isinstance(error, NetworkError):
+                    error = type(error)(error.message, hint=error.hint or CUT_OFF)
                 self._note(error)
                 if self._origins.is_final(source, error):
                     self._sources.give_up(FETCHER, error)
                 else:
-                    self._sources.on_failure(FETCHER, now, error)
+                    self._sources.on_failure(FETCHER, now, error, is_in_vain=True)
 
     def _on_silence(self, source: Source) -> None:
         error = NetworkError(f"{source.name}: nothing came any more")
         self._note(error)
-        self._sources.on_failure(FETCHER, time.monotonic(), error)
+        self._sources.on_failure(FETCHER, time.monotonic(), error, is_in_vain=True)
         if not self._has_told_of_silence:
             self._has_told_of_silence = True
             self._on_note(f"{error.message}; begins again from the first byte, for parts are not to be had")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from shoal.disk.hashing import hash_files
 from shoal.disk.new_file import refuse_existing, write_whole
+from shoal.disk.part_place import part_names
 from shoal.disk.walk import find_payload
-from shoal.errors import UnfinishedError, UsageError
+from shoal.errors import ExistsError, NotFoundError, UnfinishedError, UsageError
 from shoal.fetch.options import FetchOptions, asked_url
 from shoal.fetch.pool.poolable import reason_not_to_pool
 from shoal.fetch.progress import Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
@@ -60,6 +61,26 @@ async def write_torrent_of(
     if reason and on_note is not None:
         kept = "has no web seed" if not seeds else "leaves out the URL asked for"
         on_note(f"{target}: {kept}: {reason}")
+
+
+def refuse_place(target: Path, wanted: Wanted) -> None:
+    """What is known before the download: raises `ExistsError`, `NotFoundError` or `UsageError`."""
+    folder = target.absolute().parent
+    is_made = wanted.folder.absolute().is_relative_to(folder)  # with the file
+    if not (folder.is_dir() or is_made):
+        raise NotFoundError(f"{target}: there is no folder {target.parent}", hint="make it, or name another")
+    if target.is_dir():
+        raise ExistsError(f"{target} is a folder", hint="name a file in it")
+    if wanted.name is not None:
+        refuse_same(target, wanted.folder, wanted.name)
+    if not wanted.overwrite:
+        refuse_existing(target)
+
+
+def refuse_same(target: Path, folder: Path, name: str) -> None:
+    """Raises `UsageError` where the file's own names are the torrent's."""
+    if target.resolve() in {(folder / one).resolve() for one in (name, *part_names(name))}:
+        raise UsageError(f"{target} is the file itself", hint="give its torrent another name")
 
 
 def _refuse_harm(target: Path, path: Path, *, overwrite: bool) -> None:

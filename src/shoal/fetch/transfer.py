@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import pycurl  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
+from shoal.errors import DeniedError, FormatError, NotFoundError, ShoalError
 from shoal.fetch.judging import Answer
 from shoal.fetch.limit import Limit
 from shoal.fetch.options import AskedUrl, FetchOptions, Secrets, Told
@@ -89,7 +89,9 @@ class Transfers:
         self._limit: Limit | SharedLimit | None = limit
         if limit is None and options.max_rate is not None:
             self._limit = Limit(options.max_rate, self._loop)
-        self._cookie_file = _readable(options.cookies)
+        self._cookie_file = _readable(options.cookies, "cookies file") or ""  # "": an empty jar
+        self._cacert = _readable(options.cacert, "file of certificates")
+        self._bind = None if options.bind is None or is_wildcard(options.bind) else options.bind
         self._shared = pycurl.CurlShare()
         self._shared.setopt(pycurl.SH_SHARE, pycurl.LOCK_DATA_COOKIE)
         self._multi = pycurl.AsyncCurlMulti()
@@ -117,7 +119,8 @@ class Transfers:
 
         Without `begin` no range is asked for.
         `at` is where `source` led to before, if it is to be asked there. True: the body came to its end; False:
-        `sink` ended it. Raises `NotFoundError`, `FormatError`, `GuardError` or `NetworkError`.
+        `sink` ended it. Raises `NotFoundError`, `DeniedError`, `FormatError`, `GuardError` or
+        `NetworkError`.
         """
         hops = [source.url] if at is None or at == source.url else [source.url, at]
         for _ in range(self._options.most_redirects + 1):
@@ -127,7 +130,10 @@ class Transfers:
             if transfer.location is None:
                 return came_to_its_end
             hops.append(redirect_target(hops[-1], transfer.location))
-        raise NetworkError(f"{host_of(source.url)}: redirects too often")
+        raise DeniedError(
+            f"{host_of(source.url)}: redirects too often",
+            hint="it leads in a circle, or wants a login: --cookies",
+        )
 
     def _watch(self, hops: list[str]) -> Watch | None:
         """The guard over the request to the last of `hops`. Raises `GuardError` if it may not be made."""
@@ -151,7 +157,9 @@ class Transfers:
                     raise transfer.bug from None
                 if transfer.was_ended or transfer.location is not None:
                     return False
-                raise (watch and watch.error()) or error_of(transfer.url, error) from None
+                raise (watch and watch.error()) or error_of(
+                    transfer.url, error, proxy=self._options.proxy, bind=self._bind
+                ) from None
             finally:
                 if watch is not None and watch.is_public:
                     self._public.add(origin_of(transfer.url))
@@ -180,6 +188,8 @@ class Transfers:
             values[pycurl.RANGE] = transfer.range
         if told.user is not None:
             values[pycurl.USERNAME], values[pycurl.PASSWORD] = told.user
+        if self._cacert is not None:
+            values[pycurl.CAINFO] = self._cacert
         for name, option in _CA_VARIABLES:
             if os.environ.get(name):
                 values.setdefault(option, os.environ[name])
@@ -187,9 +197,9 @@ class Transfers:
             values[pycurl.NOPROXY] = hosts_without_proxy()
         else:
             values[pycurl.PROXY], values[pycurl.NOPROXY] = options.proxy, ""
-        if options.bind is not None and not is_wildcard(options.bind):
-            values[pycurl.INTERFACE] = f"host!{options.bind}"
-            values[pycurl.IPRESOLVE] = pycurl.IPRESOLVE_V6 if ":" in options.bind else pycurl.IPRESOLVE_V4
+        if self._bind is not None:
+            values[pycurl.INTERFACE] = f"host!{self._bind}"
+            values[pycurl.IPRESOLVE] = pycurl.IPRESOLVE_V6 if ":" in self._bind else pycurl.IPRESOLVE_V4
         for option, value in values.items():
             curl.setopt(option, value)
         try:
@@ -298,14 +308,14 @@ def _header_lines(told: Told) -> list[bytes]:
     return [line.encode() for line in (*lines, "Accept-Encoding: identity")]
 
 
-def _readable(cookies: os.PathLike[str] | None) -> str:
-    """The file's name for libcurl, which would not say that it is not there; `""` for an empty jar."""
-    if cookies is None:
-        return ""
+def _readable(path: os.PathLike[str] | None, what: str) -> str | None:
+    """The file's name for libcurl, which would not say that it is not there."""
+    if path is None:
+        return None
     try:
-        with open(cookies, "rb"):  # noqa: PTH123 (only to see whether it may be read)
-            return os.fspath(cookies)
+        with open(path, "rb"):  # noqa: PTH123 (only to see whether it may be read)
+            return os.fspath(path)
     except FileNotFoundError:
-        raise NotFoundError(f"no cookies file at {os.fspath(cookies)}") from None
+        raise NotFoundError(f"no {what} at {os.fspath(path)}") from None
     except OSError as error:
-        raise ShoalError(f"{os.fspath(cookies)}: {error.strerror}") from None
+        raise ShoalError(f"{os.fspath(path)}: {error.strerror}") from None

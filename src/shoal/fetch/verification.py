@@ -9,13 +9,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from shoal.disk.checksum import Checker, Checksum
+from shoal.disk.checksum import Checker, Checksum, Said
 from shoal.disk.parallel import ShouldStop
 from shoal.disk.part_file import PartFile
 from shoal.disk.piece_digests import PieceChecker, PieceDigests
 from shoal.errors import ChecksumError
 from shoal.formats.digests import strongest
 from shoal.formats.metalink import MetalinkFile
+
+_BY_METALINK = Said("the Metalink says {}")
+_BY_SERVER = Said(
+    "the server itself says {}",
+    "it contradicts itself, or sent the file damaged: try again; a --checksum goes before what the server says",
+)
 
 
 class Verification:
@@ -34,6 +40,19 @@ class Verification:
     def checksums(self) -> list[Checksum]:
         described = self._described.digests if self._described is not None else {}
         return self._given or _best(described) or _best(self._said)
+
+    @property
+    def said(self) -> Said:
+        """Who said what the digest must be."""
+        if self.is_given:
+            return Said()
+        return _BY_METALINK if self._described is not None and self._described.digests else _BY_SERVER
+
+    @property
+    def is_given(self) -> bool:
+        """By the person alone, who may have mistyped it."""
+        described = {} if self._described is None else self._described.digests
+        return any(described.get(one.name) != one.digest for one in self._given)
 
     @property
     def is_known(self) -> bool:
@@ -144,7 +163,7 @@ class Verification:
         self.close()
         self._hashed_to = 0
         if self._part is not None and self.checksums:
-            self._checker = Checker(self._part.read_into, self.checksums, self._part.path)
+            self._checker = Checker(self._part.read_into, self.checksums, self._part.path, self.said)
 
 
 def _best(digests: Mapping[str, bytes]) -> list[Checksum]:

@@ -43,7 +43,7 @@ _NUMBER = re.compile(r"[0-9]{1,19}")
 class Mirror:
     """One more place of the same file. The lowest `priority` is the best."""
 
-    url: str
+    url: str = field(repr=False)  # it may hold a secret
     priority: int = LOWEST_PRIORITY
     location: str = ""  # a country's two letters, lower case, if it was said
 

@@ -48,6 +48,11 @@ def safe_name(raw: bytes, *, windows: bool = IS_WINDOWS) -> str:
     return "_" if name in ("", ".", "..") else name
 
 
+def seen_name(raw: bytes, *, windows: bool = IS_WINDOWS) -> str:
+    """The same without dots in front: a server names no file that a shell reads and a listing hides."""
+    return safe_name(safe_name(raw, windows=windows).lstrip(".").encode(), windows=windows)
+
+
 def safe_path(elements: Sequence[bytes], *, windows: bool = IS_WINDOWS) -> Path:
     """A path below a torrent's folder, without `.` and empty elements; refused if all are empty."""
     if len(elements) > MAX_DEPTH:

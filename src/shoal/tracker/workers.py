@@ -44,7 +44,7 @@ Work = Callable[[Place], int]  # what a worker does, until it is told to end; it
 
 
 def run_workers(count: int, doors: Doors, work: Work, say: Callable[[str], None]) -> int:
-    """Run `count` workers until SIGINT or SIGTERM, and give the exit code.
+    """Run `count` workers until SIGINT, SIGTERM or a hangup, and give the exit code.
 
     `say` is told what a person should know. Raises `UsageError` and `NetworkError` before anything is started, and
     afterwards what a worker found wrong that starting it again would not mend.
@@ -80,6 +80,8 @@ class _Parent:
         self._exit_code = int(ExitCode.OK)
         self._fault: ShoalError | None = None
         self._awaited = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD}  # nothing else is done meanwhile
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as below nohup
+            self._awaited.add(signal.SIGHUP)
         self._mask_before: set[int] = set()
 
     def run(self) -> int:

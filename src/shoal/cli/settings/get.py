@@ -37,6 +37,12 @@ GET = Section(
             is_secret=True,
             examples=("socks5h://127.0.0.1:1080",),
         ),
+        Setting(
+            "cacert",
+            FILE,
+            "Trust the CAs in this file of certificates (PEM) for URLs, in place of the system's.",
+            examples=("/etc/ssl/own-ca.pem",),
+        ),
         Setting("remote_time", FLAG, "Give the file the time that the server says.", False),
         Setting(
             "group",

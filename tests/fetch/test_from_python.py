@@ -1,0 +1,67 @@
+"""`shoal.get` and `shoal.get_blocking` from a program: what they raise is what went wrong, and reprs hold no secret."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shoal
+from shoal.errors import UsageError
+from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
+from shoal.units import KIB
+
+BODY = random.Random(6).randbytes(300 * KIB)
+SECRET = "correct-horse-battery"
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"connections": 0}, "connections=0: without any nothing is fetched"),
+        ({"connections": -1}, "connections=-1: without any nothing is fetched"),
+        ({"mirrors": "http://a.example/x"}, "mirrors is a list of URLs, and one string was given"),
+        ({"trackers": "http://a.example/x"}, "trackers is a list of URLs, and one string was given"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(how: Any, message: str, tmp_path: Path) -> None:
+    with HostileOrigin() as origin:
+        with pytest.raises(UsageError) as caught:
+            shoal.get_blocking(origin.url("/x"), folder=tmp_path, **how)
+        assert origin.asked == []
+    assert caught.value.message == message
+
+
+class Mine(Exception):
+    """What a program's own callback raises."""
+
+
+@pytest.mark.parametrize("callback", ["on_progress", "on_note", "on_kind", "on_whole"])
+@pytest.mark.parametrize("takes_ranges", [True, False])
+def test_what_a_callback_raises_comes_through_as_it_is(
+    callback: str, takes_ranges: bool, tmp_path: Path
+) -> None:
+    def fail(_: object) -> None:
+        raise Mine(callback)
+
+    how: Any = {callback: fail}
+    with HostileOrigin() as origin:
+        origin.pages["/x"] = Page(BODY, takes_ranges=takes_ranges, rate=1024 * KIB)
+        url, mirrors = origin.url("/x"), []
+        if callback == "on_note":
+            url, mirrors = origin.url("/absent"), [url]
+        with pytest.raises(Mine, match=callback):
+            shoal.get_blocking(url, folder=tmp_path, mirrors=mirrors, **how)
+
+
+def test_the_repr_of_what_came_holds_no_url(tmp_path: Path) -> None:
+    with HostileOrigin() as origin:
+        origin.pages["/x"] = redirect(f"/real?signature={SECRET}")
+        link = f"<{origin.url(f'/other?signature={SECRET}')}>; rel=duplicate"
+        origin.pages["/real"] = Page(BODY, headers=(("Link", link),))
+        got = shoal.get_blocking(origin.url("/x"), folder=tmp_path)
+    assert SECRET in got.facts.final_url and SECRET in got.facts.mirrors[0].url
+    assert SECRET not in repr(got)
+    assert "path=" in repr(got) and SECRET not in repr(got.facts.mirrors)
