@@ -147,7 +147,7 @@ def test_groups_are_listed_with_who_we_are_in_them(shoal: Shoal) -> None:
     listed = json.loads(shoal("group", "list", "--json").stdout)
     assert listed == [{"name": name, "member": member} for name, member in members.items()]
     lines = [line.split() for line in shoal("group", "list").stdout.splitlines()]
-    assert lines[1:] == [[name, member[:16]] for name, member in members.items()]
+    assert lines[1:] == [[name, member[:8]] for name, member in members.items()]
 
 
 def test_a_group_that_was_left_is_gone(shoal: Shoal) -> None:

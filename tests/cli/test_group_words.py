@@ -54,10 +54,11 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 URL = f"http://{NOBODY}/file.bin"
 MISTYPED = {
     "a group that is not here": (
-        ("get", URL, "--group", "labs"), 3, "this machine is not in a group 'labs'", "it is in lab",
+        ("get", URL, "--group", "labs"), 3, "--group: this machine is not in a group 'labs'",
+        "it is in lab; --no-group gets it alone",
     ),
     "a helper for a group that is not here": (
-        ("helper", "--group", "labs"), 3, "this machine is not in a group 'labs'", "it is in lab",
+        ("helper", "--group", "labs"), 3, "--group: this machine is not in a group 'labs'", "it is in lab",
     ),
     "no name of a group": (("get", URL, "--group", "My Lab"), 2, "--group: 'My Lab' is not the name.*", "one has 1 .*"),
     "a group for a torrent": (("get", "file.torrent", "--group", "lab"), 2, "--group is for URLs, and .*", ""),

@@ -24,6 +24,8 @@ from shoal.cli.settings.group import places_of, section_of
 from shoal.cli.settings.table import Values, options, resolve
 from shoal.cli.url_options import Pooling
 from shoal.errors import ExitCode, UsageError
+from shoal.fetch.group.key import new_key
+from shoal.fetch.group.keyring import Keyring
 from shoal.testing.build import make_payload
 from shoal.testing.hostile_origin import HostileOrigin, Page
 
@@ -80,7 +82,7 @@ def test_every_setting_is_read_from_the_file() -> None:
         ({"group": "shoal1-lab-hunter2"}, "--group: that is a key, not the name of a group"),
         (
             {"tracker": ("htp://me:hunter2@host/x",)},
-            "--tracker: 'htp://host/x' is not a URL of http, https, udp, ws, wss",
+            "--tracker: 'htp://host/x' is not a URL of http, https, udp",
         ),
         ({"max_download_rate": "999"}, "--max-download-rate: '999': 999 bytes a second is less than 1000"),
     ],
@@ -146,6 +148,7 @@ def how_of(words: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_group_reaches_the_download_and_what_is_for_its_members_only_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    Keyring().join(new_key("lab"))
     words = f"--port 1 --max-upload-rate 1MB/s --peer host:1 --group lab --tracker {ONE}"
     expected = {
         "group": "lab", "trackers": (ONE,), "peers": (("host", 1),), "port": 1, "max_upload_rate": 1_000_000,
@@ -171,6 +174,7 @@ def given_on(words: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         seen.append(Given.on(click.get_current_context(), is_pooled=is_pooled))
         raise UsageError("that is all")
 
+    Keyring().join(new_key("lab"))
     monkeypatch.setattr(get.url_options, "checked", look)
     CliRunner().invoke(get.command, ["http://host/x", *words.split()])
     return seen[0]

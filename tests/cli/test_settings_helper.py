@@ -106,6 +106,7 @@ def test_the_command_runs_a_helper_with_what_it_was_told(monkeypatch: pytest.Mon
     helping = ModuleType("shoal.fetch.pool.helping")
     monkeypatch.setattr(helping, "run_helper", run_helper, raising=False)
     monkeypatch.setitem(sys.modules, "shoal.fetch.pool.helping", helping)
+    Keyring().join(new_key("lab"))
     words = ["--group", "lab", "--port", "0", "--quota", "5GB", "--quiet"]
     result = CliRunner().invoke(helper.command, words, catch_exceptions=False)
     assert result.exit_code == 0

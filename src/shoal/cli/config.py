@@ -40,7 +40,7 @@ UNSET = "-"
 config_option = click.option("--config", "named", metavar="FILE", help=CONFIG_HELP)
 
 
-@click.group("config")
+@click.group("config", no_args_is_help=False)
 def command() -> None:
     """Show the settings in force and where each comes from, say where their file is, check it."""
 

@@ -42,6 +42,7 @@ GET = Section(
             "group",
             GROUP,
             "Get files of URLs together with the members of this group, as far as they are of use.",
+            is_once=True,
             examples=("lab",),
         ),
         Setting(
