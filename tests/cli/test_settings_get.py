@@ -267,3 +267,44 @@ def test_a_download_does_not_load_what_a_tracker_or_a_swarm_is_made_of() -> None
     loaded = set(run.stdout.split())
     assert "shoal.cli.get" in loaded
     assert loaded & {"shoal.tracker.settings", "shoal.tracker.tracker", "shoal.engine.engine"} == set()
+
+
+# Alone
+
+
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_no_group_gets_alone_what_the_settings_say_to_get_together(
+    way: str, tmp_path: Path, shoal: Shoal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = f"{tmp_path / 'c.toml'}:2: get.group" if way == "file" else "SHOAL_GET_GROUP"
+    if way == "file":
+        (tmp_path / "c.toml").write_text('[get]\ngroup = "home"\n')
+        monkeypatch.setenv("SHOAL_CONFIG", str(tmp_path / "c.toml"))
+    else:
+        monkeypatch.setenv("SHOAL_GET_GROUP", "home")
+        monkeypatch.setenv("SHOAL_GET_TRACKER", ONE)
+    with HostileOrigin() as server:
+        server.pages["/data.iso"] = Page(b"data")
+        refused = shoal("get", server.url("/data.iso"))
+        assert refused.returncode == ExitCode.NOT_FOUND
+        assert refused.stderr.splitlines()[0] == f"shoal: {origin}: this machine is not in a group 'home'"
+        assert refused.stderr.splitlines()[1].endswith("; --no-group gets it alone")
+        alone = shoal("get", server.url("/data.iso"), "--no-group")
+    assert alone.returncode == 0, alone
+    assert (tmp_path / "data.iso").read_bytes() == b"data"
+
+
+def test_no_group_goes_with_no_group_and_no_tracker() -> None:
+    assert pooling_of(values('[get]\ngroup = "lab"\n'), (), is_alone=True) is None
+    with pytest.raises(UsageError, match="--group and --no-group are two answers"):
+        pooling_of(values("", group="lab"), (), is_alone=True)
+    with pytest.raises(UsageError, match="--tracker: goes with a group"):
+        pooling_of(values("", tracker=(ONE,)), (), is_alone=True)
+
+
+def test_a_second_group_is_refused() -> None:
+    with pytest.raises(UsageError, match="--group is given 2 times"):
+        CliRunner().invoke(
+            get.command, ["http://host/x", "--group", "a", "--group", "b"],
+            catch_exceptions=False, standalone_mode=False,
+        )  # fmt: skip
