@@ -60,7 +60,8 @@ def python(*arguments: str) -> int:
     return run(sys.executable, *arguments)
 
 
-WAITING = "tests/fetch"  # machines at slow servers: seconds each, and the processor idle
+# Machines at slow servers, programs that start, take their time and end: seconds each, and the processor idle.
+WAITING = tuple(f"tests/{area}" for area in ("peers", "fetch", "cli", "engine"))
 AT_ONCE = 4
 
 
@@ -69,8 +70,8 @@ def test(arguments: list[str]) -> int:
     install_tools()
     if any(not argument.startswith("-") for argument in arguments):
         return python("-m", "pytest", *arguments)
-    side_by_side = python("-m", "pytest", WAITING, "-n", str(AT_ONCE), *arguments)
-    others = python("-m", "pytest", f"--ignore={WAITING}", *arguments)
+    side_by_side = python("-m", "pytest", *WAITING, "-n", str(AT_ONCE), *arguments)
+    others = python("-m", "pytest", *(f"--ignore={area}" for area in WAITING), *arguments)
     return side_by_side or others
 
 

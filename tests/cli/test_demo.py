@@ -24,6 +24,9 @@ from shoal.errors import ChecksumError, DiskFullError, ExitCode, ShoalError, Unf
 from shoal.testing.build import make_payload
 from shoal.units import KIB
 
+from .machines import POLL_EVERY
+from .running import PATIENCE
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 Shoal = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -47,7 +50,7 @@ def test_a_file_of_any_size_reaches_all_leechers(size: int, tmp_path: Path, shoa
     file = tmp_path / "a file with spaces \u2603.bin"
     file.write_bytes(make_payload(size))
     before = file.stat()
-    result = shoal("demo", file)
+    result = shoal("demo", file, timeout=110)
     assert result.returncode == 0, result.stderr
     assert "3 machines have the" in result.stdout
     assert "each file verified by its SHA-256" in result.stdout
@@ -56,7 +59,7 @@ def test_a_file_of_any_size_reaches_all_leechers(size: int, tmp_path: Path, shoa
 
 
 def test_without_a_file_it_makes_one(shoal: Shoal, state_dir: Path) -> None:
-    result = shoal("demo")
+    result = shoal("demo", timeout=110)
     assert result.returncode == 0
     lines = result.stdout.splitlines()
     (got,) = [line.split() for line in lines if line.startswith("got")]
@@ -76,17 +79,17 @@ def demo(*arguments: str) -> subprocess.Popen[bytes]:
 
 def wait_for_machines(folder: Path, process: subprocess.Popen[bytes]) -> None:
     """Until the first leecher of a demo has a log."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not list(folder.glob("*/leecher-C/log")):
         assert process.poll() is None and time.monotonic() < deadline
-        os.sched_yield()
+        time.sleep(POLL_EVERY)
 
 
 def wait_empty(folder: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while list(folder.iterdir()):
         assert time.monotonic() < deadline, list(folder.rglob("*"))
-        os.sched_yield()
+        time.sleep(POLL_EVERY)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -94,7 +97,7 @@ def test_a_stopped_demo_leaves_nothing(number: int, temporary_files: Path) -> No
     process = demo()
     wait_for_machines(temporary_files, process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitCode.UNFINISHED
     assert errors.splitlines()[-1] == b"shoal: the demo was stopped; nothing of it is left"
     assert not list(temporary_files.iterdir())
@@ -104,7 +107,7 @@ def test_a_killed_demo_is_cleared_away(temporary_files: Path) -> None:
     process = demo()
     wait_for_machines(temporary_files, process)
     process.kill()
-    process.communicate(timeout=20)  # the janitor holds its stderr: this waits for it too
+    process.communicate(timeout=PATIENCE)  # the janitor holds its stderr: this waits for it too
     wait_empty(temporary_files)
 
 
@@ -121,7 +124,7 @@ def test_what_cannot_be_spread_is_refused(tmp_path: Path, shoal: Shoal) -> None:
 
 def wait_ended(stage: Stage) -> None:
     for actor in stage.actors:
-        actor.process.wait(20)
+        actor.process.wait(PATIENCE)
 
 
 def test_a_machine_that_fails_is_quoted() -> None:
@@ -164,8 +167,8 @@ def test_the_janitor_works_when_its_input_ends(temporary_files: Path) -> None:
     (folder / "behind").mkdir(parents=True)
     sleeper = subprocess.Popen(["sleep", "60"], process_group=0)
     program = [sys.executable, "-I", "-S", str(janitor.__file__), str(folder)]
-    subprocess.run(program, input=b"%d\n" % sleeper.pid, check=True, timeout=20)
-    assert sleeper.wait(20) == -signal.SIGKILL
+    subprocess.run(program, input=b"%d\n" % sleeper.pid, check=True, timeout=PATIENCE)
+    assert sleeper.wait(PATIENCE) == -signal.SIGKILL
     assert not folder.exists()
 
 

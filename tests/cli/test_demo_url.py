@@ -27,6 +27,9 @@ from shoal.fetch.progress import MemberProgress, Phase, Progress
 from shoal.testing.build import make_payload
 from shoal.units import KIB, MIB
 
+from .machines import POLL_EVERY
+from .running import PATIENCE
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 # -- the server
@@ -54,7 +57,7 @@ def server(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def connected(server: subprocess.Popen[str]) -> HTTPConnection:
     assert server.stdout is not None
     port = int(server.stdout.readline().rpartition(":")[2])
-    return HTTPConnection("127.0.0.1", port, timeout=20)
+    return HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
 
 def test_it_serves_ranges_of_one_version_over_one_connection(server: subprocess.Popen[str]) -> None:
@@ -252,10 +255,10 @@ def demo() -> subprocess.Popen[bytes]:
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen[bytes] | None = None) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert (process is None or process.poll() is None) and time.monotonic() < deadline
-        os.sched_yield()
+        time.sleep(POLL_EVERY)
 
 
 @pytest.mark.slow
@@ -276,7 +279,7 @@ def test_a_stopped_demo_leaves_nothing(number: signal.Signals, temporary_files: 
     with demo() as process:
         wait_until(lambda: list(temporary_files.glob("*/helper-B/output")), process)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=40)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == ExitCode.UNFINISHED
     assert errors.splitlines()[-1] == b"shoal: the demo was stopped; nothing of it is left"
 
@@ -286,5 +289,5 @@ def test_a_killed_demo_is_cleared_away(temporary_files: Path) -> None:
     with demo() as process:
         wait_until(lambda: list(temporary_files.glob("*/helper-B/output")), process)
         process.kill()
-        process.communicate(timeout=40)  # the janitor holds its stderr: this waits for it too
+        process.communicate(timeout=PATIENCE)  # the janitor holds its stderr: this waits for it too
     wait_until(lambda: not list(temporary_files.iterdir()))

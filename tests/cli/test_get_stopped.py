@@ -18,6 +18,7 @@ from shoal.testing.scripted_peer import Script
 from shoal.units import KIB
 
 from ..conftest import Shoal
+from .machines import wait_until
 from .running import HOST, LOCAL, Offer, peer, start
 from .web import web
 
@@ -40,6 +41,7 @@ def test_a_stopped_get_says_so_and_the_same_command_finishes(tmp_path: Path, num
             command = ["get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen())]
             with start(tmp_path, *command) as get:
                 source.wait_until(lambda: source.blocks_sent == 70)
+                wait_until(lambda: asked, "announce")
                 assert get.stop(number) == ExitCode.UNFINISHED
             assert "the same command goes on from here" in get.err[-1]
             assert "Traceback" not in "\n".join(get.err)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -24,15 +25,17 @@ from .running import LOCAL
 
 ELSEWHERE = "127.0.0.3"  # where the helpers of tests that must not hear each other listen
 PAYLOAD = random.Random(5).randbytes(8 * MIB)
+LARGE = random.Random(6).randbytes(16 * MIB)  # for a crowd, which a busy machine needs seconds to gather
 LONG_AGO = 1_600_000_000  # a file of this second has no version that could be believed
 
 
 @pytest.fixture(scope="module")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     with nginx(tmp_path_factory.mktemp("origin")) as running:
-        path = running.files / "file.bin"
-        path.write_bytes(PAYLOAD)
-        os.utime(path, (LONG_AGO, LONG_AGO))
+        for name, data in (("file.bin", PAYLOAD), ("large.bin", LARGE)):
+            path = running.files / name
+            path.write_bytes(data)
+            os.utime(path, (LONG_AGO, LONG_AGO))
         yield running
 
 
@@ -43,8 +46,8 @@ def lab(tmp_path: Path, origin: Nginx) -> Iterator[Room]:
         yield made
 
 
-def bytes_sent(log: Path) -> int:
-    return sum(int(line.rpartition(" ")[2]) for line in log.read_text().splitlines())
+def bytes_sent(origin: Nginx) -> int:
+    return sum(int(line.rpartition(" ")[2]) for line in origin.asked())
 
 
 def brought(out: str) -> dict[str, str]:
@@ -66,7 +69,33 @@ def test_two_helpers_found_in_the_local_network_make_a_slow_server_faster(lab: R
     assert mine.left == {"file.bin"}
     for helper in helpers:
         helper.wait_line(r"helps with http://.*/slow/file\.bin \(8\.00 MiB\)")
-    assert bytes_sent(origin.log) < 1.8 * len(PAYLOAD)
+    assert bytes_sent(origin) < 1.8 * len(PAYLOAD)
+
+
+def test_two_with_the_same_checksum_share_a_file_of_which_the_server_says_no_version(
+    lab: Room, origin: Nginx
+) -> None:
+    checksum = f"sha256:{hashlib.sha256(PAYLOAD).hexdigest()}"
+    arguments = ("get", f"{origin.url}/mute/file.bin", "--group", "lab", "--checksum", checksum)
+    machines = [lab.machine(), lab.machine()]
+    running = [lab.start(one, *arguments, "--connections", "1", *LOCAL) for one in machines]
+    for one, machine in zip(running, machines, strict=True):
+        line = one.wait_line(r"got file\.bin: 8\.00 MiB in ")
+        assert "with 1 other member" in line.string, one.out
+        assert "sha256" in line.string
+        assert machine.got() == PAYLOAD
+    assert bytes_sent(origin) < 1.5 * len(PAYLOAD)  # until they have met each fetches for itself
+
+
+def test_without_a_checksum_such_a_file_is_downloaded_alone_and_it_is_said_why(
+    lab: Room, origin: Nginx
+) -> None:
+    mine = lab.machine()
+    got = mine.get(f"{origin.url}/mute/file.bin", "--group", "lab")
+    assert got.returncode == 0, got
+    assert mine.got() == PAYLOAD
+    assert "one connection, without the group, and no going on after a stop: " in got.stderr
+    assert "does not say which version it is (a checksum makes up for that)" in got.stderr
 
 
 @pytest.mark.parametrize("tracker", TRACKERS)
@@ -101,18 +130,18 @@ def test_a_named_peer_helps_over_tls_and_http2_behind_a_host_that_redirects(lab:
     assert got.returncode == 0, got
     assert mine.got() == PAYLOAD
     assert brought(got.stdout).get(peer, "0 B") != "0 B"
-    asked = origin.log.read_text().splitlines()
+    asked = origin.asked()
     assert asked and all("206 HTTP/2.0" in line for line in asked)
 
 
 def test_a_crowd_takes_each_byte_from_the_server_about_once(lab: Room, origin: Nginx) -> None:
     crowd = [lab.machine() for _ in range(3)]
-    url = f"{origin.url}/slow/file.bin?of=a-crowd"
+    url = f"{origin.url}/slow/large.bin?of=a-crowd"
     command = ("get", url, *LOCAL, "--group", "lab", "-o", "file.bin", "--connections", "1")
     running = [lab.start(machine, *command) for machine in crowd]
     assert [one.wait() for one in running] == [0, 0, 0], [one.err for one in running]
-    assert all(machine.got() == PAYLOAD for machine in crowd)
-    assert bytes_sent(origin.log) < 1.7 * len(PAYLOAD)
+    assert all(machine.got() == LARGE for machine in crowd)
+    assert bytes_sent(origin) < 1.7 * len(LARGE)
 
 
 def test_without_any_helper_nothing_is_lost(lab: Room, origin: Nginx) -> None:

@@ -20,7 +20,7 @@ from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
 from shoal.units import MIB
 
 from .machines import Machine, Room, RunningHelper, room
-from .running import HOST, LOCAL
+from .running import HOST, LOCAL, PATIENCE
 
 CANARY = "canary0815Zx9Qf77Lk3Tt"
 PAYLOAD = random.Random(8).randbytes(MIB)
@@ -34,6 +34,7 @@ class Tap:
         self.heard = bytearray()
         self.connections = 0
         self._to = to
+        self._talks: list[threading.Thread] = []
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -43,12 +44,20 @@ class Tap:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
+    def settle(self) -> None:
+        """Wait until all connections are over, so that nothing more is heard."""
+        for talk in self._talks:
+            talk.join(PATIENCE)
+            assert not talk.is_alive()
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 self.connections += 1
-                threading.Thread(target=self._stand_between, args=(client,), daemon=True).start()
+                talk = threading.Thread(target=self._stand_between, args=(client,), daemon=True)
+                talk.start()
+                self._talks.append(talk)
 
     def _stand_between(self, client: socket.socket) -> None:
         with client, suppress(OSError), socket.create_connection(self._to) as server:
@@ -97,6 +106,8 @@ class Watched:
             url, "--group", "lab", "--tracker", tracker, "--peer", f"{HOST}:{self.member_tap.port}", "--json",
             "--log", "get.jsonl", "--overwrite", *options,
         )  # fmt: skip
+        for each in (self.tracker_tap, self.member_tap):
+            each.settle()
         self.code = ended.returncode
         self.printed += ended.stdout + ended.stderr
 
@@ -130,7 +141,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         HostileOrigin() as home,
         HostileOrigin(OTHER) as other,
     ):
-        home.pages["/slow.bin"] = Page(PAYLOAD, rate=MIB)
+        home.pages["/slow.bin"] = Page(PAYLOAD, rate=MIB // 2)
         home.pages["/file.bin"] = Page(PAYLOAD)
         home.pages["/moved.bin"] = redirect(other.url("/file.bin"))
         home.pages["/401.bin"] = Page(status=401, headers=(("WWW-Authenticate", "Basic realm=x"),))
@@ -144,7 +155,7 @@ def test_the_taps_hear_what_goes_by(watched: Watched) -> None:
     assert watched.code == 0
     assert watched.tracker_tap.heard.startswith(b"GET /announce?info_hash=")
     assert len(watched.member_tap.heard) > 1000
-    assert any("helps with" in line for line in watched.helper.running.out)
+    watched.helper.wait_line("helps with")
     key = watched.lab.key
     watched.check(key, key[11:40], key[-30:])
     assert b"slow.bin" not in watched.member_tap.heard

@@ -49,7 +49,7 @@ def launch(
         env={"PATH": "/nowhere", **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,  # an environment may be made meanwhile
     )
 
 

@@ -13,6 +13,7 @@ from shoal.testing.build import make_payload
 from shoal.units import KIB
 
 from ..conftest import Shoal
+from .machines import wait_until
 from .running import COMMAND, HOST, PATIENCE, Running, environment, start
 
 SHARE = ("share", "--bind", HOST, "--port", "0")
@@ -20,14 +21,14 @@ SHARE = ("share", "--bind", HOST, "--port", "0")
 
 def paste(folder: Path, shared: Running, count: int = 1) -> None:
     """Run what was printed, as a shell does; `shoal` is this checkout's."""
-    shared.wait_line("^ *shoal get ")
-    shared.wait_line("^$|listening")
-    commands = []
-    while len(commands) < count:
-        commands = [line.strip() for line in list(shared.out) if line.strip().startswith("shoal get ")]
+
+    def commands() -> list[str]:
+        return [line.strip() for line in list(shared.out) if line.strip().startswith("shoal get ")]
+
+    wait_until(lambda: len(commands()) >= count, f"{count} commands")
     folder.mkdir(exist_ok=True)
     program = " ".join(COMMAND)
-    for command in commands:
+    for command in commands():
         line = command.replace("shoal get ", f"{program} get --bind {HOST} --port 0 ", 1)
         subprocess.run(["/bin/sh", "-c", line], cwd=folder, env=environment(), timeout=PATIENCE, check=True)
 

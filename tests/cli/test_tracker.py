@@ -25,7 +25,7 @@ from shoal.net.http import get
 from shoal.protocol.tracker.messages import AnnounceRequest
 from shoal.protocol.tracker.query import encode_announce_query
 
-SECONDS = 20
+SECONDS = 60  # of patience
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 Shoal = Callable[..., subprocess.CompletedProcess[str]]
 

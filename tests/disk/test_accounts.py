@@ -42,7 +42,7 @@ histories = st.dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(histories, st.integers(1, 7), st.randoms(use_true_random=False))
 def test_sums_are_what_was_moved_however_clients_start_and_stop(
     tmp_path_factory: pytest.TempPathFactory,

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.disk.checksum import Checker, Checksum, parse_checksum
@@ -59,7 +59,6 @@ def test_what_is_no_checksum_is_refused_with_a_way_to_write_it(text: str, messag
     assert hint in caught.value.hint
 
 
-@settings(deadline=None)  # it waits for threads and disks
 @given(st.text(max_size=150))
 def test_any_text_is_a_checksum_or_a_usage_error(text: str) -> None:
     try:
@@ -94,13 +93,12 @@ class Source:
 
 
 def wait_until_hashed(checker: Checker, count: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while checker.hashed < count:
         assert time.monotonic() < deadline
         threading.Event().wait(0.001)
 
 
-@settings(deadline=None)  # it waits for threads and disks
 @given(
     length=st.integers(0, 3 * MIB),
     ends=st.lists(st.integers(0, 3 * MIB), max_size=5),

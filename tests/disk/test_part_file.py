@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.disk import part_file
+from shoal.disk import part_crcs
 from shoal.disk.faults import MissingDataError
 from shoal.disk.part_file import PartFile
 from shoal.errors import ExistsError, UnfinishedError
@@ -83,7 +83,7 @@ def test_what_was_remembered_stays_so_when_the_check_after_a_kill_is_stopped(
     part.remember()
     left_by_a_kill(part)
     with monkeypatch.context() as patched:
-        patched.setattr(part_file, "work_through", lambda *_, **__: False)
+        patched.setattr(part_crcs, "work_through", lambda *_, **__: False)
         with pytest.raises(UnfinishedError, match=r"stopped while .*file.part was checked"):
             open_part(tmp_path)
     part = open_part(tmp_path)

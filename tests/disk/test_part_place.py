@@ -191,9 +191,9 @@ def test_a_name_too_long_for_the_file_system_says_so(tmp_path: Path) -> None:
 
 @given(st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=255))
 def test_names_beside_it_fit_and_two_long_names_never_share_them(name: str) -> None:
-    part, record = part_names(name)
+    part, record, rows = part_names(name)
     assert len(os.fsencode(record)) <= 255
-    assert record == part + ".shoal"
+    assert (record, rows) == (part + ".shoal", part + ".group")
     assert part_names(name + "x" * 255) != part_names(name + "x" * 256)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.disk.part_record import Known, PartRecord, process_at_work
@@ -62,7 +62,6 @@ def test_what_was_saved_of_another_file_is_not_known(
     assert record.load(key, piece_count) is None
 
 
-@settings(deadline=None)  # it waits for threads and disks
 @given(at=st.integers(0, 3 * 4096 - 1), value=st.integers(0, 255), cut=st.booleans())
 def test_any_damage_gives_a_record_that_was_saved_or_none(
     tmp_path_factory: pytest.TempPathFactory, at: int, value: int, cut: bool

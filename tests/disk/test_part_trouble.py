@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shoal.disk import linux_calls, part_file
+from shoal.disk import linux_calls, part_crcs, part_file
 from shoal.errors import DiskFullError, FileError
 from shoal.formats.bitfield import iter_bits
 from shoal.units import KIB, MIB
@@ -253,7 +253,7 @@ def test_after_a_power_cut_only_what_was_synced_is_on_record(
     put(part, [])
     disk.cut_power(tmp_path)
     part._let_go()
-    monkeypatch.setattr(part_file.zlib, "crc32", lambda *_: pytest.fail("the record alone is right"))
+    monkeypatch.setattr(part_crcs.zlib, "crc32", lambda *_: pytest.fail("the record alone is right"))
     if not remembered:
         assert (tmp_path / "file.part").stat().st_size == 0, "there was no reason to sync it"
         return

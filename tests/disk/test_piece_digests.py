@@ -7,7 +7,7 @@ import random
 import threading
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.disk.faults import MissingDataError
@@ -40,7 +40,6 @@ def reader_of(data: bytes | bytearray) -> object:
 
 
 @pytest.mark.parametrize("name", DIGEST_LENGTHS)
-@settings(deadline=None)  # it waits for threads and disks
 @given(data=st.binary(max_size=300), piece_length=st.integers(1, 90), wrong=st.sets(st.integers(0, 299)))
 def test_exactly_the_pieces_with_a_wrong_byte_are_bad(
     name: str, data: bytes, piece_length: int, wrong: set[int]

@@ -20,7 +20,7 @@ from shoal.testing.scripted_peer import Script, ScriptedPeer
 from shoal.units import KIB
 
 HOST = "127.0.0.1"
-PATIENCE = 30.0  # seconds; for a busy machine, nothing takes that long on an idle one
+PATIENCE = 60.0  # seconds; for a busy machine, nothing takes that long on an idle one
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "uvloop": uvloop.new_event_loop,
     "asyncio": asyncio.new_event_loop,

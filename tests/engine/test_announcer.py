@@ -21,7 +21,7 @@ PEERS = {"interval": 1800, "peers": bytes([10, 0, 0, 1, 0x1A, 0xE1])}
 
 PASSKEY = "0123456789abcdef0123456789abcdef"
 
-Answer = dict[str, object] | Exception | bytes
+Answer = dict[str, object] | Exception | bytes | asyncio.Event  # the last: peers, when it is set
 
 
 class Scene:
@@ -60,12 +60,15 @@ class Scene:
             raise answer
         if answer == b"never":
             await asyncio.Event().wait()
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            answer = PEERS
         body = answer if isinstance(answer, bytes) else encode(answer)
         status = 404 if body.startswith(b"<html>") else 200
         return HttpResponse(status, {}, body, url)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not is_so():  # noqa: ASYNC110 - only the loop can say
                 await asyncio.sleep(0)
 
@@ -188,8 +191,44 @@ def test_a_tracker_that_hangs_does_not_hold_up_the_end(monkeypatch: pytest.Monke
 
     async def story(scene: Scene) -> None:
         await scene.until(lambda: len(scene.asked) == 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await scene.announcer.stop()
         assert scene.asked == [("a.example", "started"), ("a.example", "stopped")]
 
     play(lambda: Scene([[A]], {"a.example": [b"never"]}), story)
+
+
+def test_goodbye_is_said_after_what_is_under_way() -> None:
+    """Or a tracker might hear it first, and keep us as a peer until it forgets us."""
+    is_answered = asyncio.Event()
+
+    async def story(scene: Scene) -> None:
+        await scene.until(lambda: bool(scene.found))
+        scene.announcer.completed()
+        await scene.until(lambda: len(scene.asked) == 2)
+        stopping = asyncio.ensure_future(scene.announcer.stop())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert [event for _, event in scene.asked] == ["started", "completed"]
+        is_answered.set()
+        await stopping
+        assert [event for _, event in scene.asked] == ["started", "completed", "stopped"]
+        scene.asked.clear()
+
+    play(lambda: Scene([[A]], {"a.example": [PEERS, is_answered, PEERS]}), story)
+
+
+def test_completed_is_told_before_goodbye_when_started_was_answered_late() -> None:
+    is_answered = asyncio.Event()
+
+    async def story(scene: Scene) -> None:
+        await scene.until(lambda: len(scene.asked) == 1)
+        scene.announcer.completed()
+        stopping = asyncio.ensure_future(scene.announcer.stop())
+        await asyncio.sleep(0)
+        is_answered.set()
+        await stopping
+        assert [event for _, event in scene.asked] == ["started", "completed", "stopped"]
+        scene.asked.clear()
+
+    play(lambda: Scene([[A]], {"a.example": [is_answered, PEERS]}), story)

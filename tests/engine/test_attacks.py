@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from shoal.testing.raw_wire import MessageId
 from shoal.testing.scripted_peer import Script
 from shoal.units import KIB
 
-from .scene import HOST, LOOPS, Record, Scene, finish, play, until
+from .scene import HOST, LOOPS, PATIENCE, Record, Scene, finish, play, until
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -96,7 +97,7 @@ def test_a_peer_that_stalls_loses_its_requests_to_others_within_seconds(
             async with scene.getting(peers=[stalled_at]) as torrent:
                 await until(lambda: staller.blocks_sent == 5)
                 torrent.dialling.known.add([good.listen()], Source.HAND, torrent.engine.now())
-                await finish(torrent, within=10)
+                await finish(torrent)
 
     play(story())
     assert scene.got() == scene.data
@@ -183,7 +184,12 @@ def test_a_handshake_that_comes_too_slowly_is_cut_off(
             for byte in b"\x13BitTorr":
                 writer.write(bytes([byte]))
                 await asyncio.sleep(0.02)
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            heard = b""
+            with contextlib.suppress(
+                ConnectionError
+            ):  # on a busy machine the last of them come after the end
+                heard = await asyncio.wait_for(reader.read(), PATIENCE)
+            assert heard == b""
             writer.close()
             await until(lambda: not torrent.engine._neighbours)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from shoal.testing.build import make_payload
 from shoal.testing.scripted_peer import Script
 from shoal.units import KIB
 
-from .scene import HOST, LOOPS, Scene, finish, play, until
+from .scene import HOST, LOOPS, PATIENCE, Scene, finish, play, until
 
 
 def remembered(scene: Scene, name: str = "get") -> int:
@@ -99,7 +100,7 @@ def test_a_bug_in_a_worker_ends_the_wait_with_itself(
             else:
                 await finish(torrent)
 
-    play(asyncio.wait_for(story(), 20), loop=loop)  # type: ignore[arg-type]
+    play(asyncio.wait_for(story(), 60), loop=loop)  # type: ignore[arg-type]
     remembered(scene)
 
 
@@ -160,14 +161,24 @@ def test_an_error_in_a_callback_ends_the_torrent_with_itself(
 def test_an_add_that_is_cancelled_lets_go_of_the_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "_find_good_pieces", slowly(opening._find_good_pieces, 0.3))
+    find, is_checking, may_go_on = opening._find_good_pieces, threading.Event(), threading.Event()
+
+    def held(*arguments: Any, **options: Any) -> Any:
+        is_checking.set()
+        may_go_on.wait(PATIENCE)
+        return find(*arguments, **options)
+
+    monkeypatch.setattr(opening, "_find_good_pieces", held)
     scene = Scene(tmp_path)
 
     async def story() -> None:
         async with Engine(bind=HOST, port=0) as engine:
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await engine.add(scene.metainfo, scene.folder("get"))
+            adding = asyncio.ensure_future(engine.add(scene.metainfo, scene.folder("get")))
+            await until(is_checking.is_set)
+            adding.cancel()
+            may_go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await adding
             assert not engine.torrents
 
     play(story())  # ends after its threads have

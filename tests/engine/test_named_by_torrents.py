@@ -24,7 +24,7 @@ def messages(tmp_path: Path, *, by_hand: bool) -> list[str]:
             metainfo = replace(scene.metainfo, trackers=tiers)
             how = {"trackers": tiers} if by_hand else {}
             await engine.add(metainfo, tmp_path / "here", report=record, **how)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while len(record.of("tracker")) < len(METADATA):  # noqa: ASYNC110 - trackers are asked in their own time
                     await asyncio.sleep(0.01)
         return [fields["message"] for fields in record.of("tracker")]

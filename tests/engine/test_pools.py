@@ -21,7 +21,7 @@ from shoal.swarm.tactics import Tactics
 from shoal.units import MIB
 
 from .pooling import ALL, DATA, LAYOUT, Memory, Stage, Telling, Told, piece_data, take_part
-from .scene import HOST, LOOPS, Record, Scene, finish, play, until
+from .scene import HOST, LOOPS, PATIENCE, Record, Scene, finish, play, until
 from .test_greetings import connect_raw, read_to_end
 
 PEER_ID = b"-XX0000-abcdefghijkl"
@@ -301,7 +301,7 @@ def test_a_store_is_not_closed_while_something_is_written_to_it() -> None:
 
             def slowly(piece: int, data: memoryview) -> bool:
                 looks_at.append(piece)
-                may_go_on.wait(20)
+                may_go_on.wait(PATIENCE)
                 return is_good(piece, data)
 
             getter.telling.content.is_good = slowly  # type: ignore[method-assign]

@@ -166,7 +166,7 @@ def handshake(info_hash: bytes) -> bytes:
 
 def answer_to(address: Address, sent: bytes) -> bytes:
     """All that is said to somebody who says this."""
-    with socket.create_connection(address, timeout=20) as sock:
+    with socket.create_connection(address, timeout=60) as sock:
         sock.sendall(sent)
         return read_to_end(sock)
 
@@ -182,7 +182,7 @@ def read_to_end(sock: socket.socket) -> bytes:
 
 
 def answer_in_tls(address: Address, security: MemberSecurity, server_name: str, sent: bytes) -> bytes:
-    with socket.create_connection(address, timeout=20) as plain:
+    with socket.create_connection(address, timeout=60) as plain:
         context = security.context(ssl.PROTOCOL_TLS_CLIENT)
         with context.wrap_socket(plain, server_hostname=server_name) as sock:
             sock.sendall(sent)
@@ -230,7 +230,7 @@ def test_a_plain_torrent_is_not_spoken_of_in_tls(tmp_path: Path) -> None:
 
 
 def answer_to_handshake(address: Address, sent: bytes) -> bytes:
-    with socket.create_connection(address, timeout=20) as sock:
+    with socket.create_connection(address, timeout=60) as sock:
         sock.sendall(sent)
         return sock.recv(68)
 
@@ -315,7 +315,7 @@ def test_an_engine_is_left_while_somebody_shakes_hands(tmp_path: Path) -> None:
                 await until(lambda: len(engine._door._callers) == 2)
             for sock in waiting:
                 with sock:
-                    sock.settimeout(20)
+                    sock.settimeout(60)
                     assert await asyncio.to_thread(read_to_end, sock) == b""
 
     play(story())

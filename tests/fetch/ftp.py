@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 HOST = "127.0.0.1"
 
@@ -32,8 +32,8 @@ class FtpOrigin:
                 threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
-        begin, data = 0, None
-        with suppress(OSError), connection, connection.makefile("r", encoding="latin-1") as lines:
+        begin, data, opened = 0, None, ExitStack()
+        with suppress(OSError), opened, connection, connection.makefile("r", encoding="latin-1") as lines:
             connection.sendall(b"220 welcome\r\n")
             for line in lines:
                 self.said.append(line.strip())
@@ -54,7 +54,7 @@ class FtpOrigin:
                 elif verb == "REST":
                     begin, reply = int(word), "350 from there"
                 elif verb == "EPSV":
-                    data = socket.create_server((HOST, 0))
+                    data = opened.enter_context(socket.create_server((HOST, 0)))
                     reply = f"229 here (|||{data.getsockname()[1]}|)"
                 elif verb == "RETR" and data is not None:
                     connection.sendall(b"150 it comes\r\n")

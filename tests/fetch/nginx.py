@@ -1,22 +1,28 @@
-"""nginx as the real origin: plain, slow, behind a password, and over TLS with HTTP/2 and a CA of our own."""
+"""nginx as the real origin: plain, slow, silent on the version, behind a password; TLS, HTTP/2 and a CA of our own."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from ..peers.processes import Pen, free_port
 from ..peers.programs import require
 
 HOST = "127.0.0.1"
 USER, PASSWORD = "reader", "pass word"
+PATIENCE, POLL_EVERY = 60.0, 0.01  # seconds
 SLOW_RATE = 1_000_000  # bytes a second of each response under /slow/
 
+_marks = itertools.count()
 _CONF = """
 worker_processes 1;
 pid nginx.pid;
@@ -35,6 +41,10 @@ http {{
         ssl_certificate server.pem;
         ssl_certificate_key server.key;
         location /slow/ {{ alias files/; limit_rate {slow}; }}
+        location /mute/ {{
+            alias files/; limit_rate {slow};
+            etag off; if_modified_since off; add_header Last-Modified "";
+        }}
         location /closed/ {{ alias files/; auth_basic closed; auth_basic_user_file users; }}
         location /one/ {{ alias files/; max_ranges 0; }}
     }}
@@ -49,6 +59,17 @@ class Nginx:
     url: str
     tls_url: str
     log: Path
+
+    def asked(self) -> list[str]:
+        """The lines of its log on all that was answered before this. It writes each a moment after its answer."""
+        mark = f"/mark-{next(_marks)}"
+        with suppress(HTTPError):  # there is no such file
+            urlopen(self.url + mark, timeout=PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while f" {mark} " not in (text := self.log.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(POLL_EVERY)
+        return [line for line in text.splitlines() if " /mark-" not in line]
 
 
 @contextmanager

@@ -46,7 +46,10 @@ class Proxy:
     def _http(self, client: socket.socket) -> tuple[bytes, tuple[str, int]]:
         head = b""
         while b"\r\n\r\n" not in head:
-            head += client.recv(65536)
+            more = client.recv(65536)
+            if not more:
+                raise ConnectionError("nobody asks for anything")
+            head += more
         self.heard += head
         verb, target, _ = head.decode("latin-1").split(" ", 2)
         host, _, port = target.removeprefix("http://").partition("/")[0].partition(":")
@@ -57,7 +60,7 @@ class Proxy:
         return b"\r\n".join(kept), (host, int(port or 80))
 
     def _socks(self, client: socket.socket) -> tuple[bytes, tuple[str, int]]:
-        _, count = client.recv(2)
+        _, count = struct.unpack("BB", client.recv(2))
         methods = client.recv(count)
         if 2 in methods:
             client.sendall(b"\x05\x02")

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_the_digests_of_the_metalink_that_a_response_names_are_compared(
 
 def test_its_mirrors_share_the_work(tmp_path: Path) -> None:
     with HostileOrigin() as origin, HostileOrigin("127.0.0.2") as mirror:
-        origin.pages["/file.bin"] = Page(BODY, rate=1 * MIB, headers=(DESCRIBED,))
+        origin.pages["/file.bin"] = Page(BODY, rate=128 * KIB, headers=(DESCRIBED,))
         origin.pages["/file.meta4"] = Page(metalink(mirror.url("/copy")))
         mirror.pages["/copy"] = Page(BODY, rate=4 * MIB, etag='"copy"')
         done = fetch(tmp_path, origin.url("/file.bin"))
@@ -146,10 +147,12 @@ def test_links_to_mirrors_are_taken_with_a_digest_whoever_gave_it_and_not_withou
     from shoal.disk.checksum import parse_checksum
 
     with HostileOrigin() as origin, HostileOrigin("127.0.0.2") as mirror:
-        origin.pages["/file.bin"] = Page(BODY, rate=1 * MIB, headers=(duplicate(mirror.url("/copy")),))
+        named = Page(BODY, rate=1 * MIB, headers=(duplicate(mirror.url("/copy")),))
+        origin.pages["/file.bin"] = named
         mirror.pages["/copy"] = Page(BODY, rate=4 * MIB, etag='"copy"')
         fetch(tmp_path, origin.url("/file.bin"), name="without")
         assert mirror.asked == []
+        origin.pages["/file.bin"] = replace(named, rate=128 * KIB)
         fetch(tmp_path, origin.url("/file.bin"), name="with", checksums=(parse_checksum(f"sha256:{HEX}"),))
         assert mirror.asked != []
 
@@ -157,7 +160,7 @@ def test_links_to_mirrors_are_taken_with_a_digest_whoever_gave_it_and_not_withou
 def test_nothing_secret_goes_along_to_another_origin(tmp_path: Path) -> None:
     options = FetchOptions(headers=(("X-Key", "canary"),), user="me", password="canary")
     with HostileOrigin() as origin, HostileOrigin("127.0.0.2") as mirror:
-        origin.pages["/file.bin"] = Page(BODY, rate=1 * MIB, headers=(DESCRIBED,))
+        origin.pages["/file.bin"] = Page(BODY, rate=256 * KIB, headers=(DESCRIBED,))
         origin.pages["/file.meta4"] = Page(metalink(mirror.url("/copy")))
         mirror.pages["/copy"] = Page(BODY, rate=100 * KIB, etag='"copy"')
         fetch(tmp_path, origin.url("/file.bin"), options=options)

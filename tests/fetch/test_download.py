@@ -68,11 +68,11 @@ def test_a_file_arrives_whole_under_its_name_and_nothing_else_is_left(tmp_path: 
 
 def test_several_connections_are_used_when_each_adds_rate(tmp_path: Path) -> None:
     with HostileOrigin() as origin:
-        origin.pages["/a.bin"] = Page(BODY, rate=1 * MIB)
+        origin.pages["/a.bin"] = Page(BODY, rate=512 * KIB)
         done = fetch(tmp_path, origin.url("/a.bin"))
         assert done.path.read_bytes() == BODY
         assert origin.most_running > 1
-        assert done.seconds < 2.5
+        assert done.seconds < 5, "one would take six"
 
 
 GOOD_IN_THE_END = {
@@ -168,7 +168,7 @@ def test_a_server_that_never_answered_is_given_up_soon(tmp_path: Path) -> None:
 def test_a_download_that_is_cancelled_goes_on_where_it_stopped(tmp_path: Path) -> None:
     async def story(origin: HostileOrigin) -> None:
         stopped = asyncio.ensure_future(download(Wanted((origin.url("/file.bin"),), tmp_path)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while origin.sent < 2 * MIB:  # noqa: ASYNC110 - another thread's doing
                 await asyncio.sleep(0.001)
         stopped.cancel()
@@ -316,7 +316,7 @@ def test_a_rate_is_kept_by_all_connections_together(tmp_path: Path) -> None:
     with HostileOrigin() as origin:
         origin.pages["/file.bin"] = Page(BODY[: 1 * MIB])
         done = fetch(tmp_path, origin.url("/file.bin"), options=FetchOptions(max_rate=1_000_000))
-        assert 0.85 < done.seconds < 3
+        assert 0.85 < done.seconds < 20
 
 
 def test_ftp_works_with_ranges(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,17 +27,23 @@ SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 import shoal.fetch.remembering as remembering
+from shoal.disk.part_file import PartFile
 from shoal.fetch.download import download
 from shoal.fetch.progress import Wanted
 remembering.REMEMBERED_EVERY = 0.05
+remember = PartFile.remember
+def tell(part):
+    remember(part)
+    print(part._saved.have_bits.bit_count(), flush=True)
+PartFile.remember = tell
 asyncio.run(download(Wanted((sys.argv[1],), Path(sys.argv[2]))))
 """
 
 
-def fetch(url: str, folder: Path) -> Downloaded:
+def fetch(url: str, folder: Path, **wanted: Any) -> Downloaded:
     async def story() -> Downloaded:
         async with asyncio.timeout(60):
-            done = await download(Wanted((url,), folder))
+            done = await download(Wanted((url,), folder, **wanted))
         assert isinstance(done, Downloaded)
         return done
 
@@ -51,11 +58,16 @@ def test_after_kill_9_it_goes_on_from_what_was_remembered(seed: int, tmp_path: P
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", SCRIPT, origin.url("/file.bin"), tmp_path],
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         deadline = time.monotonic() + 60
         while origin.sent < killed_after and time.monotonic() < deadline:
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+        assert process.stdout is not None
+        with process.stdout as remembered:
+            assert any(int(pieces) for pieces in remembered), "what was sent may still be on its way"
+            process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         done = fetch(origin.url("/file.bin"), tmp_path)
         assert done.path.read_bytes() == BODY
@@ -79,17 +91,17 @@ def test_a_full_disk_ends_it_and_leaves_what_is_here_for_the_next_try(
         with monkeypatch.context() as full:
             full.setattr(PartFile, "write_all", write_all)
             with pytest.raises(DiskFullError):
-                fetch(origin.url("/file.bin"), tmp_path)
+                fetch(origin.url("/file.bin"), tmp_path, most_fetchers=1)  # from the first byte on
         assert sorted(path.name for path in tmp_path.iterdir()) == ["file.bin.part", "file.bin.part.shoal"]
         done = fetch(origin.url("/file.bin"), tmp_path)
         assert done.path.read_bytes() == BODY
-        assert done.resumed > 1 * MIB
+        assert done.resumed > 3 * MIB
 
 
 def test_a_second_download_of_the_same_file_is_refused(tmp_path: Path) -> None:
     async def story(url: str) -> None:
         one = asyncio.ensure_future(download(Wanted((url,), tmp_path)))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (tmp_path / "file.bin.part").exists():  # noqa: ASYNC110 - another thread's doing
                 await asyncio.sleep(0.001)
         with pytest.raises(Exception, match="another"):

@@ -234,7 +234,7 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LENGTHS, st.data(), MOVES)
 def test_whatever_happens_every_byte_is_fetched_and_none_is_believed_too_early(
     length: int, data: st.DataObject, moves: list[tuple[str, int, float]]

@@ -209,7 +209,7 @@ def test_eight_fetchers_make_few_requests_for_a_gib(seed: int) -> None:
     assert outcome.requests <= 64
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_download_is_resumed_from_any_pieces(data: st.DataObject) -> None:
     length = data.draw(st.integers(0, 40 * MIB))

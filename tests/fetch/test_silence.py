@@ -10,6 +10,7 @@ import pytest
 
 from shoal.fetch.claims import LONE_STALL, StopReason
 from shoal.fetch.download import download
+from shoal.fetch.options import FetchOptions
 from shoal.fetch.patience import Silence
 from shoal.fetch.plan import Plan
 from shoal.fetch.progress import Downloaded, Wanted
@@ -35,7 +36,7 @@ def test_a_lone_connection_that_falls_silent_is_replaced_and_what_came_is_kept(t
         origin.pages["/file.bin"] = first(Page(BODY, stalls_after=512 * KIB), then=Page(BODY))
         done = fetch(tmp_path, origin.url("/file.bin"), notes)
         assert (done.path.read_bytes(), done.received, notes) == (BODY, len(BODY), [])
-        assert 2 < done.seconds < 5
+        assert 2 < done.seconds < FetchOptions().stall_timeout
         assert origin.asked[1].range == (512 * KIB, len(BODY))
 
 
@@ -46,7 +47,7 @@ def test_a_stream_that_falls_silent_begins_again_and_that_is_said_once(tmp_path:
         origin.pages["/file.bin"] = first(stalls, stalls, then=Page(BODY, takes_ranges=False))
         done = fetch(tmp_path, origin.url("/file.bin"), notes)
         assert done.path.read_bytes() == BODY
-        assert done.seconds < 10
+        assert done.seconds < FetchOptions().stall_timeout
     assert len(notes) == 2
     assert "nothing came any more; begins again from the first byte" in notes[1]
 

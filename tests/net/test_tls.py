@@ -109,7 +109,7 @@ def is_readable(sock: TlsSocket) -> bool:
 SIZES = st.lists(st.integers(1, 40 * KIB), min_size=1, max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SIZES, st.lists(st.integers(1, 80 * KIB), min_size=1, max_size=8), st.integers(0, 2**32))
 def test_a_view_is_filled_or_everything_was_read(sent: list[int], views: list[int], seed: int) -> None:
     """So a reader that is woken by the socket alone, or goes on after a full view, misses nothing."""
@@ -163,7 +163,7 @@ def test_what_is_read_fits_with_a_record_that_was_half_here() -> None:
     play(story)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 30 * KIB), max_size=30), st.integers(0, 2**32))
 def test_what_was_taken_has_left_and_nothing_is_sent_twice(sizes: list[int], seed: int) -> None:
     """The system takes as much as it likes at a time; what is offered again after that begins as before."""

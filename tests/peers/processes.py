@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,7 +13,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,10 +21,12 @@ from shoal.formats import bencode
 from shoal.testing.raw_wire import HANDSHAKE_LENGTH, encode_handshake
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 30.0  # seconds for anything to come true; some programs look around once in ten
+LIMIT = 50.0  # seconds for anything to come true: some programs look around once in ten; announces come by the minute
 POLL_EVERY = 0.02  # seconds
 STOP_LIMIT = 3.0  # seconds for a program to end when told to; Transmission says goodbye for long
 PROBE_PEER_ID = b"-XS0001-is-it-up-yet"
+FIRST_PORT, LAST_PORT = 20_000, 32_000  # systems choose from 32768 (Linux) or 49152 on
+MOST_WORKERS = 16  # of pytest, side by side
 NO_LINGERING = struct.pack("ii", 1, 0)  # a probe leaves no trace behind
 
 Command = Sequence[str | os.PathLike[str]]
@@ -127,11 +131,28 @@ class Pen:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on now, for programs that cannot choose one and tell."""
+    """A port nobody has now, for programs that cannot choose one and tell; each is given out once.
+
+    It is below those that systems choose from themselves: nobody takes it by chance until the program does.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    for port in _ports:
+        with contextlib.suppress(OSError), socket.create_server((host, port), family=family):
+            with socket.socket(family, socket.SOCK_DGRAM) as datagrams:  # some want both
+                datagrams.bind((host, port))
+            return port
+    raise AssertionError("all ports have been given out")
+
+
+def _own_ports() -> Iterator[int]:
+    """Those of this worker of pytest, from a random one on: other runs on this machine have the same."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MOST_WORKERS
+    count = (LAST_PORT - FIRST_PORT) // MOST_WORKERS
+    begin = random.SystemRandom().randrange(count)
+    return (FIRST_PORT + worker * count + (begin + number) % count for number in range(count))
+
+
+_ports = _own_ports()
 
 
 def answers(address: str, info_hash: bytes) -> bool:

@@ -59,6 +59,7 @@ PortForwardingEnabled=false
 
 [Preferences]
 Connection\\ResolvePeerCountries=false
+WebUI\\Address={host}
 WebUI\\Enabled=false
 """
 
@@ -157,7 +158,10 @@ def _accepts(host: str, port: int) -> bool:
 
 
 def qbittorrent(pen: Pen, offer: Offer, folder: Path, is_seed: bool, bind: str = HOST) -> tuple[Running, str]:
-    """Without its web interface: the torrent comes with the command line."""
+    """The torrent comes with the command line; the web interface cannot be left out, whatever the settings say.
+
+    It serves its user in one process by a socket in the folder of temporary files, so each has its own.
+    """
     program = require("qbittorrent-nox")
     port = free_port(bind)
     profile = pen.make_folder("qbittorrent-profile")
@@ -167,8 +171,10 @@ def qbittorrent(pen: Pen, offer: Offer, folder: Path, is_seed: bool, bind: str =
     (config / "qBittorrent.conf").write_text(settings)
     running = pen.start(
         "qbittorrent",
-        [program, f"--profile={profile}", f"--save-path={folder}", "--skip-dialog=true", offer.torrent],
-    )
+        [program, f"--profile={profile}", f"--save-path={folder}", "--skip-dialog=true",
+         f"--webui-port={free_port()}", offer.torrent],
+        env={**os.environ, "TMPDIR": str(pen.make_open_folder())},
+    )  # fmt: skip
     return _up(running, format_address((bind, port)), offer)
 
 

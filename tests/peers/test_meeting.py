@@ -97,7 +97,7 @@ def test_what_share_prints_serves_us_and_others(payload_root: Path, offer: Offer
     shoal_get(pen, url, ours).wait_success()
     assert offer.is_copied_to(ours)
     torrent = pen.folder / unquote(urlsplit(url).path.rpartition("/")[2])
-    with urlopen(url, timeout=5.0) as response:
+    with urlopen(url, timeout=60.0) as response:
         torrent.write_bytes(response.read())
     running, _ = libtorrent(pen, Offer(torrent, offer.root), theirs, False)
     running.wait_until(lambda: offer.is_copied_to(theirs), "equal copy")

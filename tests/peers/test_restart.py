@@ -21,7 +21,7 @@ pytestmark = pytest.mark.peers
 
 INTERVAL = 4.0  # seconds between two announces of a peer; each is told up to a tenth more
 SHORT = ("--interval", f"{INTERVAL:g}")
-SLACK = 3.0  # seconds, for a busy machine
+SLACK = 4.0  # seconds, for a busy machine; less than another interval
 
 
 def start_tracker(pen: Pen, port: int, *options: str) -> tuple[Running, str]:

@@ -20,9 +20,11 @@ from shoal.protocol.tracker.answers import parse_scrape_response
 from shoal.protocol.tracker.messages import ScrapeEntry, ScrapeResponse
 from shoal.protocol.tracker.query import encode_scrape_query
 
+from .processes import free_port
+
 pytestmark = pytest.mark.peers
 
-START_SECONDS = 30  # foreign programs take their time on a busy machine
+START_SECONDS = 60  # foreign programs take their time on a busy machine
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -44,13 +46,6 @@ def readable_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ def server(tmp_path: Path) -> Iterator[Nginx]:
 
 def paths_asked_for(server: Nginx) -> set[str]:
     """Whatever the case of the digits behind `%` (RFC 3986, 2.1)."""
-    asked = re.findall(r" GET (\S+) ", server.log.read_text())
+    asked = re.findall(r" GET (\S+) ", "\n".join(server.asked()))
     return {re.sub("%..", lambda quoted: quoted[0].upper(), path) for path in asked}
 
 

@@ -4,7 +4,7 @@ import random
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shoal.protocol.tracker.messages import AnnounceRequest, Event
@@ -133,6 +133,7 @@ def test_bytes_survive_any_way_of_quoting_them(raw: bytes, chosen: random.Random
     assert unquoted(b"".join(b"%%%02X" % byte for byte in raw)) == raw
 
 
+@example(quoted=b"%  ")
 @given(quoted=st.binary(max_size=40) | st.text("%4aZ ", max_size=12).map(str.encode))
 def test_broken_quoting_is_read_as_urllib_reads_it(quoted: bytes) -> None:
     assert unquoted(quoted) == unquote_to_bytes(quoted)

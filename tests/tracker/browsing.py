@@ -15,7 +15,7 @@ from shoal.tracker.tracker import Tracker
 
 HOST = "127.0.0.1"
 TOKEN = "publish-token-0123"
-PATIENCE = 10.0  # seconds; for a busy machine
+PATIENCE = 60.0  # seconds; for a busy machine
 
 
 @dataclass(frozen=True, slots=True)

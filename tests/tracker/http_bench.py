@@ -14,7 +14,7 @@ from shoal.tracker.replies import Reply
 from shoal.tracker.soon import Soon
 
 CLOSE = b"GET /last HTTP/1.1\r\nConnection: close\r\n\r\n"
-SECONDS = 10  # of patience
+SECONDS = 60  # of patience
 
 
 class Bench:

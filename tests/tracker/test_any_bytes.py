@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shoal.net.datagrams import Datagram, DatagramSocket
@@ -142,7 +142,6 @@ def heard_by_loop(story: Callable[[], None]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(deadline=None)
 @example(said=b"GET /" + b"x/" * TURN_LENGTH + b" HTTP/1.1\r\n\r\n", cuts=[])  # lost before its next turn
 @given(conversations, st.lists(st.integers(0, 8000), max_size=8))
 def test_any_bytes_over_http_get_replies_or_an_end(policy: str, said: bytes, cuts: list[int]) -> None:
@@ -222,7 +221,6 @@ def datagrams(draw: Callable[..., Any]) -> Datagram:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(deadline=None)
 @given(st.lists(datagrams(), max_size=20))
 def test_any_bytes_over_udp_get_an_answer_or_none(policy: str, batch: list[Datagram]) -> None:
     tracker = Tracker(POLICIES[policy])

@@ -196,7 +196,7 @@ def test_one_connection_too_many_is_closed(run: Runner) -> None:
     run(story())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=400) | st.text("GET /HTP1.\r\n :?%&a", max_size=200).map(str.encode))
 def test_any_bytes_get_a_status_or_a_closed_connection(data: bytes) -> None:
     async def story() -> None:

@@ -6,7 +6,7 @@ import random
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.tracker.memory_store import MAX_SWARMS_A_TIME, WHEEL_STEPS, MemoryStore
@@ -121,7 +121,6 @@ GAPS = st.sampled_from([0.0, 0.1, TICK, 10.0, 40.0, LIFETIME, LIFETIME + TICK, 2
 VISITS = st.lists(st.tuples(GAPS, st.integers(0, 3), st.integers(0, 5), st.integers(0, 3)), max_size=80)
 
 
-@settings(deadline=None)
 @given(visits=VISITS)
 def test_whatever_comes_and_goes_the_wheel_holds_each_swarm_once(
     visits: list[tuple[float, int, int, int]],

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.tracker.pool import INDEXED_FROM, SEARCHED_UNTIL, Pool
@@ -28,7 +28,6 @@ def check(pool: Pool, model: dict[bytes, int]) -> None:
         assert pool.find(record) == slot
 
 
-@settings(deadline=None)
 @given(changes=CHANGES, seed=st.integers(0, 9))
 def test_a_pool_agrees_with_a_dictionary(changes: list[tuple[bytes, bool, int]], seed: int) -> None:
     pool, model, rng = Pool(6), {}, random.Random(seed)
@@ -45,7 +44,6 @@ def test_a_pool_agrees_with_a_dictionary(changes: list[tuple[bytes, bool, int]],
         check(pool, model)
 
 
-@settings(deadline=None)
 @given(waves=WAVES, seed=st.integers(0, 9))
 def test_it_does_while_its_index_comes_and_goes(waves: list[tuple[int, int]], seed: int) -> None:
     """Each wave fills it up to a size or empties it down to it, past both borders of the index."""

@@ -162,7 +162,7 @@ def test_a_long_scrape_is_answered_whole(redis_server: RedisServer) -> None:
 
 def test_it_is_the_clock_of_redis_that_counts(redis_server: RedisServer) -> None:
     async def story() -> None:
-        ahead, behind = RedisStore(redis_server.url, 1.0), RedisStore(redis_server.url, 1.0)
+        ahead, behind = RedisStore(redis_server.url, 2.0), RedisStore(redis_server.url, 2.0)
         await visited(ahead, leeching(v4(1)), now=1e9)
         assert await visited(behind, seeding(v4(2)), now=5) == SwarmView(1, 1, v4(1))
         started = time.monotonic()
@@ -171,7 +171,7 @@ def test_it_is_the_clock_of_redis_that_counts(redis_server: RedisServer) -> None
             return (await visited(ahead, seeding(v4(2)), now=1e9)).incomplete == 0
 
         await until(is_forgotten)
-        assert time.monotonic() - started > 0.9
+        assert time.monotonic() - started > 1.8
         await ahead.close()
         await behind.close()
 

@@ -33,7 +33,7 @@ from shoal.tracker.tracker import Tracker
 
 HASH = bytes(20)
 LOCAL = "127.0.0.1"
-SECONDS = 10  # of patience
+SECONDS = 60  # of patience
 Runner = Callable[[Awaitable[None]], None]
 
 

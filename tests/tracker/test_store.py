@@ -371,7 +371,7 @@ def check_sums(store: AskedStore, model: Model, now: int) -> None:
     store.wait_count(StoreCounts(len(swarms), seeds, len(listed) - seeds), now)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, seed=st.integers(0, 100))
 def test_a_store_agrees_with_a_plain_dictionary(make_store: StoreMaker, steps: list[Step], seed: int) -> None:
     store, model, now = make_store(seed), Model(), 0

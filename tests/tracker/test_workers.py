@@ -23,7 +23,7 @@ from shoal.tracker.mesh_store import worker_of
 from shoal.tracker.steering import steer_datagrams
 
 WORKERS = 3
-SECONDS = 30
+SECONDS = 60  # of patience
 
 
 def hash_of(number: int) -> bytes:

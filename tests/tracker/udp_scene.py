@@ -29,7 +29,7 @@ from shoal.tracker.store import PeerStore
 from shoal.tracker.tracker import Tracker
 
 HASH = bytes(range(20))
-PATIENCE = 10.0  # seconds; loopback takes microseconds
+PATIENCE = 60.0  # seconds; for a busy machine, loopback takes microseconds
 OPEN: dict[str, Callable[[socket.socket], DatagramSocket]] = {
     "one by one": DatagramSocket,
     "many at a time": open_datagram_socket,

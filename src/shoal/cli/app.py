@@ -44,9 +44,10 @@ VERBS = {
 WELCOME = f"""\
 Shoal {__version__}: every machine that wants a file helps to spread it.
 
-  shoal share FILE    share a file; prints the command for the other machine
-  shoal get SOURCE    get it there
-  shoal demo          watch a whole swarm at work on this machine
+  shoal share FILE      share a file; prints the command for the other machine
+  shoal get SOURCE      get it there; or get any URL
+  shoal group new NAME  let several machines pool their lines for a URL
+  shoal demo            watch a whole swarm at work on this machine
 
 shoal --help lists all commands."""
 

@@ -189,7 +189,7 @@ class _Errand:
 
 def is_remembered(folder: Path, name: str) -> bool:
     """Whether something of the file is kept for the next time."""
-    _, record = part_names(name)
+    _, record, _ = part_names(name)
     return (folder / record).exists()
 
 

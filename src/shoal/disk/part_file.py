@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
-import zlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,16 +29,16 @@ from shoal.disk.faults import MissingDataError, file_fault
 from shoal.disk.linux_calls import allocate
 from shoal.disk.memory_backed import is_in_memory
 from shoal.disk.open_files import OpenFile
-from shoal.disk.parallel import OnProgress, ShouldStop, Work, work_through
+from shoal.disk.parallel import OnProgress, ShouldStop
+from shoal.disk.part_crcs import crcs_of, intact_bits
 from shoal.disk.part_place import PartPlace, unlock
 from shoal.disk.part_record import Known, PartRecord
 from shoal.disk.storage import Buffer, Stamp
 from shoal.errors import DiskFullError, ShoalError, UnfinishedError
-from shoal.formats.bitfield import all_bits, iter_bits, run_mask, without
+from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.formats.layout import Layout
-from shoal.units import MIB, format_size
+from shoal.units import format_size
 
-_CHUNK_LENGTH = 1 * MIB  # read at a time for a CRC: few calls, and it stays in the processor's cache
 _MOST_VECTORS = 1024  # what Linux takes in one call (IOV_MAX)
 _STAT_BLOCK = 512  # the unit of st_blocks, on every file system
 
@@ -56,6 +56,7 @@ class PartFile:
         self._layout = Layout(1, [0])
         self._have = 0
         self._fresh = 0  # pieces that came since they were last recorded
+        self._first_hand = 0
         self._saved = Known(0, array("I"), Stamp(0, 0))
         self._is_sparse = False
         self._is_to_be_kept = True  # until it is known that there is nothing on record
@@ -112,6 +113,11 @@ class PartFile:
         return self._have
 
     @property
+    def first_hand_bits(self) -> int:
+        """Of those that are here, the ones whose bytes came from the URL itself, in whatever run."""
+        return self._first_hand
+
+    @property
     def prefix_length(self) -> int:
         """So many bytes from the first on are here."""
         have = self._have
@@ -166,13 +172,14 @@ class PartFile:
         """A descriptor of one's own, to read from also after `finish`; close it."""
         return os.dup(self._opened().descriptor)
 
-    def on_piece(self, piece: int) -> None:
-        """All writes of this piece returned."""
+    def on_piece(self, piece: int, *, is_first_hand: bool = False) -> None:
+        """All writes of this piece returned. `is_first_hand`: of all that the URL itself gave, and nobody else."""
         if not 0 <= piece < self._layout.piece_count:
             raise ValueError(f"piece {piece} of {self._layout.piece_count}")
         with self._changing:
             self._have |= 1 << piece
             self._fresh |= 1 << piece
+            self._first_hand |= is_first_hand << piece
 
     def forget(self, begin: int, end: int) -> None:
         """The bytes from `begin` up to `end` are wrong: the pieces they lie in are no longer here."""
@@ -180,6 +187,7 @@ class PartFile:
         last = -(-end // self._layout.piece_length)
         with self._changing:
             self._have = without(self._have, run_mask(first, last - first))
+            self._first_hand &= self._have
 
     # -- remembering ----------------------------------------------------------------------------------
 
@@ -192,13 +200,13 @@ class PartFile:
             if self._file is None or not self._is_resumable:
                 return
             with self._changing:  # before fsync: only what was written by now is durable after it
-                have, fresh = self._have, self._fresh
+                have, fresh, first_hand = self._have, self._fresh, self._first_hand
             if (have, self._stamp()) == (self._saved.have_bits, self._saved.stamp):
                 return
             self._sync()
-            crcs = self._crcs_of(have & fresh)
+            crcs = crcs_of(self.read_into, self._layout, self._saved.crcs, have & fresh)
             stamp = self._stamp()  # if anybody writes after this, the next process looks at every CRC
-            known = Known(have, crcs, stamp)
+            known = Known(have, crcs, stamp, first_hand)
             try:
                 self._record.save(known)
                 if not self._saved.have_bits:
@@ -215,16 +223,31 @@ class PartFile:
         with self._recording:
             file = self._opened()
             self._set_facts(identity, length, piece_length)
-            self._have = self._fresh = 0
+            self._have = self._fresh = self._first_hand = 0
             self._is_to_be_kept = False
             self._saved = Known(0, array("I", bytes(4 * self._layout.piece_count)), Stamp(0, 0))
             self._broken = None
+            self._place.rows.remove()
             self._record.start_anew(self._key, self._layout.piece_count if self._is_resumable else 0)
             try:
                 os.ftruncate(file.descriptor, 0)
             except OSError as error:
                 raise file_fault(error, self.part_path, "shortening") from error
             self._reserve()
+
+    def load_rows(self, row_length: int) -> dict[int, bytes]:
+        """What `save_rows` kept beside it, by piece, or what became of that."""
+        return self._place.rows.load(row_length, self._layout.piece_count)
+
+    def save_rows(self, rows: Mapping[int, bytes]) -> None:
+        """Keep rows of one length until the file has its name; nothing happens any more when it has. May fail alone."""
+        with self._recording:
+            if self._file is None or not self._is_resumable:
+                return
+            try:
+                self._place.rows.save(rows, stat.S_IMODE(os.fstat(self._file.descriptor).st_mode))
+            except OSError as error:
+                raise file_fault(error, self._place.rows.path, "writing") from error
 
     # -- the end --------------------------------------------------------------------------------------
 
@@ -300,29 +323,12 @@ class PartFile:
         if self._stamp() == known.stamp:
             self._have = known.have_bits
         else:
-            self._have = self._intact_bits(known, on_progress, should_stop)
+            intact = intact_bits(self.read_into, self._layout, known, on_progress, should_stop)
+            if intact is None:
+                raise UnfinishedError(f"stopped while {self.part_path} was checked")
+            self._have = intact
+        self._first_hand = known.first_hand_bits & self._have
         self._reserve()
-
-    def _intact_bits(
-        self, known: Known, on_progress: OnProgress | None, should_stop: ShouldStop | None
-    ) -> int:
-        """The recorded pieces whose bytes are what they were."""
-        intact = bytearray(self._layout.piece_count)  # a byte each: threads may set neighbours at once
-
-        def make_worker() -> Work:
-            buffer = self._make_buffer()
-
-            def check(piece: int) -> int:
-                with suppress(MissingDataError):  # somebody shortened it
-                    intact[piece] = self._crc(piece, buffer) == known.crcs[piece]
-                return self._layout.piece_size(piece)
-
-            return check
-
-        pieces = iter_bits(known.have_bits)
-        if not work_through(pieces, make_worker, on_progress=on_progress, should_stop=should_stop):
-            raise UnfinishedError(f"stopped while {self.part_path} was checked")
-        return sum(1 << piece for piece, is_intact in enumerate(intact) if is_intact)
 
     def _reserve(self) -> None:
         """Bring the file to its length, with room reserved where that costs nothing, else as a hole."""
@@ -368,23 +374,3 @@ class PartFile:
                 self._broken = file_fault(error, self.part_path, "syncing")
         if self._broken is not None:
             raise self._broken
-
-    def _crcs_of(self, pieces: int) -> array[int]:
-        """Those on record, brought up to date for these pieces."""
-        crcs = array("I", self._saved.crcs)
-        buffer = self._make_buffer()
-        for piece in iter_bits(pieces):
-            crcs[piece] = self._crc(piece, buffer)
-        return crcs
-
-    def _crc(self, piece: int, buffer: memoryview) -> int:
-        offset, size = self._layout.piece_offset(piece), self._layout.piece_size(piece)
-        crc = 0
-        for begin in range(0, size, len(buffer)):
-            view = buffer[: size - begin]
-            self.read_into(offset + begin, view)
-            crc = zlib.crc32(view, crc)
-        return crc
-
-    def _make_buffer(self) -> memoryview:
-        return memoryview(bytearray(min(_CHUNK_LENGTH, self._layout.piece_length)))

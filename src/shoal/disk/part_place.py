@@ -19,6 +19,7 @@ from shoal.disk.faults import file_fault
 from shoal.disk.linux_calls import rename_to_new
 from shoal.disk.open_files import OpenFile
 from shoal.disk.part_record import PartRecord, process_at_work
+from shoal.disk.part_rows import ROWS_SUFFIX, PartRows
 from shoal.disk.safe_path import SafeRoot, check_names
 from shoal.disk.storage import Presence, hole_or_data
 from shoal.errors import ExistsError, FileError
@@ -31,14 +32,14 @@ _MOST_OPENINGS = 10  # each time the file was gone or another one by the time it
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})  # some network file systems
 
 
-def part_names(name: str) -> tuple[str, str]:
-    """The names of the part file and of its record; a name that is too long for the suffixes is cut."""
+def part_names(name: str) -> tuple[str, str, str]:
+    """The names of the part file, of its record and of its rows; a name that is too long for the suffixes is cut."""
     raw = os.fsencode(name)
     if len(raw) + len(RECORD_SUFFIX) > _MAX_NAME_LENGTH:
         mark = "~" + hashlib.sha256(raw).hexdigest()[:_MARK_LENGTH]
         kept = raw[: _MAX_NAME_LENGTH - len(RECORD_SUFFIX) - len(mark)]
         name = kept.decode("utf-8", "ignore") + mark
-    return name + PART_SUFFIX, name + RECORD_SUFFIX
+    return name + PART_SUFFIX, name + RECORD_SUFFIX, name + ROWS_SUFFIX
 
 
 def unlock(file: OpenFile) -> None:
@@ -47,16 +48,17 @@ def unlock(file: OpenFile) -> None:
 
 
 class PartPlace:
-    """The three names of one download in its folder."""
+    """The four names of one download in its folder."""
 
     def __init__(self, folder: Path, name: str, *, overwrite: bool) -> None:
         check_names([name])
         self._root = SafeRoot(folder)
-        self._part_name, self._record_name = part_names(name)
+        self._part_name, self._record_name, rows_name = part_names(name)
         self._overwrite = overwrite
         self.path = self._root.shown([name])
         self.part_path = self._root.shown([self._part_name])
         self.record_path = self._root.shown([self._record_name])
+        self.rows = PartRows(self._root, rows_name)
 
     def open(self) -> tuple[OpenFile, PartRecord]:
         """The part file, locked, and its record; both made if need be. Raises `ExistsError`, `FileError`."""
@@ -75,7 +77,7 @@ class PartPlace:
             raise file_fault(error, self.part_path, "opening") from error
 
     def take_final_name(self, file: OpenFile) -> None:
-        """Part file -> file, and the record goes; durable when it returns. Raises `ExistsError`, `OSError`."""
+        """Part file -> file, and what is beside it goes; durable when it returns. Raises `ExistsError`, `OSError`."""
         if not self._is_still(file):
             raise FileError(f"{self.part_path}: somebody moved or removed it while it was written")
         if self._overwrite:
@@ -89,11 +91,13 @@ class PartPlace:
                     hint=f"what was downloaded is in {self.part_path}: move the other file away and run it again",
                 ) from None
         self.record_path.unlink(missing_ok=True)
+        self.rows.remove()
         self.sync_folder()
 
     def remove(self, file: OpenFile) -> None:
-        """Remove part file and record."""
+        """Remove part file, record and rows."""
         self._remove_part(file)
+        self.rows.remove()
         with suppress(OSError):
             self.record_path.unlink()
 

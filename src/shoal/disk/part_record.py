@@ -25,8 +25,8 @@ from shoal.errors import ExistsError, ShoalError
 _HEAD = b"shoal part file\n"  # what makes the file ours; the process at work follows
 _SLOT = struct.Struct(
     "<8s32sQqq"
-)  # version, key, sequence, size and mtime of the part file; have and CRCs follow
-_VERSION = b"part-v1\n"
+)  # version, key, sequence, size and mtime of the part file; have, first hand and CRCs follow
+_VERSION = b"part-v2\n"
 _DIGEST_LENGTH = 32
 _PAGE = 4096  # head and slots begin on pages of their own, which no write to another touches
 _CRC_LENGTH = 4
@@ -39,6 +39,7 @@ class Known:
     have_bits: int
     crcs: array[int]  # CRC-32 of each piece in `have_bits`; 0 of the others
     stamp: Stamp
+    first_hand_bits: int = 0  # of those, the pieces that the URL itself gave
 
 
 class PartRecord:
@@ -96,7 +97,9 @@ class PartRecord:
     def save(self, known: Known) -> None:
         """Durable when it returns. Raises `OSError`; the record before this one is then as it was."""
         body = _SLOT.pack(_VERSION, self._key, self._sequence + 1, known.stamp.size, known.stamp.mtime_ns)
-        body += known.have_bits.to_bytes(self._have_length(), "little") + known.crcs.tobytes()
+        for bits in (known.have_bits, known.first_hand_bits):
+            body += bits.to_bytes(self._bits_length(), "little")
+        body += known.crcs.tobytes()
         room = self._slot_room()
         self._write(body + hashlib.sha256(body).digest(), _PAGE + (self._sequence + 1) % 2 * room)
         os.fsync(self._descriptor)
@@ -106,8 +109,9 @@ class PartRecord:
         os.close(self._descriptor)
 
     def _parse(self, slot: bytes) -> tuple[int, Known | None]:
-        have_end = _SLOT.size + self._have_length()
-        end = have_end + _CRC_LENGTH * self._piece_count
+        have_end = _SLOT.size + self._bits_length()
+        bits_end = have_end + self._bits_length()
+        end = bits_end + _CRC_LENGTH * self._piece_count
         body = slot[:end]
         if (
             len(slot) < end + _DIGEST_LENGTH
@@ -118,13 +122,15 @@ class PartRecord:
         if version != _VERSION or key != self._key:
             return 0, None
         have_bits = int.from_bytes(body[_SLOT.size : have_end], "little")
-        return sequence, Known(have_bits, array("I", body[have_end:]), Stamp(size, mtime_ns))
+        first_hand_bits = int.from_bytes(body[have_end:bits_end], "little")
+        crcs = array("I", body[bits_end:])
+        return sequence, Known(have_bits, crcs, Stamp(size, mtime_ns), first_hand_bits)
 
-    def _have_length(self) -> int:
+    def _bits_length(self) -> int:
         return (self._piece_count + 7) // 8
 
     def _slot_room(self) -> int:
-        length = _SLOT.size + self._have_length() + _CRC_LENGTH * self._piece_count + _DIGEST_LENGTH
+        length = _SLOT.size + 2 * self._bits_length() + _CRC_LENGTH * self._piece_count + _DIGEST_LENGTH
         return -(-length // _PAGE) * _PAGE
 
     def _write(self, data: bytes, offset: int) -> None:

@@ -30,6 +30,7 @@ from shoal.swarm.tiers import AnnounceAction, AnnounceSchedule
 ANNOUNCE_TIMEOUT = 20.0  # a loaded tracker answers late, but a dead one must not hold up its tier
 KEY_LENGTH = 4  # bytes, for UDP leaves no choice
 STOP_TIMEOUT = 2.0  # nobody waits longer for a program that was told to end
+UNDER_WAY_SHARE = 0.5  # of it, for the answer to an announce that is under way: the goodbye wants some too
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Announcer:
         self._asker = Asker(bind, len(askable) == 1, connections or Connections(), http_get, guard)
         self._tracker_ids: dict[str, bytes] = {}
         self._last_messages: dict[str, str] = {}
+        self._under_way: dict[str, asyncio.Task[None]] = {}  # by URL
         self._has_news = asyncio.Event()
         self._is_stopping = False
 
@@ -92,28 +94,27 @@ class Announcer:
         self._has_news.set()
 
     async def run(self) -> None:
-        """Announce until `stop` is called, or until cancelled; either gives up what is under way."""
+        """Announce until `stop` is called and done, or until cancelled, which gives up what is under way."""
         for url in self._schedule.unsupported:
             self._say(url, f"{shown_url(url)}: {why_not_asked(url)}; skipped")
-        under_way: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as announces:
             while not self._is_stopping:
                 while (action := self._schedule.next_action(self._clock())) is not None:
-                    task = announces.create_task(self._announce(action))
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
+                    self._under_way[action.url] = announces.create_task(self._announce(action))
                 await self._wait_for_news()
-            for task in under_way:
-                task.cancel()
 
     async def stop(self) -> None:
         """Say goodbye to every tracker that knows of us, all at once, within `STOP_TIMEOUT`. Never fails."""
         self._is_stopping = True
         self._has_news.set()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT), asyncio.TaskGroup() as farewells:
-                for action in self._schedule.stop_actions():
-                    farewells.create_task(self._say_goodbye(action))
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_TIMEOUT), asyncio.TaskGroup() as farewells:
+                    for action in self._schedule.stop_actions():
+                        farewells.create_task(self._say_goodbye(action))
+        finally:
+            for task in self._under_way.values():
+                task.cancel()
 
     # -- one announce --------------------------------------------------------------------------------
 
@@ -141,8 +142,14 @@ class Announcer:
             self._on_peers(peers)
 
     async def _say_goodbye(self, action: AnnounceAction) -> None:
-        with contextlib.suppress(ShoalError):
-            await self._ask(action, STOP_TIMEOUT)
+        """After what is under way: a goodbye that overtakes it is forgotten, and the tracker keeps us as a peer."""
+        if (under_way := self._under_way.get(action.url)) is not None:
+            await asyncio.wait([under_way], timeout=STOP_TIMEOUT * UNDER_WAY_SHARE)
+            under_way.cancel()
+        for farewell in (self._schedule.owed_to(action.url), action):
+            if farewell is not None:
+                with contextlib.suppress(ShoalError):
+                    await self._ask(farewell, STOP_TIMEOUT)
 
     async def _ask(self, action: AnnounceAction, timeout: float) -> AnnounceResponse | TrackerFailure:  # noqa: ASYNC109
         return await self._asker.ask(

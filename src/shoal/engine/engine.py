@@ -14,10 +14,11 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from shoal import __version__
 from shoal.disk.workers import Workers
+from shoal.engine import loop_errors
 from shoal.engine.content import Content, PieceStore, TorrentContent
 from shoal.engine.door import Door
 from shoal.engine.extension import Extension
@@ -82,8 +83,7 @@ class Engine:
         listening = listen(self.bind, self._wanted_port)
         self.port = listening[0].getsockname()[1]
         self.workers = Workers(self.loop.call_soon_threadsafe, on_crash=self.crash)
-        self._handler_before = self.loop.get_exception_handler()
-        self.loop.set_exception_handler(self._on_loop_error)
+        loop_errors.listen(self.loop, self._on_loop_error)
         self._door = Door(self, listening, self.security)
         self._ticking = self.loop.call_later(TICK, self._tick)
         return self
@@ -102,7 +102,7 @@ class Engine:
             for neighbour in list(self._neighbours):
                 neighbour.close("we are leaving", is_fault=False)
             await asyncio.to_thread(self.workers.close)
-            self.loop.set_exception_handler(self._handler_before)
+            loop_errors.unlisten(self.loop, self._on_loop_error)
         for trouble in ended:
             if trouble is not None and error is None:
                 raise trouble
@@ -268,16 +268,13 @@ class Engine:
         for torrent in self.torrents.values():
             torrent.crash(error)
 
-    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _on_loop_error(self, error: BaseException) -> None:
         """A callback raised: an error of ours ends the torrents with its own words, anything else is a bug."""
-        error = context.get("exception")
-        if isinstance(error, ShoalError):
-            for torrent in self.torrents.values():
-                torrent.fail(error)
-        elif isinstance(error, BaseException):
+        if not isinstance(error, ShoalError):
             self.crash(error)
-        else:
-            loop.default_exception_handler(context)
+            return
+        for torrent in self.torrents.values():
+            torrent.fail(error)
 
 
 class _Errand:

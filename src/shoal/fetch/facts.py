@@ -37,6 +37,9 @@ _PROGRAMS = frozenset(
 class Facts:
     length: int | None = None  # bytes; of what is sent, if that has a content coding
     validator: Validator | None = None
+    shown_later: Validator | None = (
+        None  # where the first response had none: by it a change shows all the same
+    )
     takes_ranges: bool = False
     name: bytes | None = None  # as Content-Disposition has it; see `file_name`
     modified_at: int | None = None  # Unix seconds, for --remote-time; as a validator only if that says so
@@ -58,11 +61,13 @@ class Facts:
         """What it does or does not, that no parts can be fetched."""
         if self.length is None:
             return "does not say how long it is"
-        return "does not say which version it is" if self.takes_ranges else "does not serve parts of it"
+        if not self.takes_ranges or self.validator is not None:
+            return "does not serve parts of it"
+        return "does not say which version it is (a checksum makes up for that)"
 
     def for_mirror(self) -> Facts:
         """What must hold on another server, which has versions of its own: the length."""
-        return replace(self, validator=None, modified_at=None, content_type="")
+        return replace(self, validator=None, shown_later=None, modified_at=None, content_type="")
 
 
 def facts_of(status: int, headers: Headers, url: str) -> Facts:

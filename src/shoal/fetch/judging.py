@@ -180,7 +180,7 @@ def _change(known: Facts, facts: Facts) -> str:
     """How this is another version than what is known; `""` if nothing shows that."""
     if known.length is not None and facts.length is not None and known.length != facts.length:
         return f"it has {facts.length} bytes, where {known.length} were expected"
-    is_same = is_same_version(known.validator, facts.validator)
+    is_same = is_same_version(known.validator or known.shown_later, facts.validator)
     if is_same is None and known.validator is not None and None not in (known.modified_at, facts.modified_at):
         # too fresh a time cannot show that it is the same, but that it is not
         is_same = known.modified_at == facts.modified_at

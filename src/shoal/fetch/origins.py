@@ -6,6 +6,7 @@ It starts the transfers and waits for them; who fetches what is not its business
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 from shoal.errors import FormatError, GuardError, NetworkError, NotFoundError, ShoalError
@@ -55,8 +56,10 @@ class Origins:
         return known or (self._first and self._first.for_mirror()) or self._expected
 
     def _on_accepted(self, source: Source, answer: Answer) -> None:
-        if source.url not in self._facts:
-            self._facts[source.url] = facts_of(answer.status, answer.headers, answer.url)
+        facts = facts_of(answer.status, answer.headers, answer.url)
+        known = self._facts.setdefault(source.url, facts)
+        if known.validator is None and known.shown_later is None and facts.validator is not None:
+            self._facts[source.url] = replace(known, shown_later=facts.validator)
         self._first = self._first or self._facts[source.url]
         if answer.url != source.url:
             self._places[source.url] = answer.url
@@ -64,11 +67,6 @@ class Origins:
     def know(self, url: str, facts: Facts) -> None:
         """What the file of this source is, though it was not asked yet."""
         self._facts[url] = self._first = facts
-
-    def known_source(self) -> Source | None:
-        """One that gave the file, or may."""
-        usable = [source for source in self.sources if source.patience.gave_up is None]
-        return next((source for source in usable if source.url in self._facts), next(iter(usable), None))
 
     def is_stranger(self, source: Source) -> bool:
         """It never gave anything that fits: that it has another file is its own fault."""

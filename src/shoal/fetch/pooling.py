@@ -13,6 +13,7 @@ from shoal.fetch.progress import OnNote
 
 if TYPE_CHECKING:
     from shoal.disk.part_file import PartFile
+    from shoal.disk.piece_digests import PieceDigests
     from shoal.fetch.facts import Facts
     from shoal.fetch.origins import Origins
     from shoal.fetch.plan import Plan
@@ -32,6 +33,10 @@ class Pooling:
         self._note = note
 
     @property
+    def is_wanted(self) -> bool:
+        return self._requesting is not None
+
+    @property
     def probe_end(self) -> int | None:
         """How far the first request asks; None: to the end."""
         return None if self._requesting is None else self._requesting.probe_end
@@ -48,13 +53,14 @@ class Pooling:
         name: bytes,
         most: int,
         has_digest: bool,
+        sha256: bytes | None,
         on_lost: Callable[[], None],
     ) -> Pooled | None:
         """The pool of this file, of which nobody knows before `begin`. None: it is downloaded alone."""
         if self._requesting is not None:
             self.pooled = self._requesting.pooled(
                 source, first_url, facts, part, plan, origins,
-                name=name, most=most, has_digest=has_digest, on_lost=on_lost,
+                name=name, most=most, has_digest=has_digest, sha256=sha256, on_lost=on_lost,
             )  # fmt: skip
         return self.pooled
 
@@ -63,6 +69,11 @@ class Pooling:
         if self.pooled is not None and self._requesting is not None:
             self.pooled.attach(ranged, group)
             group.create_task(self._requesting.begin(self.pooled))
+
+    def know(self, expected: PieceDigests) -> None:
+        """A Metalink's pieces: while they come where they are those of the pool, else at the end."""
+        if self.pooled is not None:
+            self.pooled.know(expected)
 
     async def settle(
         self,
@@ -85,5 +96,5 @@ class Pooling:
         """The end, however it came; with `lingers` others first take what only we have."""
         pooled, self.pooled = self.pooled, None
         if pooled is not None and self._requesting is not None:
-            self.had_help |= pooled.pool.has_doubtful
+            self.had_help |= bool(pooled.pool.holdings.brought_bits)
             await self._requesting.end(lingers=lingers)

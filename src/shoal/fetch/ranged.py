@@ -48,8 +48,8 @@ class Company(Protocol):
     def is_settled(self, now: float) -> bool:
         """All is here: whether nothing of it is in doubt."""
 
-    def on_pause(self, seconds: float) -> None:
-        """A server asked to wait so long."""
+    def on_pause(self, source: Source, seconds: float) -> None:
+        """It asked to wait so long."""
 
 
 class Changed(Exception):
@@ -134,7 +134,7 @@ class Ranged:
         repairs = Repairs(
             self._origins, writing, self.provenance, expected, self._name,
             wake=partial(loop.call_soon_threadsafe, self._event.set), on_wrong=self._on_note, on_lost=self.plan.lose,
-            on_given_up=self._drop, on_trouble=self._on_trouble,
+            on_given_up=self.drop, on_trouble=self._on_trouble,
         )  # fmt: skip
         self.repairs = repairs
 
@@ -297,7 +297,7 @@ class Ranged:
         self._sources.leave(number)
         self._event.set()
 
-    def _drop(self, source: Source) -> None:
+    def drop(self, source: Source) -> None:
         """Nothing more of this source, not even what is on its way."""
         for number, task in self._tasks.items():
             if self._source_of[number] is source:
@@ -374,7 +374,7 @@ class Ranged:
             case Retry(after, error):
                 self.trouble = str(error)
                 if after is not None and self._company is not None:
-                    self._company.on_pause(after)
+                    self._company.on_pause(source, after)
                 return self._sources.on_refused(number, now, error, retry_after=after)
             case Refused(error):
                 if not self._origins.forget_place(source):

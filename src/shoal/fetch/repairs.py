@@ -140,10 +140,7 @@ class Repairs:
     def _blame(self, source: Source) -> None:
         self._wrong_of[source.url] += 1
         if self._wrong_of[source.url] == MOST_WRONG:
-            error = ChecksumError(
-                f"{source.name}: gave {MOST_WRONG} pieces that are wrong",
-                hint="it has another file than the one that the Metalink was made of",
-            )
+            error = wrong_source(source)
             source.patience.give_up(error)
             self._on_wrong_piece(f"{error.message}, and is asked for no more")
             self._on_given_up(source)
@@ -208,6 +205,14 @@ class Repairs:
     def cancel(self) -> None:
         for task in self._tasks.values():
             task.cancel()
+
+
+def wrong_source(source: Source) -> ChecksumError:
+    """It gave `MOST_WRONG` of them."""
+    return ChecksumError(
+        f"{source.name}: gave {MOST_WRONG} pieces that are wrong",
+        hint="it has another file than the one that the Metalink was made of",
+    )
 
 
 class _Arrival:

@@ -167,7 +167,7 @@ class Session:
         self._name = self._wanted.name or safe_name(raw_name)
         wants_document = self._wanted.is_document
         is_document = wants_document is not None and wants_document(self._facts, source.url)
-        self._verification.on_said(self._facts.digests)
+        self._verification.on_said(self._facts.digests, self._facts.final_url)
         is_split = (
             self._in_runs_wanted
             and not is_document
@@ -235,19 +235,20 @@ class Session:
             origins.end(receiver)
         pooled = self._pooling.join(
             source, self._first_url, self._facts, self._part, plan, origins, name=name, most=most,
-            has_digest=self._verification.is_known, on_lost=self._verification.restart,
+            has_digest=self._verification.is_known, sha256=self._verification.sha256,
+            on_lost=self._verification.restart,
         )  # fmt: skip
-        self._takes_mirrors &= pooled is None
         shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
         self._writing = Writing(self._part, self._on_trouble, *shared)
+        self._writing.is_first_hand = lambda: all(one.url == self._first_url for one in self._sources)
         ranged = self._work = Ranged(
             origins, plan, self._writing, name, self._beat, pooled,
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,
         )  # fmt: skip
         self._writing.on_span = ranged.provenance.on_written
         self._remembering = Remembering(self._part, self._on_trouble)
-        self._check_pieces()
         self._pooling.begin(ranged, group)
+        self._check_pieces()
         await ranged.run(group, receiver if is_fresh else None, source)
         await self._pooling.settle(ranged, group, source, self._is_right)
 
@@ -256,7 +257,7 @@ class Session:
         assert self._writing is not None and isinstance(self._work, Ranged)
         await self._writing.drain()
         pooled = self._pooling.pooled
-        if pooled is None or not pooled.pool.has_doubtful:
+        if pooled is None or not pooled.pool.holdings.doubtful_bits:
             return True
         try:
             length = self._work.plan.length
@@ -270,8 +271,10 @@ class Session:
         assert self._part is not None
         facts = self._facts
         if facts.length != 0:
-            why = f"{source.name} {facts.why_in_one_stream}"
-            self.note(f"one connection, and no going on after a stop: {why}")
+            alone = ", without the group" if self._pooling.is_wanted else ""
+            self.note(
+                f"one connection{alone}, and no going on after a stop: {source.name} {facts.why_in_one_stream}"
+            )
         self._writing = Writing(self._part, self._on_trouble)
         self._work = Stream(
             origins, facts, self._writing, name, self._beat, self._begin_anew, self.note,
@@ -295,11 +298,15 @@ class Session:
         self._check_pieces()
 
     def _check_pieces(self) -> None:
-        """On their way, if it is alone; what others bring is not told of byte by byte."""
+        """On their way."""
         work = self._work
-        if isinstance(work, Ranged) and self._writing and not (self._repairs or self._pooling.pooled):
-            pieces = self._verification.pieces(work.plan.length)
-            self._repairs = None if pieces is None else work.check_pieces(pieces, self._writing)
+        if not isinstance(work, Ranged) or self._writing is None or self._repairs is not None:
+            return
+        pieces = self._verification.pieces(work.plan.length)
+        if pieces is not None and self._pooling.pooled is not None:
+            self._pooling.know(pieces)
+        elif pieces is not None:
+            self._repairs = work.check_pieces(pieces, self._writing)
 
     def _begin_anew(self) -> None:
         assert self._part is not None and self._writing is not None

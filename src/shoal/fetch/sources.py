@@ -9,6 +9,7 @@ a fetcher goes where the average fetcher gets most. Between two runs it changes 
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ class Source:
         "name",
         "patience",
         "received_before",
+        "share",
         "url",
     )
 
@@ -48,6 +50,7 @@ class Source:
         self._recent = 0.0  # bytes a second of its average fetcher, when it last had any
         self._most_fetchers: int | None = None
         self._limit_until = 0.0
+        self.share: int | None = None  # of what a group may have there; None: all that is of use
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -61,13 +64,20 @@ class Source:
         if self._most_fetchers is not None and now >= self._limit_until:
             self._most_fetchers += 1
             self._limit_until = now + LIMIT_LASTS
-        return self._most_fetchers is None or len(self.fetchers) < self._most_fetchers
+        limits = [most for most in (self._most_fetchers, self.share) if most is not None]
+        return len(self.fetchers) < min(limits, default=math.inf)
 
     def rate_each(self, now: float) -> float:
         """Bytes a second of its average fetcher, or of what that was."""
         if self.fetchers:
             self._recent = self.meter.rate(now) / len(self.fetchers)
         return self._recent
+
+    def wait(self, now: float, seconds: float) -> float:
+        """Another member was asked to. -> How much longer the wait is by that."""
+        before = max(now, self.patience.ready_at)
+        self.patience.wait(now, seconds)
+        return self.patience.ready_at - before
 
     def limit(self, count: int, now: float) -> None:
         self._most_fetchers = count
@@ -88,6 +98,7 @@ class Sources:
         self._rng = rng
         self._most_tries = most_tries
         self._all: list[Source] = []
+        self._aside: list[Source] | None = None  # they are not asked for now; None: all are
         self._of: dict[int, Source] = {}
         for url, name in named:
             self.add(url, name, now)
@@ -97,13 +108,21 @@ class Sources:
 
     def add(self, url: str, name: str, now: float) -> None:
         """One more, found on the way; one that is known already is not added."""
-        if all(source.url != url for source in self._all):
+        if all(source.url != url for source in (*self._all, *(self._aside or ()))):
             patience = Patience(self._rng, most_tries=self._most_tries)
-            self._all.append(Source(url, name, patience, now))
+            asked = self._all if self._aside is None else self._aside
+            asked.append(Source(url, name, patience, now))
 
     def keep_only(self, source: Source) -> None:
-        """Forget the others, of which no fetcher has begun."""
+        """The others, of which no fetcher has begun, are not asked until `admit`; nor is who is added."""
+        self._aside = [other for other in self._all if other is not source]
         self._all = [source]
+
+    def admit(self) -> bool:
+        """From now on all are asked. -> Whether there are more by that."""
+        others, self._aside = self._aside, None
+        self._all += others or []
+        return bool(others)
 
     # -- what to do ----------------------------------------------------------------------------------
 
@@ -190,15 +209,6 @@ class Sources:
         source.limit(others, now)
         source.patience.wait(now, retry_after)
         return True
-
-    def wait_all(self, now: float, seconds: float) -> float:
-        """Another member was asked to wait. -> How much longer the wait is by that."""
-        added = 0.0
-        for source in self._all:
-            before = max(now, source.patience.ready_at)
-            source.patience.wait(now, seconds)
-            added = max(added, source.patience.ready_at - before)
-        return added
 
     def give_up(self, number: int, error: ShoalError) -> None:
         """What its source said cannot be mended: not there, not allowed, another file."""

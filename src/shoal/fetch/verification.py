@@ -23,6 +23,7 @@ class Verification:
         self._given = list(given)
         self._described = described
         self._said: Mapping[str, bytes] = {}
+        self._is_said_in_private = False
         self._part: PartFile | None = None
         self._checker: Checker | None = None
         self._hashed_to = 0
@@ -53,6 +54,14 @@ class Verification:
         return ""
 
     @property
+    def sha256(self) -> bytes | None:
+        """That of the whole file, of what it is compared with; a header counts if nobody could change it on its way."""
+        described = self._described.digests if self._described is not None else {}
+        given = {one.name: one.digest for one in self._given}
+        known = given or described or (self._said if self._is_said_in_private else {})
+        return known.get("sha-256")
+
+    @property
     def version(self) -> str:
         """Which bytes are meant, where no validator tells."""
         pieces = self._described.piece_digests if self._described is not None else ()
@@ -65,9 +74,10 @@ class Verification:
             return None
         return PieceDigests.of(one.piece_digest_name, one.piece_length, length, one.piece_digests)
 
-    def on_said(self, digests: Mapping[str, bytes]) -> None:
-        """By the headers of the first response."""
+    def on_said(self, digests: Mapping[str, bytes], url: str) -> None:
+        """By the headers of the first response, which came from `url`."""
         self._said = digests
+        self._is_said_in_private = url.startswith("https:")
 
     def on_described(self, file: MetalinkFile) -> bool:
         """A Metalink that the origin named says this; False if its origin's headers contradict it."""

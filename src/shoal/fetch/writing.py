@@ -51,6 +51,7 @@ class Writing:
         """
         self.part = part
         self._write_own = write_own or self._write_all
+        self.is_first_hand: Callable[[], bool] = lambda: False  # whether all comes from the URL itself
         self.on_span: Callable[[int, int], object] = lambda begin, end: None  # these bytes are written
         self._on_pieces = on_pieces
         self._piece_length = piece_length_for(part.length or 0)
@@ -77,13 +78,14 @@ class Writing:
         """The bytes from `offset` on; with them `pieces` are whole."""
         count = sum(map(len, chunks))
         self._queued += count
+        is_first_hand = bool(pieces) and self.is_first_hand()
 
         def write() -> tuple[int, int, list[tuple[int, bytes]]]:
             digests = []
             if self._error is None:
                 try:
                     for piece in self._write_own(offset, chunks, pieces):
-                        self.part.on_piece(piece)
+                        self.part.on_piece(piece, is_first_hand=is_first_hand)
                         if self._on_pieces is not None:
                             digests.append((piece, self._digest(piece)))
                 except ShoalError as error:

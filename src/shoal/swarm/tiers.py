@@ -104,6 +104,10 @@ class AnnounceSchedule:
             if tracker.heard_started or tracker.asking is not None
         ]
 
+    def owed_to(self, url: str) -> AnnounceAction | None:
+        """`completed`, where it has still to be told before a farewell."""
+        return AnnounceAction(url, Event.COMPLETED, numwant=0) if self._trackers[url].is_owed_event else None
+
     # -- what happened -------------------------------------------------------------------------------
 
     def on_response(

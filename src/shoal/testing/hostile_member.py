@@ -46,7 +46,7 @@ from shoal.testing.member_line import Heard, MemberLine
 RUN = 4  # pieces a claim
 RECONSIDERING = 0.05  # seconds between looks for something unclaimed
 TURNED_OVER = bytes(range(255, -1, -1))
-PATIENCE = 20.0  # seconds of `wait_until`
+PATIENCE = 50.0  # seconds of `wait_until`, for a busy machine
 
 Kind = TypeVar("Kind", bound=MeetingMessage | PoolMessage)
 

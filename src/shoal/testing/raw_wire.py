@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import random
 import struct
+from collections.abc import Iterable
 
 BLOCK_LENGTH = 16_384
 HANDSHAKE_LENGTH = 68
@@ -36,6 +37,13 @@ class MessageId(enum.IntEnum):
 
 def encode_message(message_id: int, payload: bytes = b"") -> bytes:
     return struct.pack(">IB", 1 + len(payload), message_id) + payload
+
+
+def encode_bitfield(pieces: Iterable[int], piece_count: int) -> bytes:
+    bits = bytearray(-(-piece_count // 8))
+    for piece in pieces:
+        bits[piece // 8] |= 0x80 >> piece % 8
+    return encode_message(MessageId.BITFIELD, bytes(bits))
 
 
 def encode_request(piece: int, begin: int, length: int = BLOCK_LENGTH) -> bytes:

@@ -22,13 +22,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from shoal.testing.raw_wire import (
     BLOCK_LENGTH,
     HANDSHAKE_LENGTH,
     KEEP_ALIVE,
     MessageId,
+    encode_bitfield,
     encode_block,
     encode_handshake,
     encode_message,
@@ -41,6 +41,7 @@ Block = tuple[int, int]  # (piece, begin)
 LONGEST_ACCEPTED = 1 << 24  # a message that claims more is recorded as a fault of the other side
 PIPELINE = 16  # requests that a downloading script keeps under way
 LIFETIME = 120.0  # seconds; longer than any test
+PATIENCE = 60.0  # seconds that are waited for what is to happen, on a busy machine
 DRAIN_TIME = 5.0  # seconds of silence, for a side that does not notice that we have hung up
 TICK = 0.1  # seconds between looks at whether to stop, where a system call cannot be woken
 
@@ -120,7 +121,7 @@ class ScriptedPeer:
         self.pieces = set(range(self.piece_count)) if pieces is None else set(pieces)
         self.peer_id = peer_id or b"-XS0001-" + random.Random(self.script.seed).randbytes(12)
         self.conversations: list[Conversation] = []
-        self.blocks_sent = 0
+        self.blocks_sent = 0  # or about to leave
         self.corrupted: set[Block] = set()  # blocks that go out wrong, or have
         self.downloaded: dict[Block, bytes] = {}
         self._payload = payload
@@ -128,6 +129,7 @@ class ScriptedPeer:
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self._listeners: list[socket.socket] = []
 
     # -- for the test
 
@@ -136,13 +138,16 @@ class ScriptedPeer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family)
         listener.settimeout(TICK)
+        self._listeners.append(listener)
         self._start(self._accept, listener)
         bound: Address = listener.getsockname()[:2]
         return bound
 
     def connect(self, address: Address, *, source: Address | None = None) -> Conversation:
         """Dial, and talk in a thread of its own."""
-        conversation = Conversation(socket.create_connection(address, timeout=10.0, source_address=source))
+        conversation = Conversation(
+            socket.create_connection(address, timeout=PATIENCE, source_address=source)
+        )
         self._begin(conversation)
         return conversation
 
@@ -160,7 +165,7 @@ class ScriptedPeer:
             data[offset : offset + len(block)] = block
         return bytes(data)
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Wait for something that this peer does or receives. Raises `TimeoutError`."""
         with self._changed:
             if not self._changed.wait_for(condition, timeout):
@@ -169,14 +174,15 @@ class ScriptedPeer:
                     f"scripted peer: nothing of the kind in {timeout} s; conversations: {ends}"
                 )
 
-    def wait_over(self, timeout: float = 20.0) -> None:
+    def wait_over(self) -> None:
         """Wait until there was a conversation and all of them are over."""
-        self.wait_until(
-            lambda: bool(self.conversations) and all(one.end for one in self.conversations), timeout
-        )
+        self.wait_until(lambda: bool(self.conversations) and all(one.end for one in self.conversations))
 
     def close(self) -> None:
         self._stopping.set()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts, where systems know how
         for conversation in list(self.conversations):
             self._hang_up(conversation)
         for thread in list(self._threads):
@@ -185,9 +191,7 @@ class ScriptedPeer:
     def __enter__(self) -> ScriptedPeer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # -- connections
@@ -200,13 +204,14 @@ class ScriptedPeer:
     def _accept(self, listener: socket.socket) -> None:
         with listener:
             while not self._stopping.is_set():
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(OSError):  # nobody came for a while, or it was shut down
                     self._begin(Conversation(listener.accept()[0]))
 
     def _begin(self, conversation: Conversation) -> None:
         conversation.sock.settimeout(LIFETIME)
         with self._changed:
             self.conversations.append(conversation)
+            self._changed.notify_all()
         self._start(self._talk, conversation)
         if self._stopping.is_set():
             self._hang_up(conversation)
@@ -256,10 +261,7 @@ class ScriptedPeer:
                 return encode_message(MessageId.HAVE_ALL)
             if not self.pieces:
                 return encode_message(MessageId.HAVE_NONE)
-        bits = bytearray(-(-self.piece_count // 8))
-        for piece in self.pieces:
-            bits[piece // 8] |= 0x80 >> piece % 8
-        return encode_message(MessageId.BITFIELD, bytes(bits)) if self.pieces else b""
+        return encode_bitfield(self.pieces, self.piece_count) if self.pieces else b""
 
     # -- bytes
 
@@ -329,13 +331,13 @@ class ScriptedPeer:
         is_corrupt = self._is_to_be_corrupt((piece, begin))
         if is_corrupt:
             data = bytes([data[0] ^ 0xFF]) + data[1:]
-            with self._changed:  # before it leaves: whoever has it may look at once
+        with self._changed:  # before it leaves: whoever has it may look at once
+            if is_corrupt:
                 self.corrupted.add((piece, begin))
-        self._send(conversation, encode_block(piece, begin, data))
-        with self._changed:
             self.blocks_sent += 1
             self._times_sent[piece, begin] += 1
             self._changed.notify_all()
+        self._send(conversation, encode_block(piece, begin, data))
 
     def _is_to_be_corrupt(self, block: Block) -> bool:
         """Follows from the seed whatever the order of requests; drawn anew when a block is asked again."""

@@ -245,3 +245,51 @@ def test_a_full_house_does_not_even_check_signatures() -> None:
     for number in range(500):
         authors.on_record(signed(number % PIECES, key(f"{number}"), digest("false")), LIAR)
     assert checked == MAX_INTRODUCED
+
+
+# ---- what is known beforehand
+
+ALL_TRUE = [truth(piece) for piece in range(PIECES)]
+
+
+def test_a_record_of_what_is_known_counts_and_one_of_anything_else_is_a_lie_at_once(authors: Authors) -> None:
+    assert not authors.knows_all
+    assert authors.know(ALL_TRUE) == ()
+    assert authors.on_record(signed(3, LIAR, digest("false")), BERT) is News.LIE
+    assert authors.on_record(signed(3, ANNA, truth(3)), ANNA) is News.NEW
+    assert authors.on_record(signed(3, LIAR, digest("false")), BERT) is News.LIE
+    assert (authors.disputed, authors.author_of(3)) == (0, ANNA)
+    assert authors.is_good(3, true_bytes(3))
+
+
+def test_nobody_is_blamed_for_a_false_record_that_it_did_not_sign(authors: Authors) -> None:
+    authors.know(ALL_TRUE)
+    assert authors.on_record(forged(3, ANNA, digest("false")), LIAR) is News.FORGED
+
+
+def test_that_it_is_known_says_not_that_anybody_has_it(authors: Authors) -> None:
+    authors.know(ALL_TRUE)
+    assert (authors.digest_of(3), authors.record_of(3)) == (None, None)
+
+
+def test_who_lied_before_it_was_known_is_named_then(authors: Authors) -> None:
+    authors.on_record(signed(3, ANNA, truth(3)), ANNA)
+    authors.on_record(signed(3, LIAR, digest("false")), LIAR)
+    authors.on_record(signed(4, LIAR, digest("false")), LIAR)
+    authors.on_record(signed(5, BERT, digest("false too")), CARA)
+    assert authors.know(ALL_TRUE) == (LIAR, BERT)
+    assert authors.ban(LIAR) == 1 << 4
+    assert authors.disputed == 0
+    assert authors.is_good(3, true_bytes(3))
+
+
+def test_our_own_record_may_be_wrong_too(authors: Authors) -> None:
+    authors.settle(3, digest("of another file"))
+    authors.on_record(signed(3, ME, digest("of another file")), ME)
+    assert authors.know(ALL_TRUE) == (ME,)
+    assert authors.is_contradicted(3, digest("of another file"))
+
+
+def test_digests_of_another_number_of_pieces_are_those_of_another_file(authors: Authors) -> None:
+    with pytest.raises(ValueError, match="99 digests of 100 pieces"):
+        authors.know(ALL_TRUE[1:])

@@ -47,6 +47,12 @@ class Story(RuleBasedStateMachine):
         for piece in iter_bits(self.authors.ban(author)):
             self.here.pop(piece, None)
 
+    @rule()
+    def a_metalink_says_what_each_piece_is(self) -> None:
+        for author in self.authors.know([truth(piece) for piece in range(PIECES)]):
+            assert author in LIARS
+            self.ban(author)
+
     @rule(piece=pieces, author=honest, told_by=honest | liars)
     def an_honest_record_is_told(self, piece: int, author: bytes, told_by: bytes) -> None:
         self.hear(piece, author, truth(piece), told_by)
@@ -117,4 +123,4 @@ class Story(RuleBasedStateMachine):
 
 
 TestStory = Story.TestCase
-TestStory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestStory.settings = settings(max_examples=150, stateful_step_count=40)

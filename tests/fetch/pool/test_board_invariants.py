@@ -110,7 +110,7 @@ class Life:
             assert told & ~self.mine == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(1, 300), st.booleans(), EVENTS)
 def test_after_any_events_a_requester_fetches_all_that_nobody_brings(
     piece_count: int, is_helper: bool, events: list[tuple[str, bytes, float, float]]
@@ -147,7 +147,7 @@ def kinds(draw: st.DrawFn) -> Kind:
     return kind
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(kinds(), max_size=5), st.integers(1, 12 * MIB), st.integers(0, 1000), st.floats(0.0, 0.2))
 def test_a_requester_gets_the_file_whoever_else_is_there(
     others: list[Kind], length: int, seed: int, message_latency: float

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from shoal.fetch.options import STALL_TIMEOUT
 from shoal.fetch.pool.pooled import MOST_CONNECTIONS
+from shoal.testing.hostile_member import MemberScript
 from shoal.testing.hostile_origin import Page, first
+from shoal.units import KIB
 
 from ...peers.processes import free_port
-from .hostile import SLOW, until
+from .hostile import SLOW, hostile, until
 from .room import HOST, SMALL, Room, RunningHelper, made_up, room
 
 
@@ -33,6 +36,19 @@ def test_an_origin_that_asks_one_to_wait_is_not_hammered_by_the_others(tmp_path:
             got = await here.get()
             assert got.path.read_bytes() == body
             assert len(here.origin.asked) < 80
+
+    run(story())
+
+
+def test_an_origin_that_is_silent_when_it_is_asked_for_audits_holds_up_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        everything = MemberScript(cached_pieces=frozenset(range(24)), claims=False)
+        async with room(tmp_path) as here, hostile(here, body, everything):
+            here.serve(body, stalls_after=16 * KIB)
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            assert got.seconds < STALL_TIMEOUT / 2
 
     run(story())
 

@@ -31,7 +31,7 @@ SEEDS = ("seed A", "seed B")
 LEECHERS = ("leecher C", "leecher D", "leecher E")
 COPIES = 1 + len(LEECHERS)  # of the file, in the temporary folder: the two halves, and what the leechers get
 SLOWEST = 20 * MIB  # bytes a second; a demo that is slower, and has used up PATIENCE, hangs
-PATIENCE = 25.0  # seconds
+PATIENCE = 60.0  # seconds; six programs start, and the machine may be busy
 LOCAL = ("--bind", "127.0.0.1", "--port", "0")
 LONG_ENOUGH = "3600"  # seconds; the leechers serve on until they are told to end
 

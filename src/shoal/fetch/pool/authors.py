@@ -4,6 +4,8 @@ Always true: a piece counts only if its bytes have the digest that its author si
 only for a digest with its own right signature, which differs from what the origin sent to us; a relay is named for
 nothing but a signature that is wrong. So nobody can be blamed for the lies of others, and a liar cannot blame them.
 
+What a piece must be may be known beforehand, as a Metalink says it: then a record of another digest is a lie at once.
+
 Two records that differ put their piece in dispute: it has no digest until the origin has settled it, or one side is
 out. What is kept is bounded, however many authors are made up: `MAX_RECORDS` a piece, `MAX_AUTHORS` in all, and
 `MAX_INTRODUCED` whom one member alone told of. The first record that contradicts the others is taken though, whoever's
@@ -17,7 +19,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shoal.formats.bitfield import iter_bits
 from shoal.protocol.group.messages import PieceRecord
@@ -37,7 +39,7 @@ class News(enum.Enum):
     NEW = "the piece had no digest until now"
     KNOWN = "nothing changes"
     CONFLICT = "it differs from another: the piece is in dispute"
-    LIE = "it differs from what the origin sent to us: its author is a liar"
+    LIE = "it differs from what the origin sent to us, or from what is known beforehand: its author is a liar"
     FORGED = "no such piece, or not signed by its author: whoever told it is at fault"
     BANNED_AUTHOR = "its author is out"
     FULL = "there is no room for it; nobody is at fault"
@@ -58,12 +60,22 @@ class Authors:
         self._verify = verify
         self._records: dict[int, list[PieceRecord]] = {}  # the one to pass on comes first
         self._digests: dict[int, bytes] = {}  # what the first record says, or the origin sent; never both
+        self._expected: tuple[bytes, ...] = ()  # of all pieces beforehand, or of none
         self._settled = 0  # pieces of which we know what the origin sends, as bits
         self._pieces_of: dict[bytes, int] = {}  # author -> bits
         self._introduced: Counter[bytes] = Counter()
         self._banned: set[bytes] = set()
 
     # ---- what is known
+
+    @property
+    def knows_all(self) -> bool:
+        """Nothing has to be believed of anybody."""
+        return bool(self._expected)
+
+    def is_contradicted(self, piece: int, digest: bytes) -> bool:
+        """Whether it is known beforehand to be another."""
+        return self.knows_all and self._expected[piece] != digest
 
     def digest_of(self, piece: int) -> bytes | None:
         """What the piece must hash to; None without a record, and in a dispute."""
@@ -105,15 +117,25 @@ class Authors:
         is_settled = bool(self._settled >> record.piece & 1)
         if (is_settled and record.digest == self._digests[record.piece]) or _is_among(record, held):
             return News.KNOWN
-        if not self._has_room(record, held, told_by):
+        is_contradicted = self.is_contradicted(record.piece, record.digest)
+        if not is_contradicted and not self._has_room(record, held, told_by):
             return News.FULL
         if not self._verify(self._info_hash, record.piece, record.author, record.digest, record.signature):
             return News.FORGED
-        if is_settled:
+        if is_settled or is_contradicted:
             return News.KNOWN if record.author == self._me else News.LIE
         if record.author not in self._pieces_of and told_by != record.author:
             self._introduced[told_by] += 1
         return self._take(record, len(held))
+
+    def know(self, digests: Sequence[bytes]) -> tuple[bytes, ...]:
+        """The SHA-256 of every piece is this, whoever says what. -> the authors that said otherwise."""
+        if len(digests) != self._piece_count:
+            raise ValueError(f"{len(digests)} digests of {self._piece_count} pieces")
+        self._expected = tuple(digests)
+        told = (one for held in self._records.values() for one in held)
+        wrong = (one.author for one in told if self.is_contradicted(one.piece, one.digest))
+        return tuple(dict.fromkeys(wrong))
 
     def settle(self, piece: int, digest: bytes) -> tuple[bytes, ...]:
         """We fetched the piece from the origin ourselves, and this is its SHA-256. -> the authors that lied of it."""

@@ -18,7 +18,7 @@ from shoal.errors import ExistsError, ShoalError
 from shoal.fetch.plan import piece_length_for
 
 MOST_PLACES = 64  # helpers of one user without a cache; a machine has a few groups
-_PART, _RECORD, _RECORDS = ".part", ".part.shoal", ".records"
+_PART = ".part"
 
 
 class Cache:
@@ -71,19 +71,15 @@ class Cache:
         except OSError as error:
             raise file_fault(error, self.folder, "writing") from error
 
-    def records_path(self, info_hash: bytes) -> Path:
-        return self.folder / f"{info_hash.hex()}{_RECORDS}"
-
-    def put_back(self, part: PartFile, info_hash: bytes) -> None:
+    def put_back(self, part: PartFile, *, is_wanted: bool = True) -> None:
         """Nobody uses it any more. Blocks."""
-        if self.keeps and part.have_bits:
+        if is_wanted and self.keeps and part.have_bits:
             part.remember()
             part.close()
             with suppress(OSError):
                 os.utime(part.part_path)
         else:
             part.discard()
-            self.records_path(info_hash).unlink(missing_ok=True)
         self.make_room()
 
     def make_room(self) -> None:
@@ -105,10 +101,9 @@ class Cache:
         """False: it is in use, or no file of ours."""
         name = path.name.removesuffix(_PART)
         try:
-            info_hash = bytes.fromhex(name)
+            bytes.fromhex(name)
             part = PartFile.open(self.folder, name, None, None, piece_length=1)
             part.discard()
         except (ValueError, ShoalError):
             return False
-        self.records_path(info_hash).unlink(missing_ok=True)
         return True

@@ -1,6 +1,7 @@
 """Who is in a pool with us, for people: what each brought and fetches now. Nothing is decided by it.
 
-A member is known by its key, and called by the address it was met at; who has gone is remembered for what it brought.
+A member is known by its key, and called by the address it was met at; who has gone is remembered for what it brought
+in this run.
 """
 
 from __future__ import annotations

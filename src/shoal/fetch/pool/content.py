@@ -100,6 +100,11 @@ class PartStore:
             self._theirs &= ~bits
         return theirs
 
+    def disown(self, bits: int) -> None:
+        """What came from our sources is wrong: anybody may bring these."""
+        with self._writing:
+            self._own &= ~bits
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         try:
             while len(buffer):

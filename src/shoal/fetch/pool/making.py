@@ -13,15 +13,18 @@ from shoal.fetch.pool.audits import Audits
 from shoal.fetch.pool.authors import Authors
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.pool import Pool
+from shoal.protocol.group.messages import AskHelp, ValidatorKind
 
 if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
     from shoal.fetch.pool.meetings import Meetings
 
+UNLESS_REPLACED = ", or the file was replaced on the server, which does not say which version it sends"
+
 
 def make_pool(
     group: JoinedGroup,
-    info_hash: bytes,
+    question: AskHelp,
     part: PartFile,
     plan: Plan,
     meetings: Meetings,
@@ -31,12 +34,12 @@ def make_pool(
     audit_share: float,
 ) -> Pool:
     """`audit_share` of what others bring is compared with the origin."""
-    me = group.member
+    me, info_hash = group.member, question.info_hash
     board = Board(
         plan.piece_count, plan.piece_length, plan.length, me.public + meetings.engine.peer_id,
         have=plan.have_bits, is_helper=is_helper, now=time.monotonic(), salt=info_hash,
     )  # fmt: skip
-    return Pool(
+    pool = Pool(
         info_hash,
         part,
         plan,
@@ -48,3 +51,6 @@ def make_pool(
         is_helper=lambda program: meetings.is_helper(group.name, program),
         clock=time.monotonic,
     )
+    if question.validator_kind is ValidatorKind.DIGEST:
+        pool.unless = UNLESS_REPLACED
+    return pool

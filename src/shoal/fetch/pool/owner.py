@@ -22,6 +22,16 @@ class Owner(Protocol):
     def note(self, text: str) -> None:
         """A line for people."""
 
+    @property
+    def is_on_mirrors(self) -> bool:
+        """The origin gives nothing more, and others do: what those give is for this machine alone."""
+
+    def is_of_origin(self, piece: int) -> bool:
+        """Whether all of a piece that our sources gave came from the origin itself."""
+
+    def on_wrong(self, piece: int) -> None:
+        """Our sources gave it, and it is known to be another."""
+
     def can_audit(self) -> bool:
         """Whether there is room for one audit more."""
 

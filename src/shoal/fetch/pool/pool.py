@@ -11,7 +11,7 @@ Always true:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
@@ -49,6 +49,7 @@ class Pool:
 
     name = POOL
     owner: Owner  # set before anything happens
+    unless = ""  # what else a difference from the origin may come from, for people
 
     def __init__(
         self,
@@ -71,9 +72,7 @@ class Pool:
         self.store = PartStore(part, self.content)
         self.torrent: Torrent | None = None
         self.is_opened = False
-        self.is_frozen = (
-            False  # all is here and right, as far as anybody can tell: nothing of it is lost any more
-        )
+        self.is_frozen = False  # all is here and right as far as anybody can tell: nothing is lost any more
         self.board = board
         self.authors = authors
         self.audits = audits
@@ -89,8 +88,8 @@ class Pool:
         self._told_claims = Claims()
         self._backing = Backing()
         self.holdings = Holdings(
-            part, plan, self.store, board, authors, audits, self.company, me=me.public, clock=clock
-        )
+            part, plan, self.store, board, authors, audits, self.company, self._backing, me=me.public, clock=clock,
+        )  # fmt: skip
 
     def attach(self, torrent: Torrent) -> None:
         """It runs, with the pieces that could be passed on when it began."""
@@ -134,6 +133,12 @@ class Pool:
     def on_pieces(self, found: Iterable[tuple[int, bytes]]) -> None:
         """These pieces came from the origin and are on the disk; with their SHA-256."""
         for piece, digest in found:
+            if self.authors.is_contradicted(piece, digest):
+                self._on_wrong(piece)
+                continue
+            if not self.authors.knows_all and not self.owner.is_of_origin(piece):
+                self.holdings.keep_private(piece, digest)
+                continue
             liars = self.authors.settle(piece, digest)
             for author in liars:
                 self.ban(author, f"signed a false piece {piece}")
@@ -143,23 +148,51 @@ class Pool:
             if liars:
                 self._say_all(Records((record,)))  # who believed them learns of it
             self.holdings.settled_bits |= 1 << piece
-            self._on_here(piece)
-            if self.torrent is not None:
-                self.torrent.on_piece_elsewhere(piece)
-            self._backing.take(piece)  # now that it is not to be asked for
+            self.holdings.on_own(piece)
+        self.owner.wake()
 
-    def take_up(self, record: PieceRecord) -> bool:
-        """A piece that is here since another time, and who answered for it then."""
-        is_answered_for = self.holdings.take_up(record)
-        if is_answered_for:
-            self._backing.take(record.piece)
-        return is_answered_for
+    # ---- what is here since an earlier run
+
+    def on_proved(self, record: PieceRecord) -> None:
+        """A piece that another brought has the bytes that its record says: it counts as far as that record does."""
+        piece = record.piece
+        told_by = b"" if record.author == self._me.public else record.author  # ours needs its signature, too
+        self.authors.on_record(record, told_by)
+        if self.authors.digest_of(piece) == record.digest:
+            self.holdings.on_own(piece)
+        else:
+            self.disown(piece)
+
+    def disown(self, piece: int) -> None:
+        """Nobody answers for what is here of it."""
+        if self.is_frozen:
+            return
+        bit = 1 << piece
+        self.holdings.unproved_bits &= ~bit
+        self.holdings.told_bits |= bit  # so that it can be lost
+        self._forget(bit, must_fetch=bool(self.authors.disputed & bit))
+        self.holdings.vouch(piece)
+
+    # ---- what is known beforehand, and what came from elsewhere
+
+    def know(self, digests: Sequence[bytes]) -> None:
+        """The SHA-256 of every piece."""
+        for author in self.authors.know(digests):
+            self.ban(author, "signed another piece than is known beforehand")
+        for record in self.holdings.records():
+            if self.authors.is_contradicted(record.piece, record.digest):
+                self._on_wrong(record.piece)  # ours: others' are gone by now
+
+    def _on_wrong(self, piece: int) -> None:
+        """Our sources gave it."""
+        if self.is_frozen:
+            return
+        self._forget(1 << piece)
+        self.holdings.disown(piece)
+        self.owner.on_lost()
+        self.owner.on_wrong(piece)
 
     # ---- what is wrong though its digest was signed
-
-    @property
-    def has_doubtful(self) -> bool:
-        return bool(self.holdings.doubtful_bits)
 
     def doubt(self) -> None:
         """The file is wrong: what others brought is fetched again, which shows who lied."""
@@ -193,7 +226,7 @@ class Pool:
             self.owner.audit(audit)
 
     def _tell_claims(self, rate: int) -> None:
-        runs = tuple((run.first, run.count) for run in self.board.my_runs)
+        runs = () if self.owner.is_on_mirrors else tuple((run.first, run.count) for run in self.board.my_runs)
         if runs != self._told_claims.runs:
             self._told_claims = Claims(runs, rate)
             self._say_all(self._told_claims)
@@ -249,7 +282,7 @@ class Pool:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
         match self.authors.on_record(record, neighbour.member):
             case News.NEW:
-                self._backing.take(piece)
+                self.holdings.vouch(piece)
             case News.CONFLICT:
                 self._dispute(piece)
             case News.LIE:
@@ -330,15 +363,14 @@ class Pool:
         disputed = self.authors.disputed
         lost = self.authors.ban(author)
         self.audits.on_banned(author)
-        self._put_out(author, f"it {reason}")
+        self._put_out(author, f"it {reason}{self.unless}")
         if self.torrent is not None:
             self.torrent.swarm.forget_has(lost)
         self.board.on_lost(lost)
         self._backing.drop(lost)
         self._forget(lost)
         for piece in iter_bits(lost | disputed & ~self.authors.disputed):
-            if self.authors.digest_of(piece) is not None:
-                self._backing.take(piece)
+            self.holdings.vouch(piece)
 
     def _put_out(self, member: bytes, reason: str) -> None:
         """People are told, and no connection of it is let in any more."""
@@ -352,6 +384,7 @@ class Pool:
         """These pieces are not here, whatever we believed; `must_fetch`: by ourselves, from the origin."""
         if self.is_frozen:
             return  # the file has its name, or is about to
+        bits &= ~self.holdings.private_bits
         self.board.lose(bits, must_fetch=must_fetch)
         lost = self.holdings.forget(bits)
         if not lost:

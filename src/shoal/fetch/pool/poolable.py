@@ -97,7 +97,7 @@ def reason_not_to_pool_file(facts: Facts, *, is_digest_known: bool = False) -> s
     if not facts.takes_ranges:
         return "the server does not serve parts of it"
     if facts.validator is None and not is_digest_known:
-        return "the server does not say which version it is"
+        return "the server does not say which version it is, and its SHA-256 is not known"
     return reason_not_to_pool_length(facts.length)
 
 

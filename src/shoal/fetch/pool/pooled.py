@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shoal.fetch.judging import Asked
-from shoal.fetch.pool.audits import Audit
+from shoal.fetch.pool.audits import PATIENCE, Audit
 from shoal.fetch.progress import MemberProgress
 from shoal.fetch.receiver import Receiver
+from shoal.fetch.repairs import MOST_WRONG, wrong_source
 from shoal.fetch.transfer import Flow
 
 if TYPE_CHECKING:
+    from shoal.disk.piece_digests import PieceDigests
     from shoal.fetch.origins import Origins
+    from shoal.fetch.pool.keeping import Keeping
     from shoal.fetch.pool.meetings import AtOrigin
     from shoal.fetch.pool.pool import Pool
     from shoal.fetch.ranged import Ranged
@@ -50,14 +54,18 @@ class Pooled:
         note: Callable[[str], None],
         on_lost: Callable[[], None],
         stays: bool = False,
+        keeping: Keeping | None = None,
     ) -> None:
-        """`stays`: a file that is here is not the end, for others want it."""
+        """`stays`: a file that is here is not the end, for others want it. `keeping`: of a requester."""
         self.pool = pool
         self._stays = stays
+        self.keeping = keeping
         self.note = note
         self.on_lost = on_lost
         self._at_origin = at_origin
         self._origins = origins
+        self._origin = next(iter(origins.sources))  # of whose file the pool is
+        self._wrong_of: Counter[Source] = Counter()
         self._most_fetchers = most_fetchers
         self._name = name
         self._audits: set[asyncio.Task[None]] = set()
@@ -67,6 +75,13 @@ class Pooled:
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
         pool.owner = self
+
+    def know(self, expected: PieceDigests) -> None:
+        """If its pieces are the pool's, nothing has to be believed of anybody any more, and mirrors are asked, too."""
+        plan = self._ranged.plan
+        if expected.name == "sha-256" and expected.layout.piece_length == plan.piece_length:
+            self.pool.know(expected.digests)
+            self._origins.sources.admit()
 
     def attach(self, ranged: Ranged, group: asyncio.TaskGroup) -> None:
         """Before `ranged` runs, in whose group audits do."""
@@ -89,17 +104,23 @@ class Pooled:
         most = max(MOST_CONNECTIONS, self._most_fetchers)
         self._at_origin.use(True)
         share = min(self._most_fetchers, self._at_origin.share_of(most))
+        if self._origin.patience.gave_up is not None and self._origins.sources.admit():
+            self.note(f"{self._origin.name} gives nothing more: mirrors do, for this machine alone")
         plan = self._ranged.plan
         if plan.bytes_left != self._left:
             self._left, self._moved_at = plan.bytes_left, now
         if not plan.is_complete:
             self._complete_at = None
-        plan.limit(share, min(share, LEAST_CONNECTIONS))
+        self._origin.share = share
+        has_mirrors = any(source is not self._origin for source in self._origins.sources)
+        plan.limit(self._most_fetchers if has_mirrors else share, min(share, LEAST_CONNECTIONS))
+        if self.keeping is not None:
+            self.keeping.beat(self._group, now)
         self.pool.beat(now)
 
     def is_settled(self, now: float) -> bool:
         """All is here; whether the audits of it are over, too."""
-        if self._stays:
+        if self._stays or self.pool.holdings.is_unproved:
             return False
         if self._complete_at is None:
             self._complete_at = now
@@ -110,9 +131,9 @@ class Pooled:
             return False
         return not self.pool.audits.pending or is_late
 
-    def on_pause(self, seconds: float) -> None:
-        """The origin asked us to wait so long."""
-        self._at_origin.pause(seconds)
+    def on_pause(self, source: Source, seconds: float) -> None:
+        if source is self._origin:
+            self._at_origin.pause(seconds)
 
     def on_others_pause(self, tag: bytes, seconds: float) -> None:
         """An origin asked another member to."""
@@ -121,7 +142,7 @@ class Pooled:
         now = time.monotonic()
         self._pause_left = min(MOST_PAUSE, self._pause_left + (now - self._paused_at) * PAUSE_SHARE)
         self._paused_at = now
-        added = self._origins.sources.wait_all(now, min(seconds, self._pause_left))
+        added = self._origin.wait(now, min(seconds, self._pause_left))
         self._pause_left -= added
 
     # ---- for people
@@ -153,6 +174,33 @@ class Pooled:
     def on_failure(self, error: BaseException) -> None:
         self._ranged.fail(error)
 
+    @property
+    def is_on_mirrors(self) -> bool:
+        return self._origin.patience.gave_up is not None and not self.pool.authors.knows_all
+
+    def is_of_origin(self, piece: int) -> bool:
+        return self._givers(piece) <= {self._origin}
+
+    def on_wrong(self, piece: int) -> None:
+        givers = self._givers(piece)
+        for source in givers - {self._origin} or givers:
+            self._wrong_of[source] += 1
+            what = f"{source.name}: piece {piece + 1} of {self._ranged.plan.piece_count} is wrong (sha-256)"
+            if self._wrong_of[source] < MOST_WRONG:
+                self.note(f"{what}, and is fetched again")
+            elif source is self._origin:
+                self._ranged.fail(wrong_source(source))
+            else:
+                source.patience.give_up(wrong_source(source))
+                self.note(f"{what}, and it is asked for no more")
+                self._ranged.drop(source)
+
+    def _givers(self, piece: int) -> set[Source]:
+        plan = self._ranged.plan
+        begin = piece * plan.piece_length
+        urls = self._ranged.provenance.givers(begin, min(begin + plan.piece_length, plan.length))
+        return {source for source in self._origins.sources if source.url in urls}
+
     def can_audit(self) -> bool:
         return len(self._audits) < AUDITS_AT_ONCE
 
@@ -162,7 +210,7 @@ class Pooled:
         task.add_done_callback(self._audits.discard)
 
     async def _compare(self, audit: Audit) -> None:
-        source = self._origins.known_source()
+        source = None if self._origin.patience.gave_up else self._origin
         begin = audit.piece * self._ranged.plan.piece_length + audit.begin
         theirs = None if source is None else await self._bytes_of(source, begin, begin + audit.length)
         self.pool.on_audited(audit, theirs)
@@ -178,7 +226,9 @@ class Pooled:
             return Flow.MORE
 
         receiver = self._origins.receiver(source, Asked(source.url, begin, end, self._name), keep)
-        await self._origins.transfer(source, receiver, begin, end)
+        self._origins.begin(source, receiver, begin, end)  # so that one in silence ends with the download
+        await self._origins.wait_for(receiver, PATIENCE)
+        self._origins.end(receiver)
         receiver.flush()
         return bytes(body) if receiver.is_accepted and len(body) == end - begin else None
 

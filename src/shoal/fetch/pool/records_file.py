@@ -1,60 +1,37 @@
-"""The records of a cached file's pieces, beside it: without them nobody could be told who answers for its bytes.
+"""The records of a part file's pieces, in the rows beside it: who answers for its bytes when it is taken up again.
 
-A row of packed records (`protocol/group/records.py`). It is written after the pieces were synced, whole and by
-renaming; what cannot be read back is as good as absent, and its pieces are fetched again.
+A row is a packed record (`protocol/group/records.py`). It is believed as far as its signature goes and the piece is
+here, so it does not matter what becomes of a write, or which run or group it is of; what is no record is absent.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
-from shoal.disk.faults import file_fault
-from shoal.errors import FormatError
-from shoal.protocol.group.messages import MAX_RECORDS, PieceRecord
-from shoal.protocol.group.records import (
-    RECORD_LENGTH,
-    RECORDS_MARK,
-    encode_records,
-    parse_records,
-    split_records,
-)
-
-MAX_LENGTH = 64 << 20  # bytes; 100,000 pieces need 13 MiB
+from shoal.disk.part_file import PartFile
+from shoal.protocol.group.messages import PieceRecord, Records
+from shoal.protocol.group.records import RECORD_LENGTH, RECORDS_MARK, encode_records, parse_records
 
 
-def save_records(path: Path, records: Sequence[PieceRecord]) -> None:
-    """Raises `DiskFullError` or `FileError`."""
-    beside = path.with_name(f"{path.name}.new")
-    packed = b"".join(encode_records(message)[len(RECORDS_MARK) :] for message in split_records(records))
-    try:
-        with beside.open("wb") as file:
-            file.write(packed)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise file_fault(error, path, "writing") from error
+class RecordsFile:
+    """Of `part`, as long as that is open. One thread at a time."""
 
+    def __init__(self, part: PartFile) -> None:
+        self._part = part
+        self._saved: dict[int, PieceRecord] = {}
 
-def load_records(path: Path) -> list[PieceRecord]:
-    try:
-        if path.stat().st_size > MAX_LENGTH:
-            return []
-        packed = path.read_bytes()
-    except OSError:
-        return []
-    return _parsed(packed)
+    def load(self) -> dict[int, PieceRecord]:
+        """By piece; their signatures are yet to be looked at."""
+        for piece, row in self._part.load_rows(RECORD_LENGTH).items():
+            (record,) = parse_records(RECORDS_MARK + row).records
+            if record.piece == piece:
+                self._saved[piece] = record
+        return dict(self._saved)
 
-
-def _parsed(packed: bytes) -> list[PieceRecord]:
-    found: list[PieceRecord] = []
-    step = RECORD_LENGTH * MAX_RECORDS
-    try:
-        for start in range(0, len(packed), step):
-            found += parse_records(RECORDS_MARK + packed[start : start + step]).records
-    except FormatError:
-        return []
-    return found
+    def save(self, records: Iterable[PieceRecord]) -> None:
+        """Those that are new, durable when it returns. Raises `DiskFullError` or `FileError`."""
+        fresh = {record.piece: record for record in records if self._saved.get(record.piece) is not record}
+        if fresh:
+            packed = {piece: encode_records(Records((record,))) for piece, record in fresh.items()}
+            self._part.save_rows({piece: row[len(RECORDS_MARK) :] for piece, row in packed.items()})
+            self._saved |= fresh

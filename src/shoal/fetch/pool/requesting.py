@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from shoal.errors import ShoalError
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.pool.audits import SHARE, SHARE_WITH_DIGEST
+from shoal.fetch.pool.keeping import Keeping
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meeting import Attendant
 from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
@@ -123,13 +124,15 @@ class Requesting:
         name: bytes,
         most: int,
         has_digest: bool,
+        sha256: bytes | None,
         on_lost: Callable[[], None],
     ) -> Pooled | None:
         """The pool of this file, of which nobody knows before `begin`. None: it stays on this machine, as was noted.
 
         Only `asked_url` may be told to others. It alone is asked then, for what is signed and compared is its file.
+        `sha256`: of the whole file, if it is known.
         """
-        reason = reason_not_to_pool_file(facts)
+        reason = reason_not_to_pool_file(facts, is_digest_known=sha256 is not None)
         if source.url != asked_url:
             reason = f"it comes from {source.name}, and others are told of nothing but the URL itself"
         if reason is not None:
@@ -138,16 +141,25 @@ class Requesting:
         origins.sources.keep_only(source)
         url = source.url
         group = self._wish.group
-        question = self._question = question_of(group.key, url, facts)
-        missing = all_bits(plan.piece_count) & ~plan.have_bits
+        question = self._question = question_of(group.key, url, facts, sha256)
         plan.withhold(PROBE_END if not plan.have_bits else 0, plan.length)
+        keeping = Keeping(part, plan, self._note)
         pool = make_pool(
-            group, question.info_hash, part, plan, self.meetings,
-            is_helper=False, wanted_bits=missing, audit_share=SHARE_WITH_DIGEST if has_digest else SHARE,
+            group, question, part, plan, self.meetings,
+            is_helper=False, wanted_bits=all_bits(plan.piece_count),
+            audit_share=SHARE_WITH_DIGEST if has_digest else SHARE,
         )  # fmt: skip
+        keeping.attach(pool)
         at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
         return Pooled(
-            pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost
+            pool,
+            at_origin,
+            origins,
+            most_fetchers=most,
+            name=name,
+            note=self._note,
+            on_lost=on_lost,
+            keeping=keeping,
         )
 
     async def begin(self, pooled: Pooled) -> None:
@@ -166,6 +178,8 @@ class Requesting:
         pool = pooled.pool
         pooled.end()
         try:
+            if pooled.keeping is not None:
+                await pooled.keeping.end()
             if lingers:
                 await self._linger(pool)
             if self._is_meeting:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from shoal.disk.checksum import Checker
 from shoal.disk.part_file import PartFile
-from shoal.errors import ShoalError, UnfinishedError
+from shoal.errors import ChecksumError, ShoalError, UnfinishedError
 from shoal.fetch.options import AskedUrl
 from shoal.fetch.origins import Origins
 from shoal.fetch.plan import Plan
@@ -22,8 +24,8 @@ from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meetings import AtOrigin, Meetings
 from shoal.fetch.pool.pooled import MOST_CONNECTIONS, Pooled
-from shoal.fetch.pool.question import facts_asked
-from shoal.fetch.pool.records_file import load_records, save_records
+from shoal.fetch.pool.question import digest_asked, facts_asked
+from shoal.fetch.pool.records_file import RecordsFile
 from shoal.fetch.pool.tags import origin_tag_of
 from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
 from shoal.fetch.sources import Sources
@@ -72,6 +74,7 @@ class Work:
         self._url = AskedUrl(ask.url)
         self._counted = 0
         self._pooled: Pooled | None = None
+        self._is_trusted = digest_asked(ask) is None  # it may be kept for those who come later
         self._needed_at = time.monotonic() + WAITS_FOR_FIRST - LEAVES_AFTER
         self._saved_at = time.monotonic()
         self._saving: asyncio.Task[None] | None = None
@@ -84,13 +87,13 @@ class Work:
         try:
             part = await asyncio.shield(opening)
         except asyncio.CancelledError:  # a thread goes on: what it opens is not to stay behind
-            await asyncio.to_thread(self._cache.put_back, await opening, self.ask.info_hash)
+            await asyncio.to_thread(self._cache.put_back, await opening)
             raise
         try:
             await self._work(part, on_begun)
         finally:
             self.is_ending = True
-            await asyncio.to_thread(self._cache.put_back, part, self.ask.info_hash)
+            await asyncio.to_thread(self._cache.put_back, part, is_wanted=self._is_trusted)
 
     async def _work(self, part: PartFile, on_begun: Callable[[], None]) -> None:
         length = self.ask.length
@@ -99,7 +102,7 @@ class Work:
         wanted = all_bits(plan.piece_count) & ~part.have_bits if self._cache.keeps else 0
         pool = self._pool = make_pool(
             self.group,
-            self.ask.info_hash,
+            self.ask,
             part,
             plan,
             self._meetings,
@@ -108,6 +111,8 @@ class Work:
             audit_share=0.0,
         )
         self._part = part
+        self._is_trusted |= plan.is_complete
+        self._records = RecordsFile(part)
         self._take_up(part, plan)
         writing = Writing(part, self._on_trouble, pool.on_pieces, pool.store.write_own)
         failure: Exception | None = None
@@ -119,6 +124,8 @@ class Work:
                     failure = error
                 self._origins.end_all()
             await writing.drain()
+            if failure is None and self._cache.keeps and not self._is_trusted:
+                await self._compare(part)
         finally:
             writing.close()
             await self._meetings.close_pool(self.group.name, pool)
@@ -191,15 +198,32 @@ class Work:
 
     def _save(self) -> None:
         self._quota.save()
-        if self._cache.keeps:
+        if self._cache.keeps and self._is_trusted:
             self._part.remember()
-            save_records(self._cache.records_path(self.ask.info_hash), self._pool.holdings.records())
+            self._records.save(self._pool.holdings.records())
+
+    async def _compare(self, part: PartFile) -> None:
+        """No answer of the origin shows that it is still that version: the digest of the whole does."""
+        digest, length = digest_asked(self.ask), self.ask.length
+        if digest is None or not self._ranged.plan.is_complete:
+            return
+        is_over = threading.Event()
+        checker = Checker(part.read_into, [digest], part.path)
+        try:
+            self._is_trusted = await asyncio.to_thread(checker.finish, length, should_stop=is_over.is_set)
+        except ChecksumError:
+            self._note(
+                f"{host_of(self.ask.url)}: what came has another digest than was asked for, and is not kept"
+            )
+        finally:
+            is_over.set()
+            checker.close()
 
     def _take_up(self, part: PartFile, plan: Plan) -> None:
         """What the cache has, as far as somebody answers for it."""
         known = 0
-        for record in load_records(self._cache.records_path(self.ask.info_hash)):
-            if self._pool.take_up(record):
+        for record in self._records.load().values():
+            if self._pool.holdings.take_up(record):
                 known |= 1 << record.piece
         for piece in iter_bits(part.have_bits & ~known):
             begin = piece * plan.piece_length

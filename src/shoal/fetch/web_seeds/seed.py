@@ -16,7 +16,7 @@ from shoal.errors import NetworkError, ShoalError
 from shoal.fetch.options import FetchOptions, asked_url
 from shoal.fetch.plan import Plan
 from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
-from shoal.fetch.sources import Sources
+from shoal.fetch.sources import Source, Sources
 from shoal.fetch.transfer import Transfers
 from shoal.fetch.web_seeds.origin import SeedOrigin
 from shoal.fetch.web_seeds.pieces import PieceKeeper
@@ -93,7 +93,7 @@ class WebSeed:
     def is_settled(self, now: float) -> bool:
         return True
 
-    def on_pause(self, seconds: float) -> None:
+    def on_pause(self, source: Source, seconds: float) -> None:
         """Nobody else asks this server for us."""
 
     def beat(self, now: float) -> None:

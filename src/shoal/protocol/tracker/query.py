@@ -7,6 +7,7 @@ message is fit to be sent back as the failure reason.
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from shoal.errors import FormatError
@@ -133,7 +134,7 @@ def unquoted(quoted: bytes) -> bytes:
         return quoted
     try:
         if quoted[::3] == b"%" * count and len(quoted) == 3 * count:  # every byte is written so, as often
-            return bytes.fromhex(quoted.translate(None, b"%").decode())
+            return unhexlify(quoted.translate(None, b"%"))  # `fromhex` would skip blanks
         first, *rest = quoted.split(b"%")
         return first + b"".join([_BYTES[part[:2]] + part[2:] for part in rest])
     except (KeyError, ValueError):

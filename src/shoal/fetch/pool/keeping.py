@@ -1,0 +1,141 @@
+"""What a requester keeps of a pool from one run to the next: who answers for the pieces that are here.
+
+Always true: of what is here since an earlier run nothing is passed on before its bytes were read and are what its
+record says. Pieces that the URL itself gave us, in whatever run and group or none, are signed anew. A piece that
+another brought needs a record that is right in this group, else it is fetched again: nobody would answer for it.
+
+It is done beside the download, a little at a time; others' pieces come first, for the end waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from shoal.disk.part_file import PartFile
+from shoal.errors import ShoalError
+from shoal.fetch.pool.records_file import RecordsFile
+from shoal.formats.bitfield import iter_bits
+from shoal.units import format_size
+
+if TYPE_CHECKING:
+    from shoal.fetch.plan import Plan
+    from shoal.fetch.pool.pool import Pool
+
+SAVED_EVERY = 5.0  # seconds; what others brought since then is fetched again after a kill
+LOOK = 0.2  # seconds of reading at a time; a download that ends is held up by no more
+
+
+class Keeping:
+    """Make it before the pool: what nobody answers for is missing from the plan and the part file by then."""
+
+    def __init__(self, part: PartFile, plan: Plan, note: Callable[[str], None]) -> None:
+        self._part = part
+        self._plan = plan
+        self._note = note
+        self._file = RecordsFile(part)
+        self._records = self._file.load()
+        self._unanswered = 0  # bytes that are fetched again
+        own = part.first_hand_bits
+        for piece in iter_bits(part.have_bits & ~own):
+            if piece not in self._records:
+                self._forget(piece)
+        theirs = part.have_bits & ~own
+        self.earlier_bits = theirs | own
+        self._left = deque([*iter_bits(theirs), *iter_bits(own)])
+        self._looking: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self._saved_at = time.monotonic()
+        self._was_told = False
+        self._tell_unanswered()
+
+    def attach(self, pool: Pool) -> None:
+        self._pool = pool
+        pool.holdings.unproved_bits = self.earlier_bits
+
+    def beat(self, group: asyncio.TaskGroup, now: float) -> None:
+        """Some times a second. What it begins soon ends by itself."""
+        if self._left and self._looking is None:
+            self._looking = group.create_task(self._look())
+        if now - self._saved_at > SAVED_EVERY and self._saving is None:
+            self._saved_at = now
+            self._saving = group.create_task(self._save())
+
+    async def end(self) -> None:
+        """Nothing runs any more. Whoever goes on from here finds all records; if the file has its name, none."""
+        await self._save()
+
+    # ---- what is here since an earlier run
+
+    async def _look(self) -> None:
+        try:
+            found = await asyncio.to_thread(self._read)
+        except ShoalError as error:
+            self._pool.owner.on_failure(error)
+            return
+        finally:
+            self._looking = None
+        for piece, digest in found:
+            if self._pool.holdings.unproved_bits >> piece & 1:
+                self._on_digest(piece, digest)
+        self._tell_unanswered()
+        self._pool.owner.wake()
+
+    def _read(self) -> list[tuple[int, bytes]]:
+        """In a thread: some of the pieces, each with its SHA-256."""
+        found = []
+        until = time.monotonic() + LOOK
+        while self._left and time.monotonic() < until:
+            piece = self._left.popleft()
+            begin, end = self._span(piece)
+            view = memoryview(bytearray(end - begin))
+            self._part.read_into(begin, view)
+            found.append((piece, hashlib.sha256(view).digest()))
+        return found
+
+    def _on_digest(self, piece: int, digest: bytes) -> None:
+        record = self._records.get(piece)
+        if record is not None and record.digest != digest:
+            self._pool.disown(piece)
+        elif self._part.first_hand_bits >> piece & 1:
+            self._pool.on_pieces([(piece, digest)])
+        elif record is not None:
+            self._pool.on_proved(record)
+        if not self._part.have_bits >> piece & 1:
+            begin, end = self._span(piece)
+            self._unanswered += end - begin
+
+    def _forget(self, piece: int) -> None:
+        begin, end = self._span(piece)
+        self._plan.lose(begin, end)
+        self._plan.withhold(begin, end)
+        self._part.forget(begin, end)
+        self._unanswered += end - begin
+
+    def _tell_unanswered(self) -> None:
+        """Once, when all was looked at."""
+        if self._unanswered and not self._left:
+            self._note(
+                f"{format_size(self._unanswered)} of it are fetched again: nobody in this group answers for them"
+            )
+            self._unanswered = 0
+
+    def _span(self, piece: int) -> tuple[int, int]:
+        begin = piece * self._plan.piece_length
+        return begin, min(begin + self._plan.piece_length, self._plan.length)
+
+    # ---- for the next run
+
+    async def _save(self) -> None:
+        try:
+            await asyncio.to_thread(lambda: self._file.save(self._pool.holdings.records()))
+        except ShoalError as error:
+            if not self._was_told:
+                self._was_told = True
+                self._note(f"after a stop, what others brought is fetched again: {error.message}")
+        finally:
+            self._saving = None
