@@ -177,3 +177,11 @@ def test_without_a_verb_it_says_that_one_is_missing(shoal: Shoal) -> None:
         result = shoal(name)
         assert result.returncode == ExitCode.USAGE
         assert result.stderr == f"shoal: Missing command.\nhint: shoal {name} --help\n"
+
+
+def test_a_relative_path_is_shown_as_it_leads_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    rows = shown(written(tmp_path, '[get]\ndir = "dl"\nlog = "../get.jsonl"\n[helper]\ncache = "~/kept"\n'))
+    assert rows["get.dir"][0] == f'"{tmp_path}/dl"'
+    assert rows["get.log"][0] == f'"{tmp_path}/../get.jsonl"'
+    assert rows["helper.cache"][0] == f'"{Path.home()}/kept"'
+    assert rows["get.name"][0] == "-"

@@ -45,7 +45,7 @@ def values(text: str = "", environ: dict[str, str] | None = None, **given: Any) 
 
 
 def test_without_a_word_they_are_the_defaults() -> None:
-    assert {name: value for name, value in values().values.items() if value} == {"dir": Path()}
+    assert {name: value for name, value in values().values.items() if value} == {}
 
 
 def test_every_setting_is_read_from_the_file() -> None:

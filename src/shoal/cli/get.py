@@ -126,7 +126,7 @@ def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
     Some of these options may be set in config.toml below [get], and by a variable, as docs/settings.md tells.
     """
     values |= settings.values
-    folder: Path = values["dir"]
+    folder: Path = values["dir"] or Path()
     is_alone = values["no_group"] or values["group"] is None
     given = Given.on(click.get_current_context(), is_pooled=not is_alone)
     if values["no_seed"] and (values["seed_ratio"] is not None or values["seed_time"] is not None):

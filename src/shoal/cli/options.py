@@ -94,7 +94,7 @@ port_option = click.option(
     help="Listen on this port; 0 takes any. Without it: 6881 or the next free one.",
 )
 name_option = click.option(
-    "--name", metavar="NAME", default="", help="What logs and pictures call this machine."
+    "--name", metavar="NAME", default="", help="What the log calls this machine; others see its address."
 )
 log_option = click.option(
     "--log",

@@ -88,6 +88,7 @@ class Progress:
     seconds: float = 0.0  # since the beginning
     waits_for: float = 0.0  # seconds until a source is asked again
     trouble: str = ""  # the last failure, if it is waiting
+    sources: tuple[tuple[str, int], ...] = ()  # who gave this machine how many bytes so far
 
 
 OnProgress = Callable[[Progress], None]

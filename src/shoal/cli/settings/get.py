@@ -23,7 +23,7 @@ from shoal.cli.settings.table import Section, Setting
 GET = Section(
     "get",
     (
-        Setting("dir", FOLDER, "Where to put it.", "."),
+        Setting("dir", FOLDER, "Where to put it. Without it: the current folder.", examples=("~/Downloads",)),
         Setting(
             "connections",
             CONNECTIONS,
@@ -77,7 +77,11 @@ GET = Section(
             examples=(6881,),
         ),
         Setting(
-            "name", TEXT, "What logs and pictures call this machine.", metavar="NAME", examples=("here",)
+            "name",
+            TEXT,
+            "What the log calls this machine; others see its address.",
+            metavar="NAME",
+            examples=("here",),
         ),
         Setting(
             "log",

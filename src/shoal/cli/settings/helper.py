@@ -112,7 +112,11 @@ HELPER = Section(
         ),
         Setting("cache_size", SIZE, "Keep no more than this; what was not asked for longest goes.", "10GiB"),
         Setting(
-            "name", TEXT, "What logs and pictures call this machine.", metavar="NAME", examples=("here",)
+            "name",
+            TEXT,
+            "What the log calls this machine; others see its address.",
+            metavar="NAME",
+            examples=("here",),
         ),
         Setting(
             "log",
