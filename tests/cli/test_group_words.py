@@ -149,6 +149,22 @@ def test_a_helper_stops_helping_a_group_that_its_machine_left(lab: Room, origin:
     assert helper.running.wait() == 0  # nobody is left to help
 
 
+def test_a_helper_on_the_machine_that_gets_the_file_helps_and_is_no_other_member(
+    lab: Room, origin: HostileOrigin
+) -> None:
+    mine = lab.machine()
+    helper = lab.helper("--cache", lab.folder / "cache", on=mine)
+    to_it = ("--group", "lab", "--peer", helper.address, "--connections", "1")
+    assert mine.get(origin.url("/file.bin"), *to_it).returncode == 0
+    before = origin.sent
+    again = mine.get(origin.url("/file.bin"), *to_it, "-o", "again.bin")
+    assert again.returncode == 0 and mine.got("again.bin") == PAYLOAD
+    assert origin.sent - before < len(PAYLOAD) // 2  # the cache had most of it
+    assert "member" not in again.stdout + again.stderr
+    assert helper.running.stop() == 0
+    helper.wait_line(r"^helped with .*: fetched .* and gave .* to this machine in ")
+
+
 def test_a_helper_goes_through_the_proxy_that_it_is_told(lab: Room, origin: HostileOrigin) -> None:
     """To a host that it would never find by itself, and only since its owner names it."""
     mine, url = lab.machine(), "http://files.example/file.bin"

@@ -162,8 +162,8 @@ def test_a_liar_that_two_requesters_meet_is_named_and_neither_suspects_the_other
 
 
 def name_of_key(here, key) -> str:
-    """Whoever has this key is called by the address it was met at, the first of the room's."""
-    return f"{HOST}:{here.peers[0][1]}"
+    """Whoever has this key is called by the address it was met at, the first of the room's, and by the key."""
+    return f"{HOST}:{here.peers[0][1]} (member {key.public.hex()[:8]})"
 
 
 def test_an_innocent_relay_of_a_liars_pieces_stays(tmp_path: Path) -> None:

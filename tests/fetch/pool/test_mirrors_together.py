@@ -19,7 +19,7 @@ from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB
 
 from ...peers.processes import free_port
-from .hostile import MOST_SENT, SLOW, culprits, hostile, name_of, other
+from .hostile import MOST_SENT, SLOW, culprit_of, culprits, hostile, other
 from .room import HOST, SMALL, Room, made_up, room
 
 PIECE = 256 * KIB
@@ -229,7 +229,7 @@ def test_a_member_that_signs_another_piece_than_the_metalink_has_is_out_at_once(
             await here.helper()
             got = await here.get(described=described(body))
             assert (got.path.read_bytes() == body, got.verified) == (True, "sha256 pieces")
-            assert culprits(here) == [name_of(liar)]
+            assert culprits(here) == [culprit_of(liar)]
             assert not any("the digest is wrong" in note for note in here.notes)
             assert here.origin.sent < MOST_SENT * len(body)
 
