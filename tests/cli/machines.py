@@ -102,7 +102,7 @@ class Room:
         """It listens when this returns."""
         machine = on or self.machine()
         running = self.stack.enter_context(machine.start("helper", *local, *options))
-        port = running.wait_line(r"on port (\d+)")[1]
+        port = running.wait_line(r"port\W+(\d+)")[1]  # in words, or in JSON
         return RunningHelper(running, int(port))
 
     def start(self, machine: Machine, *arguments: str | os.PathLike[str], **how: Any) -> Running:

@@ -170,3 +170,18 @@ def test_a_right_file_and_none_at_all_are_fine(
 def test_a_file_that_is_named_must_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "check", "--config", str(tmp_path / "x")]) == ExitCode.NOT_FOUND
     assert "no such file" in capsys.readouterr().err
+
+
+def test_without_a_verb_it_says_that_one_is_missing(shoal: Shoal) -> None:
+    for name in ("config", "group"):
+        result = shoal(name)
+        assert result.returncode == ExitCode.USAGE
+        assert result.stderr == f"shoal: Missing command.\nhint: shoal {name} --help\n"
+
+
+def test_a_relative_path_is_shown_as_it_leads_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    rows = shown(written(tmp_path, '[get]\ndir = "dl"\nlog = "../get.jsonl"\n[helper]\ncache = "~/kept"\n'))
+    assert rows["get.dir"][0] == f'"{tmp_path}/dl"'
+    assert rows["get.log"][0] == f'"{tmp_path}/../get.jsonl"'
+    assert rows["helper.cache"][0] == f'"{Path.home()}/kept"'
+    assert rows["get.name"][0] == "-"

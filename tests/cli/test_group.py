@@ -147,7 +147,7 @@ def test_groups_are_listed_with_who_we_are_in_them(shoal: Shoal) -> None:
     listed = json.loads(shoal("group", "list", "--json").stdout)
     assert listed == [{"name": name, "member": member} for name, member in members.items()]
     lines = [line.split() for line in shoal("group", "list").stdout.splitlines()]
-    assert lines[1:] == [[name, member[:16]] for name, member in members.items()]
+    assert lines[1:] == [[name, member[:8]] for name, member in members.items()]
 
 
 def test_a_group_that_was_left_is_gone(shoal: Shoal) -> None:
@@ -175,3 +175,51 @@ def test_a_wrong_command_line_is_told(shoal: Shoal, arguments: tuple[str, ...], 
     result = shoal("group", *arguments)
     assert result.returncode == ExitCode.USAGE
     assert result.stderr.startswith(f"shoal: {said}\nhint: ")
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "error"),
+    [
+        (
+            ">/dev/full",
+            ExitCode.DISK_FULL,
+            "the key of group home could not be written to stdout: No space left on device",
+        ),
+        (">&-", ExitCode.USAGE, "stdout is closed, or leads to nowhere"),
+        (">/dev/null", ExitCode.USAGE, "stdout is closed, or leads to nowhere"),
+    ],
+)
+def test_a_group_whose_key_nobody_saw_is_none(shoal: Shoal, how: str, code: ExitCode, error: str) -> None:
+    run = '"$0" "$@" '
+    result = subprocess.run(
+        ["bash", "-c", run + how, *COMMAND, "group", "new", "home"],
+        env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (result.returncode, result.stdout) == (code, "")
+    assert result.stderr == (
+        f"shoal: {error}\nhint: no group was made: a key is shown once, and nobody would have this one\n"
+    )
+    assert Keyring().names() == []
+    assert shoal("group", "new", "home").returncode == 0
+
+
+def test_where_nobody_reads_there_is_no_group(shoal: Shoal) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [*COMMAND, "group", "new", "home"],
+        env=environment(), stdout=writing, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    os.close(writing)
+    error = "shoal: the key of group home could not be written to stdout: Broken pipe"
+    assert (result.returncode, result.stderr.splitlines()[0]) == (ExitCode.FILE_IO, error)
+    assert Keyring().names() == []
+
+
+def test_who_reads_the_first_line_alone_has_the_group(shoal: Shoal) -> None:
+    result = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$0" "$@" | head -n 1', *COMMAND, "group", "new", "home"],
+        env=environment(), capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    assert parse_key(result.stdout) == Keyring().load("home").key

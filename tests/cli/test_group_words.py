@@ -15,6 +15,7 @@ from shoal.fetch.group.key import new_key
 from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB, MIB
 
+from ..fetch.proxies import proxy
 from .machines import ALLOWED, Machine, Room, room
 from .running import HOST, LOCAL
 
@@ -54,10 +55,11 @@ def member(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 URL = f"http://{NOBODY}/file.bin"
 MISTYPED = {
     "a group that is not here": (
-        ("get", URL, "--group", "labs"), 3, "this machine is not in a group 'labs'", "it is in lab",
+        ("get", URL, "--group", "labs"), 3, "--group: this machine is not in a group 'labs'",
+        "it is in lab; --no-group gets it alone",
     ),
     "a helper for a group that is not here": (
-        ("helper", "--group", "labs"), 3, "this machine is not in a group 'labs'", "it is in lab",
+        ("helper", "--group", "labs"), 3, "--group: this machine is not in a group 'labs'", "it is in lab",
     ),
     "no name of a group": (("get", URL, "--group", "My Lab"), 2, "--group: 'My Lab' is not the name.*", "one has 1 .*"),
     "a group for a torrent": (("get", "file.torrent", "--group", "lab"), 2, "--group is for URLs, and .*", ""),
@@ -109,6 +111,78 @@ def test_a_port_that_is_taken_is_said_and_a_download_goes_on_alone(lab: Room, or
     check(got, ExitCode.OK, f"downloads alone: group lab: {in_use}")
 
 
+def number_of(machine: Machine) -> str:
+    """What others are told of it, beside its address."""
+    return machine.run("group", "list").stdout.split()[-1]
+
+
+def test_a_member_that_is_not_there_is_said_in_our_own_words(lab: Room, origin: HostileOrigin) -> None:
+    got = lab.machine().get(origin.url("/file.bin"), "--group", "lab", "--peer", NOBODY)
+    assert f"shoal: member {NOBODY} is not met: connection refused" in got.stderr.splitlines()
+
+
+def test_a_second_helper_in_one_cache_is_refused_at_the_start_and_one_without_is_not(lab: Room) -> None:
+    cache = lab.folder / "cache"
+    machine = lab.machine()
+    first = lab.helper("--cache", cache, on=machine)
+    check(
+        machine.run("helper", *LOCAL, "--cache", cache),
+        ExitCode.EXISTS,
+        rf"{cache}: another shoal process \(pid {first.running.process.pid}\) works in this folder",
+        "give each a folder of its own, or stop the other one",
+    )
+    one, other = lab.helper(on=machine), lab.helper(on=machine)
+    assert [helper.running.stop() for helper in (first, one, other)] == [0, 0, 0]
+
+
+def test_a_helper_stops_helping_a_group_that_its_machine_left(lab: Room, origin: HostileOrigin) -> None:
+    mine, theirs = lab.machine(), lab.machine()
+    theirs.run("group", "new", "den")
+    helper = lab.helper(on=theirs)
+    assert theirs.run("group", "leave", "lab").returncode == 0
+    helper.wait_line("^this machine left group lab, ")
+    got = mine.get(origin.url("/file.bin"), "--group", "lab", "--peer", helper.address)
+    assert got.returncode == 0 and mine.got() == PAYLOAD
+    assert f"shoal: member {helper.address} is not met: it is not in this group" in got.stderr
+    assert theirs.run("group", "leave", "den").returncode == 0
+    helper.wait_line("^this machine left group den, ")
+    assert helper.running.wait() == 0  # nobody is left to help
+
+
+def test_a_helper_on_the_machine_that_gets_the_file_helps_and_is_no_other_member(
+    lab: Room, origin: HostileOrigin
+) -> None:
+    mine = lab.machine()
+    helper = lab.helper("--cache", lab.folder / "cache", on=mine)
+    to_it = ("--group", "lab", "--peer", helper.address, "--connections", "1")
+    assert mine.get(origin.url("/file.bin"), *to_it).returncode == 0
+    before = origin.sent
+    again = mine.get(origin.url("/file.bin"), *to_it, "-o", "again.bin")
+    assert again.returncode == 0 and mine.got("again.bin") == PAYLOAD
+    assert origin.sent - before < len(PAYLOAD) // 2  # the cache had most of it
+    assert "member" not in again.stdout + again.stderr
+    assert helper.running.stop() == 0
+    helper.wait_line(r"^helped with .*: fetched .* and gave .* to this machine in ")
+
+
+def test_a_helper_goes_through_the_proxy_that_it_is_told(lab: Room, origin: HostileOrigin) -> None:
+    """To a host that it would never find by itself, and only since its owner names it."""
+    mine, url = lab.machine(), "http://files.example/file.bin"
+    with proxy(to=(origin.host, origin.port)) as way:
+        told = ("--proxy", f"http://me:hunter2@{way.address}")
+        named = lab.helper(*told, "--allow-host", "files.example")
+        unnamed = lab.helper(*told)
+        got = mine.get(url, "--group", "lab", "--connections", "1", "--proxy", f"http://{way.address}")
+        assert got.returncode == 0 and mine.got() == PAYLOAD
+        named.wait_line(f"helps with {url}")
+        unnamed.wait_line(f"refused .* {url}: .*proxy.*; --allow-host files.example allows it")
+        assert [helper.running.stop() for helper in (named, unnamed)] == [0, 0]
+    assert b"Proxy-Authorization: Basic " in way.heard
+    assert "hunter2" not in "".join(
+        line for one in (named, unnamed) for line in (*one.running.out, *one.running.err)
+    )
+
+
 @pytest.mark.parametrize("wrong", [("--peer", NOBODY), ("--tracker", f"http://{NOBODY}/announce")])
 def test_a_member_or_a_tracker_that_does_not_answer_is_said_once(
     lab: Room, origin: HostileOrigin, wrong: tuple[str, str]
@@ -126,19 +200,24 @@ def test_a_url_with_a_password_is_got_alone_and_says_why(lab: Room, origin: Host
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("options", "reason", "hint"),
     [
-        (LOCAL, "127.0.0.1 leads to this machine itself (its owner may allow it)"),
+        (
+            LOCAL,
+            "127.0.0.1 leads to this machine itself (its owner may allow it)",
+            "; --allow-private 127.0.0.1 allows it",
+        ),
         (
             (*LOCAL, *ALLOWED, "--allow-host", "*.example.org"),
             "127.0.0.1 is none of the hosts that are allowed here (its owner may allow it)",
+            "; --allow-host 127.0.0.1 allows it",
         ),
-        ((*LOCAL, *ALLOWED, "--quota", "1"), "what it may fetch in a day is used up"),
+        ((*LOCAL, *ALLOWED, "--quota", "1"), "what it may fetch in a day is used up", ""),
     ],
     ids=["a private address", "another host", "a quota"],
 )
-def test_who_does_not_help_and_why_is_said_once(
-    lab: Room, origin: HostileOrigin, options: tuple[str, ...], reason: str
+def test_who_does_not_help_and_why_is_said_once_and_its_owner_hears_what_would_allow_it(
+    lab: Room, origin: HostileOrigin, options: tuple[str, ...], reason: str, hint: str
 ) -> None:
     mine = lab.machine()
     helper = lab.helper(*options, local=())
@@ -146,5 +225,6 @@ def test_who_does_not_help_and_why_is_said_once(
     assert got.returncode == 0 and mine.got() == PAYLOAD
     remarks = [line for line in got.stderr.splitlines() if line.startswith("shoal: helper ")]
     assert remarks == [f"shoal: helper {helper.address} does not help: {reason}"]
-    helper.wait_line(f"refused .* {re.escape(origin.url('/file.bin'))}: {re.escape(reason)}")
+    said = f"{re.escape(origin.url('/file.bin'))}: {re.escape(reason + hint)}$"
+    helper.wait_line(rf"^refused 127\.0\.0\.1:\d+ \(member {number_of(mine)}\) {said}")
     assert helper.running.stop() == 0

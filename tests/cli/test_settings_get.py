@@ -24,6 +24,8 @@ from shoal.cli.settings.group import places_of, section_of
 from shoal.cli.settings.table import Values, options, resolve
 from shoal.cli.url_options import Pooling
 from shoal.errors import ExitCode, UsageError
+from shoal.fetch.group.key import new_key
+from shoal.fetch.group.keyring import Keyring
 from shoal.testing.build import make_payload
 from shoal.testing.hostile_origin import HostileOrigin, Page
 
@@ -43,7 +45,7 @@ def values(text: str = "", environ: dict[str, str] | None = None, **given: Any) 
 
 
 def test_without_a_word_they_are_the_defaults() -> None:
-    assert {name: value for name, value in values().values.items() if value} == {"dir": Path()}
+    assert {name: value for name, value in values().values.items() if value} == {}
 
 
 def test_every_setting_is_read_from_the_file() -> None:
@@ -81,7 +83,7 @@ def test_every_setting_is_read_from_the_file() -> None:
         ({"group": "shoal1-lab-hunter2"}, "--group: that is a key, not the name of a group"),
         (
             {"tracker": ("htp://me:hunter2@host/x",)},
-            "--tracker: 'htp://host/x' is not a URL of http, https, udp, ws, wss",
+            "--tracker: 'htp://host/x' is not a URL of http, https, udp",
         ),
         ({"max_download_rate": "999"}, "--max-download-rate: '999': 999 bytes a second is less than 1000"),
     ],
@@ -147,6 +149,7 @@ def how_of(words: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_group_reaches_the_download_and_what_is_for_its_members_only_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    Keyring().join(new_key("lab"))
     words = f"--port 1 --max-upload-rate 1MB/s --peer host:1 --group lab --tracker {ONE}"
     expected = {
         "group": "lab", "trackers": (ONE,), "peers": (("host", 1),), "port": 1, "max_upload_rate": 1_000_000,
@@ -172,6 +175,7 @@ def given_on(words: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         seen.append(Given.on(click.get_current_context(), is_pooled=is_pooled))
         raise UsageError("that is all")
 
+    Keyring().join(new_key("lab"))
     monkeypatch.setattr(get.url_options, "checked", look)
     CliRunner().invoke(get.command, ["http://host/x", *words.split()])
     return seen[0]
@@ -264,3 +268,44 @@ def test_a_download_does_not_load_what_a_tracker_or_a_swarm_is_made_of() -> None
     loaded = set(run.stdout.split())
     assert "shoal.cli.get" in loaded
     assert loaded & {"shoal.tracker.settings", "shoal.tracker.tracker", "shoal.engine.engine"} == set()
+
+
+# Alone
+
+
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_no_group_gets_alone_what_the_settings_say_to_get_together(
+    way: str, tmp_path: Path, shoal: Shoal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = f"{tmp_path / 'c.toml'}:2: get.group" if way == "file" else "SHOAL_GET_GROUP"
+    if way == "file":
+        (tmp_path / "c.toml").write_text('[get]\ngroup = "home"\n')
+        monkeypatch.setenv("SHOAL_CONFIG", str(tmp_path / "c.toml"))
+    else:
+        monkeypatch.setenv("SHOAL_GET_GROUP", "home")
+        monkeypatch.setenv("SHOAL_GET_TRACKER", ONE)
+    with HostileOrigin() as server:
+        server.pages["/data.iso"] = Page(b"data")
+        refused = shoal("get", server.url("/data.iso"))
+        assert refused.returncode == ExitCode.NOT_FOUND
+        assert refused.stderr.splitlines()[0] == f"shoal: {origin}: this machine is not in a group 'home'"
+        assert refused.stderr.splitlines()[1].endswith("; --no-group gets it alone")
+        alone = shoal("get", server.url("/data.iso"), "--no-group")
+    assert alone.returncode == 0, alone
+    assert (tmp_path / "data.iso").read_bytes() == b"data"
+
+
+def test_no_group_goes_with_no_group_and_no_tracker() -> None:
+    assert pooling_of(values('[get]\ngroup = "lab"\n'), (), is_alone=True) is None
+    with pytest.raises(UsageError, match="--group and --no-group are two answers"):
+        pooling_of(values("", group="lab"), (), is_alone=True)
+    with pytest.raises(UsageError, match="--tracker: goes with a group"):
+        pooling_of(values("", tracker=(ONE,)), (), is_alone=True)
+
+
+def test_a_second_group_is_refused() -> None:
+    with pytest.raises(UsageError, match="--group is given 2 times"):
+        CliRunner().invoke(
+            get.command, ["http://host/x", "--group", "a", "--group", "b"],
+            catch_exceptions=False, standalone_mode=False,
+        )  # fmt: skip

@@ -17,6 +17,8 @@ from shoal.cli.settings.file import ConfigFile
 from shoal.cli.settings.helper import HELPER, helper_options
 from shoal.cli.settings.table import resolve
 from shoal.errors import UsageError
+from shoal.fetch.group.key import new_key
+from shoal.fetch.group.keyring import Keyring
 from shoal.fetch.pool.helper_options import HelperOptions
 
 ONE, OTHER = "http://one.example:6969/announce", "udp://other.example:6969"
@@ -38,6 +40,7 @@ def test_every_option_arrives() -> None:
         port="0",
         bind="127.0.0.1",
         tracker=(ONE, OTHER),
+        proxy="me:secret@host:3128",
         allow_host=("*.Example.org", "10.0.0.7"),
         allow_private=("10.0.0.0/8", "::1"),
         max_download_rate="1MB/s",
@@ -51,6 +54,7 @@ def test_every_option_arrives() -> None:
         bind="127.0.0.1",
         trackers={"lab": (ONE, OTHER), "den": (ONE, OTHER)},
         peers={"lab": (), "den": ()},
+        proxy="http://me:secret@host:3128",
         allow_hosts=("*.example.org", "10.0.0.7"),
         allow_private=(ip_network("10.0.0.0/8"), ip_network("::1")),
         max_download_rate=1_000_000,
@@ -69,6 +73,7 @@ def test_each_group_has_places_of_its_own() -> None:
     assert options.trackers == {"lab": (ONE,), "den": (OTHER,)}
     assert options.peers == {"lab": (("host", 1),), "den": ()}
     assert ONE not in repr(options)
+    assert "secret" not in repr(told(group=("lab",), proxy="me:secret@host:3128"))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,22 @@ def test_each_group_has_places_of_its_own() -> None:
         ({"group": ("lab",), "allow_private": ("10.0.0.0/99",)}, "--allow-private: '10.0.0.0/99' is not a network"),
         ({"group": ("lab",), "allow_host": ("http://host/",)}, "--allow-host: 'http://host/' matches no host"),
         ({"group": ("lab",), "allow_host": ("",)}, "--allow-host: '' matches no host"),
+        ({"group": ("lab",), "allow_host": ("127.0.0.1:80",)},
+         "--allow-host: '127.0.0.1:80' has a port, and a host is named without one"),
+        ({"group": ("lab",), "allow_host": ("[::1]:80",)},
+         "--allow-host: '[::1]:80' has a port, and a host is named without one"),
+        (
+            {"group": ("lab",), "allow_private": ("169.254.169.254",)},
+            "--allow-private: '169.254.169.254' is a machine's own metadata: those are refused whatever is allowed",
+        ),
+        (
+            {"group": ("lab",), "allow_private": ("169.254.0.0/16",)},
+            "--allow-private: '169.254.0.0/16' is a link-local address: those are refused whatever is allowed",
+        ),
+        ({"group": ("lab",), "cache": "c", "cache_size": "1"},
+         "--cache-size: holds no piece of a file: 256 KiB is the least"),
+        ({"group": ("lab",), "tracker": ("foo",)}, "--tracker: 'foo' is not a URL of http, https, udp"),
+        ({"group": ("lab",), "proxy": "ftp://me:secret@host"}, "--proxy: that is not the URL of a proxy"),
         ({"group": ("lab",), "port": "70000"}, "--port: '70000' is not a port"),
     ],
 )  # fmt: skip
@@ -106,6 +127,7 @@ def test_the_command_runs_a_helper_with_what_it_was_told(monkeypatch: pytest.Mon
     helping = ModuleType("shoal.fetch.pool.helping")
     monkeypatch.setattr(helping, "run_helper", run_helper, raising=False)
     monkeypatch.setitem(sys.modules, "shoal.fetch.pool.helping", helping)
+    Keyring().join(new_key("lab"))
     words = ["--group", "lab", "--port", "0", "--quota", "5GB", "--quiet"]
     result = CliRunner().invoke(helper.command, words, catch_exceptions=False)
     assert result.exit_code == 0

@@ -126,3 +126,32 @@ def test_a_network_is_read_or_refused() -> None:
     for text in ("10.0.0.1/8", "example.org", "", "10.0.0.0/33"):
         with pytest.raises(UsageError, match="is not a network"):
             parse_network(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["169.254.169.254", "fe80::/10", "224.0.0.0/4", "255.255.255.255", "fd00:ec2::254"]
+)
+def test_a_network_that_is_refused_whatever_is_allowed_cannot_be_allowed(text: str) -> None:
+    with pytest.raises(UsageError, match="refused whatever is allowed"):
+        parse_network(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "guard", "way"),
+    [
+        ("http://127.0.0.1:8000/f", Guard(), "--allow-private 127.0.0.1"),
+        ("http://[fd00::7]/f", Guard(), "--allow-private fd00::7"),
+        ("http://0x7f.1/f", Guard(), "--allow-private 127.0.0.1"),
+        ("http://10.0.0.7/f", Guard(allow_hosts=("*.example.org",)), "--allow-host 10.0.0.7"),
+        ("http://169.254.169.254/f", Guard(), ""),
+        ("http://example.org:25/f", Guard(), ""),
+        ("http://10.0.0.7:25/f", Guard(allow_private=(parse_network("10.0.0.0/8"),)), ""),
+    ],
+)
+def test_the_option_is_named_that_lets_in_what_was_refused(url: str, guard: Guard, way: str) -> None:
+    assert guard.refusal(url, hop=0) is not None
+    assert guard.way_to_allow(url) == way
+
+
+def test_behind_a_proxy_the_way_is_to_name_the_host() -> None:
+    assert Guard().way_to_allow("http://example.org/f", is_proxied=True) == "--allow-host example.org"

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,7 +41,7 @@ UNSET = "-"
 config_option = click.option("--config", "named", metavar="FILE", help=CONFIG_HELP)
 
 
-@click.group("config")
+@click.group("config", no_args_is_help=False)
 def command() -> None:
     """Show the settings in force and where each comes from, say where their file is, check it."""
 
@@ -72,21 +73,27 @@ def sections_in(config: ConfigFile | None) -> list[Section]:
 
 def rows_of(section: Section, config: ConfigFile | None) -> Iterator[tuple[str, str, str]]:
     """Name, value and origin of each setting of a section. Raises `UsageError`."""
-    resolve(section, {}, os.environ, config)  # what is not right is not in force
+    values = resolve(section, {}, os.environ, config)  # what is not right is not in force
     prefix = ".".join(section.keys)
     for setting in section.settings:
         written = find(setting, section, {}, os.environ, config)
         origin = written.origin.rpartition(": ")[0] or written.origin
         if not origin:
             origin = "default" if written.texts else "not set"
-        yield f"{prefix}.{setting.name}", printable(shown(setting, written)), printable(origin)
+        yield (
+            f"{prefix}.{setting.name}",
+            printable(shown(setting, written, values[setting.name])),
+            printable(origin),
+        )
 
 
-def shown(setting: Setting, written: Written) -> str:
-    """The value as it would stand in the file."""
+def shown(setting: Setting, written: Written, value: Any) -> str:
+    """The value as it would stand in the file; a path as it leads from there."""
     if not written.texts:
         return "[]" if setting.is_multiple and written.origin else UNSET
     is_hidden = setting.is_secret and written.origin != ""  # everybody knows the defaults
+    if isinstance(value, Path):
+        return json.dumps(str(value), ensure_ascii=False)
     texts = [HIDDEN if is_hidden else text_of(setting, text) for text in written.texts]
     return f"[{', '.join(texts)}]" if setting.is_multiple else texts[0]
 

@@ -17,7 +17,7 @@ import click
 from shoal.cli import options, url_options
 from shoal.cli.course import Course
 from shoal.cli.settings.get import GET
-from shoal.cli.settings.group import places_of
+from shoal.cli.settings.group import places_of, refuse_unjoined
 from shoal.cli.settings.table import Values
 from shoal.cli.settings.table import options as table_options
 from shoal.cli.signals import run_until_stopped
@@ -44,6 +44,7 @@ FOR_FILES = {
     "remote_time": "--remote-time",
     "torrent": "--torrent",
     "group": "--group",
+    "no_group": "--no-group",
     "tracker": "--tracker",
 }
 FOR_URLS = {
@@ -126,8 +127,9 @@ def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
     Some of these options may be set in config.toml below [get], and by a variable, as docs/settings.md tells.
     """
     values |= settings.values
-    folder: Path = values["dir"]
-    given = Given.on(click.get_current_context(), is_pooled=values["group"] is not None)
+    folder: Path = values["dir"] or Path()
+    is_alone = values["no_group"] or values["group"] is None
+    given = Given.on(click.get_current_context(), is_pooled=not is_alone)
     if values["no_seed"] and (values["seed_ratio"] is not None or values["seed_time"] is not None):
         raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")
     urls = [source for source in dict.fromkeys(sources) if is_url(source)]
@@ -137,7 +139,10 @@ def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
         values["bind"], values["port"], values["name"] or "", values["log"], values["quiet"],
         values["as_json"], values["max_upload_rate"], values["max_download_rate"],
     )  # fmt: skip
-    asked = url_options.checked(urls, folder, network, values, pooling_of(settings, values["peers"]))
+    pooling = pooling_of(settings, values["peers"], is_alone=values["no_group"])
+    if urls and pooling is not None:
+        refuse_unjoined(settings, pooling.group, way_out="; --no-group gets it alone")
+    asked = url_options.checked(urls, folder, network, values, pooling)
     course = Course(folder)
     with Voice(network) as voice:
         try:
@@ -152,12 +157,19 @@ def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
     return code
 
 
-def pooling_of(settings: Values, peers: tuple[tuple[str, int], ...]) -> Pooling | None:
-    """With whom; None: alone. Raises `UsageError`."""
+def pooling_of(
+    settings: Values, peers: tuple[tuple[str, int], ...], *, is_alone: bool = False
+) -> Pooling | None:
+    """With whom; None: alone, as `is_alone` wants it whatever the settings say. Raises `UsageError`."""
     group = settings["group"]
-    if group is None:
+    if is_alone and settings.origins["group"] == "--group":
+        raise UsageError("--group and --no-group are two answers to one question: give one of them")
+    if is_alone and settings.origins["tracker"] != "--tracker":
+        return None
+    if group is None or is_alone:
         if "tracker" in settings.for_now:
-            raise settings.fault("tracker", "goes with a group", hint="--group NAME says which")
+            hint = "leave out --no-group" if is_alone else "--group NAME says which"
+            raise settings.fault("tracker", "goes with a group", hint=hint)
         return None
     places = places_of(group, settings)
     return Pooling(group, places.trackers, tuple(dict.fromkeys((*peers, *places.peers))))

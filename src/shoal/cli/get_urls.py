@@ -163,7 +163,9 @@ class _Errand:
         """For the last line of --json."""
         now = self._sight.now
         if now is not None and now.name:
-            self._course.files.append(FileCourse(self._asked.folder / now.name, now.here, now.seconds))
+            members = tuple(MemberShare(one.name, one.brought, one.had) for one in now.members)
+            path = self._asked.folder / now.name
+            self._course.files.append(FileCourse(path, now.here, now.seconds, now.sources, members=members))
 
     def _stopped(self) -> UnfinishedError:
         now = self._sight.now

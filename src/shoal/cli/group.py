@@ -1,26 +1,31 @@
 """`shoal group`: the groups that this machine is in.
 
-A key is shown once, by `new`, and never again; no message quotes one, nor what may be one in the wrong place.
+A key is shown once, by `new`, and never again; no message quotes one, nor what may be one in the wrong place. Always
+true: a group that `new` leaves behind is one whose key was written where it was to go.
 """
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from shoal.cli import options
-from shoal.errors import UsageError
+from shoal.cli.app import stop_writing
+from shoal.errors import DiskFullError, FileError, UsageError
 
 if TYPE_CHECKING:
     from shoal.fetch.group.keyring import Keyring
     from shoal.fetch.group.membership import JoinedGroup
 
 KEY_LINE_LENGTH = 4096  # bytes; a key has a hundred, and what else is there is not a key
-SHOWN_DIGITS = 16  # of a member's name, as people compare them; --json has all 64
+UNSEEN_HINT = "no group was made: a key is shown once, and nobody would have this one"
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
 class GroupVerbs(click.Group):
@@ -54,11 +59,26 @@ def new(name: str) -> None:
     """
     from shoal.fetch.group.key import new_key  # here and below: it loads OpenSSL
 
-    key = new_key(name)
-    keyring().join(key)
-    click.echo(key.text)
-    click.echo(f"\njoined group {name}. On each other machine: shoal group join -")
-    click.echo("and give it the line above on stdin. Who has it is a member: keep it as you keep a password.")
+    ring, key = keyring(), new_key(name)
+    if leads_nowhere(sys.stdout):
+        raise UsageError("stdout is closed, or leads to nowhere", hint=UNSEEN_HINT)
+    ring.join(key)
+    try:
+        write_out(
+            f"{key.text}\n\njoined group {name}. On each other machine: shoal group join -\n"
+            "and give it the line above on stdin. Who has it is a member: keep it as you keep a password.\n"
+        )
+    except OSError as error:
+        ring.leave(name)
+        stop_writing()
+        is_full = error.errno in FULL_ERRORS
+        raise (DiskFullError if is_full else FileError)(
+            f"the key of group {name} could not be written to stdout: {error.strerror}",
+            hint=UNSEEN_HINT,
+        ) from None
+    except BaseException:
+        ring.leave(name)
+        raise
 
 
 @command.command("join", short_help="Join a group with its key.")
@@ -98,6 +118,20 @@ def leave(name: str, quiet: bool) -> None:
         click.echo(f"left group {name}")
 
 
+def write_out(text: str) -> None:
+    """All of it at once, out of our hands when this returns: who reads the first line alone is no fault. `OSError`."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def leads_nowhere(stream: TextIO) -> bool:
+    """Whether it is the null device, as also one that was closed before we began (`shoal/__main__.py`)."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), os.stat(os.devnull))  # noqa: PTH116
+    except OSError:  # it is no file at all
+        return False
+
+
 def keyring() -> Keyring:
     from shoal.fetch.group.keyring import Keyring
 
@@ -122,7 +156,9 @@ def encode(groups: list[JoinedGroup]) -> str:
 def render(groups: list[JoinedGroup]) -> str:
     if not groups:
         return "this machine is in no group\nmake one with: shoal group new NAME"
+    from shoal.fetch.group.signing import short_name
+
     rows = [("GROUP", "THIS MACHINE IN IT")]
-    rows += [(group.name, group.member.public.hex()[:SHOWN_DIGITS]) for group in groups]
+    rows += [(group.name, short_name(group.member.public)) for group in groups]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {member}" for name, member in rows)

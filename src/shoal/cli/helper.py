@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from shoal.cli import options
+from shoal.cli.settings.group import refuse_unjoined
 from shoal.cli.settings.helper import HELPER, helper_options
 from shoal.cli.settings.table import Values
 from shoal.cli.settings.table import options as table_options
@@ -15,6 +16,7 @@ from shoal.cli.signals import run_until_stopped
 from shoal.cli.text import counted, printable
 from shoal.cli.voice import NetworkOptions, Voice
 from shoal.errors import ExitCode
+from shoal.fetch.group.signing import SHOWN_DIGITS
 from shoal.units import format_duration, format_size
 
 
@@ -29,6 +31,8 @@ def command(values: Values, as_json: bool, quiet: bool) -> int:
     option may be set in config.toml below [helper], and by a variable, as docs/settings.md tells.
     """
     asked = helper_options(values)
+    for name in values["group"]:
+        refuse_unjoined(values, name)
     network = NetworkOptions(name=values["name"] or "", log_path=values["log"], quiet=quiet, as_json=as_json)
     from shoal.fetch.pool.helping import run_helper  # it loads what other commands never need
 
@@ -49,19 +53,32 @@ def ready_line(fields: Mapping[str, Any]) -> str:
 
 
 def helping_line(fields: Mapping[str, Any]) -> str:
-    return f"helps with {fields['url']} ({format_size(fields['bytes'])})"
+    return f"helps with {fields['url']} ({format_size(fields['bytes'])}) for {who(fields)}"
 
 
 def helped_line(fields: Mapping[str, Any]) -> str:
     fetched, sent = format_size(fields["fetched"]), format_size(fields["sent"])
+    whom = (
+        "this machine" if fields["sent"] and not fields["members"] else counted(fields["members"], "member")
+    )
     return (
-        f"helped with {fields['url']}: fetched {fetched} and gave {sent} to {counted(fields['members'], 'member')}"
+        f"helped with {fields['url']}: fetched {fetched} and gave {sent} to {whom}"
         f" in {format_duration(fields['seconds'])}"
     )
 
 
 def refused_line(fields: Mapping[str, Any]) -> str:
-    return f"refused {fields['member']} {fields['url']}: {fields['reason']}"
+    hint = f"; {fields['hint']}" if fields["hint"] else ""
+    return f"refused {who(fields)} {fields['url']}: {fields['reason']}{hint}"
+
+
+def left_line(fields: Mapping[str, Any]) -> str:
+    return f"this machine left group {fields['group']}, or joined another of that name: it is not helped any more"
+
+
+def who(fields: Mapping[str, Any]) -> str:
+    """A member, as people look it up."""
+    return f"{fields['address']} (member {fields['member'][:SHOWN_DIGITS]})"
 
 
 LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -69,4 +86,5 @@ LINES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "helping": helping_line,
     "helped": helped_line,
     "refused": refused_line,
+    "left": left_line,
 }

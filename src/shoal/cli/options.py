@@ -16,6 +16,7 @@ from shoal.protocol.tracker.urls import announce_url, is_http, is_udp, parse_udp
 from shoal.units import parse_rate, parse_size
 
 MAX_PORT = 65535
+ASKED_SCHEMES = TRACKER_SCHEMES - {"ws", "wss"}
 
 
 def parse_host_port(text: str) -> tuple[str, int]:
@@ -41,7 +42,16 @@ def parse_path(text: str) -> Path:
 
 def parse_tracker_url(text: str) -> str:
     """A tracker's URL; one of HTTP without a path means `/announce`, one of UDP needs a port. Raises `UsageError`."""
-    url = checked_url(text, TRACKER_SCHEMES)
+    return _tracker_url(text, TRACKER_SCHEMES)
+
+
+def parse_announced_url(text: str) -> str:
+    """The same of one that we ask ourselves: over WebSocket, which a torrent may name for others, we ask nobody."""
+    return _tracker_url(text, ASKED_SCHEMES)
+
+
+def _tracker_url(text: str, schemes: frozenset[str]) -> str:
+    url = checked_url(text, schemes)
     if is_udp(url):
         try:
             parse_udp_url(url)
@@ -84,7 +94,7 @@ port_option = click.option(
     help="Listen on this port; 0 takes any. Without it: 6881 or the next free one.",
 )
 name_option = click.option(
-    "--name", metavar="NAME", default="", help="What logs and pictures call this machine."
+    "--name", metavar="NAME", default="", help="What the log calls this machine; others see its address."
 )
 log_option = click.option(
     "--log",

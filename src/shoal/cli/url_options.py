@@ -135,6 +135,7 @@ _OPTIONS = (
         metavar="FILE",
         help="Write a torrent of the file there, with the URL as web seed.",
     ),
+    click.option("--no-group", is_flag=True, help="Get files of URLs alone, whatever the settings say."),
     click.option(
         "--raw", is_flag=True, help="Get a torrent or Metalink file itself, not what it stands for."
     ),

@@ -29,7 +29,7 @@ REMARKS = {  # events that people are told of, with the words for it
 }
 TOLD_AS_JSON = (
     "connected", "disconnected", "banned", "tracker", "web seed", "unreadable", "bad piece", "note", "got",
-    "ready", "helping", "helped", "refused",
+    "ready", "helping", "helped", "refused", "left",
 )  # fmt: skip
 
 

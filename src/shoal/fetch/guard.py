@@ -76,6 +76,18 @@ class Guard:
             or (self.address_refusal(number, port or 80) if number is not None else None)
         )
 
+    def way_to_allow(self, url: str, *, is_proxied: bool = False) -> str:
+        """The option that lets the URL in, if it was refused for its host; "" if none does, or none is known."""
+        host = plain_host(url)
+        if host is None:
+            return ""
+        if self._host_refusal(host, is_proxied=is_proxied):
+            return f"--allow-host {host}"
+        number = numeric_host(host)
+        if number is None or self.classify(number).kind not in _ALLOWABLE:
+            return ""
+        return "" if self._is_allowed(ipaddress.ip_address(number)) else f"--allow-private {number}"
+
     def address_refusal(self, address: str, port: int, *, came_from_public: bool = False) -> str | None:
         """Where it came from does not count: what the owner allows may be asked for directly, too."""
         if refusal := _port_refusal(port):
@@ -105,11 +117,17 @@ class Guard:
 
 
 def parse_network(text: str) -> Network:
-    """`"10.0.0.0/8"`, `"192.168.1.7"`, `"fd00::/8"`. Raises `UsageError`."""
+    """`"10.0.0.0/8"`, `"192.168.1.7"`, `"fd00::/8"`: what `allow_private` may hold. Raises `UsageError`."""
     try:
-        return ipaddress.ip_network(text.strip())
-    except ValueError as error:
-        raise UsageError(f"'{text}' is not a network: {error}", hint="write it like 192.168.0.0/16") from None
+        network = ipaddress.ip_network(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"'{text}' is not a network", hint="write it like 192.168.0.0/16, with zeros behind the prefix"
+        ) from None
+    first, last = classify(str(network[0])), classify(str(network[-1]))
+    if first.kind is last.kind and not first.through and first.kind not in {*_ALLOWABLE, AddressClass.PUBLIC}:
+        raise UsageError(f"'{text}' is {first.kind.value}: those are refused whatever is allowed")
+    return network
 
 
 def _port_refusal(port: int) -> str | None:

@@ -97,6 +97,7 @@ class Progress:
     seconds: float = 0.0  # since the beginning
     waits_for: float = 0.0  # seconds until a source is asked again
     trouble: str = ""  # the last failure, if it is waiting
+    sources: tuple[tuple[str, int], ...] = ()  # who gave this machine how many bytes so far
 
 
 OnProgress = Callable[[Progress], None]
@@ -120,8 +121,9 @@ class Downloaded:
 
     @property
     def rate(self) -> float:
-        """Bytes a second, from wherever they came."""
-        count = self.length - self.resumed if self.members else self.received
+        """Bytes a second, from wherever they came: a helper on this machine is no other member, but brings some."""
+        new = self.length - self.resumed
+        count = new if self.members else max(self.received, new)
         return count / max(self.seconds, 1e-9)
 
 

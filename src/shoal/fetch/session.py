@@ -363,14 +363,14 @@ class Session:
             await asyncio.to_thread(finish, length, lambda: self._is_stopped)
         modified_at = self._facts.modified_at if self._wanted.keeps_remote_time else None
         path = await asyncio.to_thread(part.finish, modified_at)
-        given = [(source.name, source.meter.total) for source in self._sources if source.meter.total]
+        given = self._sources.given()
         return Downloaded(
             path=path,
             length=length,
             seconds=time.monotonic() - self._started_at,
             received=sum(count for _, count in given),
             resumed=self._resumed,
-            sources=tuple(given),
+            sources=given,
             urls=self._sources.good_urls(self._first_url),
             verified=self._verification.checked_by or (pooled and pooled.checked_by) or "none",
             members=() if pooled is None else pooled.shares(),

@@ -48,4 +48,5 @@ def progress_of(
         seconds=now - began_at,
         waits_for=max(0.0, deadline - now) if is_waiting and deadline is not None else 0.0,
         trouble=work.trouble if work is not None else "",
+        sources=sources.given(),
     )

@@ -161,6 +161,10 @@ class Sources:
         """When the next source can be asked again; None if none will be."""
         return min((s.patience.ready_at for s in self._all if s.patience.gave_up is None), default=None)
 
+    def given(self) -> tuple[tuple[str, int], ...]:
+        """Who gave how many bytes; those that gave none are left out."""
+        return tuple((source.name, source.meter.total) for source in self if source.meter.total)
+
     @property
     def are_given_up(self) -> bool:
         return all(source.patience.gave_up is not None for source in self._all)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 
 from shoal.errors import NetworkError
@@ -14,6 +15,13 @@ Socket = socket.socket  # for those who pass one on and may do nothing with it
 
 def is_ipv6(host: str) -> bool:
     return ":" in host
+
+
+def words_of(error: OSError) -> str:
+    """`"connection refused"`: the system's words, whatever the library that met it says."""
+    if error.errno is None or error.errno <= 0:  # a name server's numbers are no system's
+        return (error.strerror or str(error)).lower()
+    return os.strerror(error.errno).lower()
 
 
 async def connect(address: Address, bind: str | None, *, within: float) -> socket.socket:
@@ -37,7 +45,7 @@ async def connect(address: Address, bind: str | None, *, within: float) -> socke
         raise NetworkError(f"no answer within {within:.0f} s") from None
     except OSError as error:
         sock.close()
-        raise NetworkError(error.strerror or str(error)) from None
+        raise NetworkError(words_of(error)) from None
     except BaseException:
         sock.close()
         raise

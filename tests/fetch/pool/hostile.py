@@ -61,6 +61,11 @@ def name_of(member: HostileMember) -> str:
     return f"{HOST}:{member.port}"
 
 
+def culprit_of(member: HostileMember) -> str:
+    """The same of one that is out: by its key, too, for somebody may have to look it up."""
+    return f"{name_of(member)} (member {member.key.public.hex()[:8]})"
+
+
 def culprits(here: Room) -> list[str]:
     """Who is out, by the notes of all requesters."""
     return [note.partition(" is out: ")[0] for note in here.notes if " is out: " in note]

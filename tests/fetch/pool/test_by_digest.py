@@ -16,7 +16,7 @@ from shoal.testing.hostile_member import MemberScript
 from shoal.testing.hostile_origin import Page, first
 
 from ...peers.processes import free_port
-from .hostile import MOST_SENT, SLOW, culprits, hostile, name_of, other, parts, until
+from .hostile import MOST_SENT, SLOW, culprit_of, culprits, hostile, other, parts, until
 from .room import HOST, SMALL, Room, made_up, room
 
 
@@ -58,7 +58,7 @@ def test_a_helper_takes_such_a_question(tmp_path: Path) -> None:
             await here.helper()
             got = await here.get(checksums=(checksum_of(body),))
             assert got.path.read_bytes() == body
-            assert [count > 0 for _, count in got.members] == [True, True]
+            assert [count > 0 for _, count, _ in got.members] == [True, True]
             assert here.origin.sent < MOST_SENT * len(body)
 
     run(story())
@@ -169,7 +169,7 @@ def test_a_liar_is_named_but_it_is_said_what_else_it_may_have_been(tmp_path: Pat
             here.serve(body, **page)
             got = await here.get(checksums=(checksum_of(body),))
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(liar)]
+            assert culprits(here) == [culprit_of(liar)]
             told = next(note for note in here.notes if " is out: " in note)
             assert told.endswith(
                 ", or the file was replaced on the server, which does not say which version it sends"

@@ -15,7 +15,7 @@ from shoal.testing.hostile_member import MemberScript
 from shoal.units import KIB, MIB
 
 from ...peers.processes import free_port
-from .hostile import MOST_SENT, SLOW, culprits, hostile, name_of, other, until
+from .hostile import MOST_SENT, SLOW, culprit_of, culprits, hostile, other, until
 from .room import HOST, SMALL, made_up, room
 
 PIECE = 256 * KIB
@@ -49,7 +49,7 @@ def test_a_helper_that_delivers_another_version_is_found_by_the_audit_of_its_fir
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(liar)]
+            assert culprits(here) == [culprit_of(liar)]
             assert not [note for note in here.notes if f"{HOST}:{here.helpers[0].port}" in note]
 
     run(story())
@@ -63,7 +63,7 @@ def test_one_that_has_all_of_another_version_in_its_cache_is_found_too(tmp_path:
             here.serve(body, rate=SLOW)
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(liar)]
+            assert culprits(here) == [culprit_of(liar)]
             assert here.origin.sent < MOST_SENT * len(body)
 
     run(story())
@@ -81,7 +81,7 @@ def test_what_no_audit_saw_is_found_by_the_digest_and_only_what_others_brought_i
             assert got.path.read_bytes() == body
             assert got.verified == "sha256"
             assert any("the digest is wrong" in note for note in here.notes)
-            assert culprits(here) == [name_of(liar)]
+            assert culprits(here) == [culprit_of(liar)]
             assert here.origin.sent < 2.2 * len(body)
 
     run(story())
@@ -99,7 +99,7 @@ def test_a_liar_with_everything_is_found_by_the_digest_and_brings_nothing_more(
             here.serve(body, rate=SLOW)
             got = await here.get(checksums=(sha256_of(body),))
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(liar)]
+            assert culprits(here) == [culprit_of(liar)]
             assert sum("the digest is wrong" in note for note in here.notes) == 1
 
     run(story())
@@ -114,7 +114,7 @@ def test_bytes_that_differ_from_their_senders_own_record_put_it_out(tmp_path: Pa
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(culprit)]
+            assert culprits(here) == [culprit_of(culprit)]
 
     run(story())
 
@@ -131,7 +131,7 @@ def test_two_authors_that_sign_different_things_the_origin_decides(tmp_path: Pat
             here.serve(body, rate=SLOW)
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(two if asks_first else one)]
+            assert culprits(here) == [culprit_of(two if asks_first else one)]
 
     run(story())
 
@@ -162,8 +162,8 @@ def test_a_liar_that_two_requesters_meet_is_named_and_neither_suspects_the_other
 
 
 def name_of_key(here, key) -> str:
-    """Whoever has this key is called by the address it was met at, the first of the room's."""
-    return f"{HOST}:{here.peers[0][1]}"
+    """Whoever has this key is called by the address it was met at, the first of the room's, and by the key."""
+    return f"{HOST}:{here.peers[0][1]} (member {key.public.hex()[:8]})"
 
 
 def test_an_innocent_relay_of_a_liars_pieces_stays(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_forged_signatures_put_their_bearer_out(tmp_path: Path) -> None:
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(culprit)]
+            assert culprits(here) == [culprit_of(culprit)]
             assert not culprit.served
 
     run(story())

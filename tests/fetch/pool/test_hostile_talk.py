@@ -25,7 +25,7 @@ from shoal.testing.group_floods import (
 from shoal.testing.hostile_member import HostileMember, MemberScript
 from shoal.units import MIB
 
-from .hostile import SLOW, culprits, hostile, name_of, parts, taken_by, until
+from .hostile import SLOW, culprit_of, culprits, hostile, parts, taken_by, until
 from .room import HOST, SMALL, Room, made_up, room
 
 PIECES = SMALL // (256 * 1024)
@@ -64,7 +64,7 @@ def test_who_floods_a_pool_or_talks_nonsense_in_it_is_out_and_named(tmp_path: Pa
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
-            assert culprits(here) == [name_of(culprit)]
+            assert culprits(here) == [culprit_of(culprit)]
             assert here.origin.sent < 1.7 * len(body)  # the file is small: a piece cut off is a part of it
 
     run(story())
@@ -81,7 +81,7 @@ def test_who_floods_the_meeting_or_talks_nonsense_in_it_is_out_and_named(tmp_pat
             got = await here.get()
             assert got.path.read_bytes() == body
             assert [who.partition(" is")[0] for who in here.notes if "is out of group" in who] == [
-                name_of(culprit)
+                culprit_of(culprit)
             ]
 
     run(story())

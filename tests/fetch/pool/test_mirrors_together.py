@@ -19,7 +19,7 @@ from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB
 
 from ...peers.processes import free_port
-from .hostile import MOST_SENT, SLOW, culprits, hostile, name_of, other
+from .hostile import MOST_SENT, SLOW, culprit_of, culprits, hostile, other
 from .room import HOST, SMALL, Room, made_up, room
 
 PIECE = 256 * KIB
@@ -102,7 +102,7 @@ def test_when_the_origin_turns_us_away_the_mirrors_go_on_and_members_too(tmp_pat
                 assert third.asked
                 assert any("gives nothing more: mirrors do" in note for note in here.notes)
                 assert got.verified == "sha256"
-                assert [count > 0 for name, count in got.members if name != "this machine"] == [True]
+                assert [count > 0 for name, count, _ in got.members if name != "this machine"] == [True]
 
     run(story())
 
@@ -229,7 +229,7 @@ def test_a_member_that_signs_another_piece_than_the_metalink_has_is_out_at_once(
             await here.helper()
             got = await here.get(described=described(body))
             assert (got.path.read_bytes() == body, got.verified) == (True, "sha256 pieces")
-            assert culprits(here) == [name_of(liar)]
+            assert culprits(here) == [culprit_of(liar)]
             assert not any("the digest is wrong" in note for note in here.notes)
             assert here.origin.sent < MOST_SENT * len(body)
 

@@ -59,7 +59,7 @@ class Latest:
 
     def brought(self, is_us: bool) -> int:
         members = () if self.seen is None else self.seen.members
-        return sum(one.fetched for one in members if one.is_us == is_us)
+        return sum(one.brought for one in members if one.is_us == is_us)
 
 
 @asynccontextmanager

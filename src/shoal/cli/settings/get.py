@@ -23,7 +23,7 @@ from shoal.cli.settings.table import Section, Setting
 GET = Section(
     "get",
     (
-        Setting("dir", FOLDER, "Where to put it.", "."),
+        Setting("dir", FOLDER, "Where to put it. Without it: the current folder.", examples=("~/Downloads",)),
         Setting(
             "connections",
             CONNECTIONS,
@@ -48,6 +48,7 @@ GET = Section(
             "group",
             GROUP,
             "Get files of URLs together with the members of this group, as far as they are of use.",
+            is_once=True,
             examples=("lab",),
         ),
         Setting(
@@ -82,7 +83,11 @@ GET = Section(
             examples=(6881,),
         ),
         Setting(
-            "name", TEXT, "What logs and pictures call this machine.", metavar="NAME", examples=("here",)
+            "name",
+            TEXT,
+            "What the log calls this machine; others see its address.",
+            metavar="NAME",
+            examples=("here",),
         ),
         Setting(
             "log",

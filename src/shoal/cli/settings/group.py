@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shoal.cli.settings.file import ConfigFile
 from shoal.cli.settings.kinds import PEER, TRACKER_URL, parse_group
 from shoal.cli.settings.table import Section, Setting, Values, resolve
-from shoal.errors import UsageError
+from shoal.errors import NotFoundError, UsageError
 
 GROUP = Section(
     "group",
@@ -65,3 +65,15 @@ def named_groups(config: ConfigFile) -> tuple[list[str], list[UsageError]]:
         except UsageError as error:
             faults.append(config.fault(error.message, GROUP.name, name, hint=error.hint))
     return names, faults
+
+
+def refuse_unjoined(values: Values, group: str, way_out: str = "") -> None:
+    """Raises `NotFoundError` for a group without a key, and says who named it: a line, a variable, an option."""
+    from shoal.fetch.group.keyring import Keyring  # it loads OpenSSL
+
+    try:
+        Keyring().load(group)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{values.origins['group']}: {error.message}", hint=error.hint + way_out
+        ) from None

@@ -9,17 +9,30 @@ from shoal.cli.settings.kinds import (
     FOLDER,
     GROUP,
     HOST_PATTERN,
-    NETWORK,
     PORT,
+    PROXY,
     RATE,
     SIZE,
     TEXT,
     TRACKER_URL,
+    Kind,
 )
 from shoal.cli.settings.table import Section, Setting, Values
 from shoal.errors import UsageError
 from shoal.fetch.group.keyring import Keyring
+from shoal.fetch.pieces import SHORTEST_PIECE
 from shoal.fetch.pool.helper_options import HelperOptions
+from shoal.net.address_classes import Network
+from shoal.units import format_size
+
+
+def parse_allowed(text: str) -> Network:
+    from shoal.fetch.guard import parse_network  # it loads libcurl
+
+    return parse_network(text)
+
+
+ALLOWED = Kind("CIDR", parse_allowed)
 
 HELPER = Section(
     "helper",
@@ -51,6 +64,14 @@ HELPER = Section(
             examples=("http://tracker.example:6969/announce",),
         ),
         Setting(
+            "proxy",
+            PROXY,
+            "Fetch through this proxy (HTTP or SOCKS), from the hosts of --allow-host alone. Without it: as the "
+            "environment says.",
+            is_secret=True,
+            examples=("socks5h://127.0.0.1:1080",),
+        ),
+        Setting(
             "allow_host",
             HOST_PATTERN,
             "Fetch from hosts of this name and from no others; may be given several times. Without it: from any "
@@ -60,7 +81,7 @@ HELPER = Section(
         ),
         Setting(
             "allow_private",
-            NETWORK,
+            ALLOWED,
             "Fetch from addresses of this network, too, though it is private, or loopback; may be given several times.",
             is_multiple=True,
             examples=("192.168.7.0/24",),
@@ -91,7 +112,11 @@ HELPER = Section(
         ),
         Setting("cache_size", SIZE, "Keep no more than this; what was not asked for longest goes.", "10GiB"),
         Setting(
-            "name", TEXT, "What logs and pictures call this machine.", metavar="NAME", examples=("here",)
+            "name",
+            TEXT,
+            "What the log calls this machine; others see its address.",
+            metavar="NAME",
+            examples=("here",),
         ),
         Setting(
             "log",
@@ -115,6 +140,10 @@ def helper_options(values: Values) -> HelperOptions:
         raise values.fault(
             "cache_size", "goes with a cache, and there is none", hint="--cache DIR says where it is"
         )
+    if values["cache_size"] < SHORTEST_PIECE:
+        raise values.fault(
+            "cache_size", f"holds no piece of a file: {format_size(SHORTEST_PIECE)} is the least"
+        )
     places = {name: places_of(name, values) for name in groups}
     return HelperOptions(
         groups=groups,
@@ -122,6 +151,7 @@ def helper_options(values: Values) -> HelperOptions:
         bind=values["bind"],
         trackers={name: place.trackers for name, place in places.items()},
         peers={name: place.peers for name, place in places.items()},
+        proxy=values["proxy"],
         allow_hosts=values["allow_host"],
         allow_private=values["allow_private"],
         max_download_rate=values["max_download_rate"],

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from shoal.cli.options import MAX_PORT, parse_host_port, parse_path, parse_tracker_url
+from shoal.cli.options import MAX_PORT, parse_announced_url, parse_host_port, parse_path
 from shoal.errors import UsageError
 from shoal.net.listening import parse_bind
 from shoal.protocol.tracker.urls import shown_url
@@ -137,6 +137,9 @@ def parse_group(text: str) -> str:
 def parse_host_pattern(text: str) -> str:
     """`"*.example.org"`, in lower case."""
     pattern = text.lower()
+    host, _, port = pattern.rpartition(":")
+    if port.isdecimal() and host and (":" not in host or host.endswith("]")):
+        raise UsageError(f"'{text}' has a port, and a host is named without one", hint=f"write {host}")
     if not _HOST_PATTERN.fullmatch(pattern):
         raise UsageError(
             f"'{text}' matches no host", hint="write it like downloads.example.org or *.example.org"
@@ -160,7 +163,7 @@ RATE = Kind("RATE", parse_rate, (int, str))
 SIZE = Kind("SIZE", parse_amount, (int, str))
 CONNECTIONS = Kind("N", partial(parse_count, most=MOST_CONNECTIONS), (int,))
 PROXY = Kind("URL", parse_proxy)
-TRACKER_URL = Kind("URL", parse_tracker_url, shown=shown_url)
+TRACKER_URL = Kind("URL", parse_announced_url, shown=shown_url)
 GROUP = Kind("NAME", parse_group)
 PEER = Kind("HOST:PORT", parse_host_port)
 HOST_PATTERN = Kind("GLOB", parse_host_pattern)

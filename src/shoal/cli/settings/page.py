@@ -21,9 +21,11 @@ taken whole from the first of them that has it. Whoever writes something wrong i
 
 **The file** is `--config FILE`, or `${FILE_VARIABLE}`, or `{FILE_NAME}` in the usual folder of this system
 (`~/.config/shoal` on Linux, `~/Library/Application Support/shoal` on macOS). It is [TOML](https://toml.io); there need
-not be one, unless it is named. `{FILE_VARIABLE}=/dev/null` reads none. Relative paths in it start from its folder, and
-`~` is your home. A key that nobody knows is an error. `shoal config path` says where it is, `shoal config check`
-whether it is right, and `shoal config show` which settings are in force, and where each comes from.
+not be one, unless it is named. `{FILE_VARIABLE}=/dev/null` reads none. A relative path in it starts from the file's
+folder, not from the current one, for the file means the same wherever a command is started (a service is started in
+`/`): write `dir = "~/Downloads"` rather than `dir = "dl"`, which is `~/.config/shoal/dl`. `~` is your home. A key
+that nobody knows is an error. `shoal config path` says where the file is, `shoal config check` whether it is right, and
+`shoal config show` which settings are in force, where each comes from, and where paths lead.
 
 **Variables**: a list is written with commas or spaces between its parts (a path that holds one belongs in the file); a
 switch is `1`, `true`, `yes`, `on`, or `0`, `false`, `no`, `off`; an empty variable counts as one that is not set.

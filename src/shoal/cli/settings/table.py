@@ -45,6 +45,7 @@ class Setting:
     help: str
     default: Toml | None = None
     is_multiple: bool = False
+    is_once: bool = False  # a second on one command line is no correction of the first, but a mistake
     is_secret: bool = False  # its value is never shown
     short: str = ""  # an option of one letter, such as "-v"
     metavar: str = ""  # where that of the kind says too little
@@ -151,13 +152,21 @@ def click_option(setting: Setting) -> Callable[[Callable[..., int]], Callable[..
     names = f"{setting.option}/--no-{setting.option[2:]}" if setting.is_flag else setting.option
     default = f"  [default: {setting.default_text}]" if setting.default_text else ""
     how: dict[str, Any] = {} if setting.is_flag else {"metavar": setting.metavar or setting.kind.metavar}
+    if setting.is_once:
+        how["callback"] = only_one
     return click.option(
         *filter(None, [setting.short, names, setting.name]),
         default=None,
-        multiple=setting.is_multiple,
+        multiple=setting.is_multiple or setting.is_once,
         help=setting.help + default,
         **how,
     )
+
+
+def only_one(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> str | None:
+    if len(texts) > 1:
+        raise UsageError(f"{option.opts[0]} is given {len(texts)} times", hint="give it once")
+    return texts[0] if texts else None
 
 
 # -- joining the sources ---------------------------------------------------------------------------------

@@ -144,7 +144,11 @@ TRACKER = Section(
         ),
         Setting("verbose", FLAG, "List the peers with each status line.", False, short="-v"),
         Setting(
-            "name", TEXT, "What logs and pictures call this machine.", metavar="NAME", examples=("here",)
+            "name",
+            TEXT,
+            "What the log calls this machine; others see its address.",
+            metavar="NAME",
+            examples=("here",),
         ),
         Setting(
             "log",

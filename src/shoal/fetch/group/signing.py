@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 SEED_LENGTH: Final = 32  # bytes of an Ed25519 private key ...
 MEMBER_LENGTH: Final = 32  # ... of the public one, which is the member's name in records ...
 SIGNATURE_LENGTH: Final = 64  # ... and of a signature
+SHOWN_DIGITS: Final = 8  # of a member's name, as people compare them; two in 4 billion are alike
 _DOMAIN: Final = b"shoal piece\0"  # no signature for another purpose can be taken for one of a piece
 
 
@@ -35,6 +36,11 @@ class MemberKey:
     def sign(self, info_hash: bytes, piece: int, digest: bytes) -> bytes:
         """Put our name to the SHA-256 of a piece that we fetched from the origin."""
         return self.private.sign(_message(info_hash, piece, digest))
+
+
+def short_name(member: bytes) -> str:
+    """How people are told of a member, beside its address; `shoal group list` shows our own."""
+    return member.hex()[:SHOWN_DIGITS]
 
 
 def new_member_key() -> MemberKey:

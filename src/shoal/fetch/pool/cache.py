@@ -1,7 +1,8 @@
 """Where a helper keeps what it fetched: one part file a URL, with its records beside it.
 
 Always true: names are info hashes, so no stranger's name becomes a path; what is in use is locked by its `PartFile`
-and never removed; what nobody uses is removed, the one unused for longest first, until the rest has its size.
+and never removed; what nobody uses is removed, the one unused for longest first, until the rest has its size. One
+process alone works in the folder.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from shoal.disk.faults import file_fault
+from shoal.disk.folder_lock import FolderLock
 from shoal.disk.part_file import PartFile
-from shoal.errors import ShoalError
+from shoal.errors import ExistsError, ShoalError
 from shoal.fetch.plan import piece_length_for
 
+MOST_PLACES = 64  # helpers of one user without a cache; a machine has a few groups
 _PART = ".part"
 
 
@@ -24,6 +27,7 @@ class Cache:
     def __init__(self, folder: Path, size: int) -> None:
         self.folder = folder
         self._size = size
+        self._lock: FolderLock | None = None
 
     @property
     def keeps(self) -> bool:
@@ -41,9 +45,25 @@ class Cache:
         )
 
     def prepare(self) -> None:
-        """Blocks. Raises `FileError` for a folder that cannot be."""
-        self._make_folder()
+        """Take the folder; where nothing is kept, any one beside it that is free does as well.
+
+        Blocks. Raises `ExistsError` if another process has it, `FileError` for one that cannot be.
+        """
+        first = self.folder
+        for number in range(2, MOST_PLACES + 2):
+            try:
+                self._lock = FolderLock(self.folder)
+                break
+            except ExistsError:
+                if self.keeps or number > MOST_PLACES:
+                    raise
+                self.folder = first.with_name(f"{first.name}-{number}")
         self.make_room()
+
+    def close(self) -> None:
+        """Others may have the folder."""
+        if self._lock is not None:
+            self._lock.release()
 
     def _make_folder(self) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shoal.fetch.group.signing import short_name
 from shoal.fetch.pool.runs import PieceRun, span_of
 from shoal.fetch.progress import MemberProgress
 from shoal.formats.layout import Layout
@@ -46,7 +47,12 @@ class Company:
 
     def name_of(self, member: bytes) -> str:
         known = self._known.get(member)
-        return known.name if known is not None and known.name else f"member {member.hex()[:8]}"
+        return known.name if known is not None and known.name else f"member {short_name(member)}"
+
+    def culprit(self, member: bytes) -> str:
+        """With its address, if that is known, and its key: for those who may have to look it up."""
+        name, key = self.name_of(member), f"member {short_name(member)}"
+        return key if name == key else f"{name} ({key})"
 
     def on_joined(self, neighbour: Neighbour, now: float, *, is_helper: bool) -> None:
         if neighbour.member == self._me:

@@ -17,7 +17,8 @@ class HelperOptions:
     """`trackers` and `peers` are by the name of a group, of which there is one at least.
 
     Sizes are bytes, rates bytes a second, None is no limit; `quota` is bytes a day. `port` None: 6881 or the next free
-    one; `bind` None: all addresses of this machine; `cache` None: nothing is kept.
+    one; `bind` None: all addresses of this machine; `cache` None: nothing is kept; `proxy` None: what the environment
+    says.
     """
 
     groups: tuple[str, ...]
@@ -27,6 +28,7 @@ class HelperOptions:
         default_factory=dict, repr=False
     )  # URLs may hold a passkey
     peers: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    proxy: str | None = field(default=None, repr=False)  # may hold a password
     allow_hosts: tuple[str, ...] = ()
     allow_private: tuple[IPv4Network | IPv6Network, ...] = ()
     max_download_rate: int | None = None

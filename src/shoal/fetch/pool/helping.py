@@ -10,11 +10,20 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from shoal.disk.state import state_dir
-from shoal.errors import DiskFullError, ExistsError, FileError, FormatError, ShoalError
+from shoal.errors import (
+    DiskFullError,
+    ExistsError,
+    FileError,
+    FormatError,
+    GuardError,
+    NotFoundError,
+    ShoalError,
+)
 from shoal.fetch.group.keyring import Keyring
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.guard import MOST_REDIRECTS, Guard
@@ -36,6 +45,9 @@ from shoal.protocol.tracker.urls import shown_url
 
 MOST_WORKS = 64  # URLs at a time; each costs a file, connections and a thread ...
 MOST_WORKS_OF_ONE = 16  # ... and at the wish of one member alone; the others are to find a place
+LOOKS_EVERY = (
+    5.0  # seconds between two looks whether this machine is in its groups still: two small files are read
+)
 MOST_REFUSALS_TOLD = 20  # of one member and connection: who asks for a thousand things fills no log
 
 Report = Callable[..., None]
@@ -52,8 +64,12 @@ class HelperServer:
         cache: Cache,
         quota: Quota,
         report: Report,
+        is_joined: Callable[[JoinedGroup], bool] = lambda group: True,
     ) -> None:
+        """`is_joined` may block: whether this machine is a member still."""
         self._options = options
+        self._groups = groups
+        self._is_joined = is_joined
         self._cache = cache
         self._quota = quota
         self._report = report
@@ -84,7 +100,17 @@ class HelperServer:
     async def run(self, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
         """Until `stop` is set."""
         await asyncio.to_thread(self._cache.prepare)
-        options = FetchOptions(bind=self._options.bind, most_redirects=MOST_REDIRECTS)
+        try:
+            await self._help(stop, on_ready)
+        finally:
+            self._cache.close()
+
+    async def _help(self, stop: asyncio.Event, on_ready: Callable[[int], None]) -> None:
+        options = FetchOptions(
+            bind=self._options.bind,
+            proxy=self._options.proxy,
+            most_redirects=MOST_REDIRECTS,
+        )
         nobody = AskedUrl(
             "https://nobody.invalid/"
         )  # no secret is ever told, so whose they are does not matter
@@ -94,11 +120,32 @@ class HelperServer:
             on_ready(self.meetings.engine.port)
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                self._tasks: set[asyncio.Task[None]] = set()
+                self._tasks: dict[asyncio.Task[None], Work] = {}
+                looking = group.create_task(self._notice_leaving(stop))
                 await stop.wait()
                 self._is_over = True
+                looking.cancel()
                 for task in self._tasks:
                     task.cancel()
+
+    async def _notice_leaving(self, stop: asyncio.Event) -> None:
+        """Whoever leaves a group on this machine does not help it any more; without any group it is over."""
+        while self._groups:
+            await asyncio.sleep(LOOKS_EVERY)
+            for group in list(self._groups):
+                if not await asyncio.to_thread(self._is_joined, group):
+                    await self._leave(group)
+        stop.set()
+
+    async def _leave(self, group: JoinedGroup) -> None:
+        self._groups.remove(group)
+        working = [task for task, work in self._tasks.items() if work.group is group]
+        for task in working:
+            task.cancel()
+        if working:
+            await asyncio.wait(working)
+        await self.meetings.leave(group.name)
+        self._report("left", group=group.name)
 
     # ---- what members say
 
@@ -116,9 +163,11 @@ class HelperServer:
             askers.discard(attendant)
 
     def _on_asked(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
+        if group not in self._groups:
+            return  # it is being left
         reason = self._reason_to_refuse(group, ask) or self._reason_to_wait(attendant, ask)
         if reason:
-            self._refuse(attendant, ask, reason)
+            self._refuse(attendant, ask, reason, self._way_to_allow(ask.url))
             return
         self._askers.setdefault(ask.info_hash, set()).add(attendant)
         work = self._works.get(ask.info_hash)
@@ -132,16 +181,19 @@ class HelperServer:
     def _begin(self, group: JoinedGroup, ask: AskHelp) -> None:
         work = Work(group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
         self._works[ask.info_hash] = work
-        task = self._group.create_task(self._work(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        asker = next(iter(self._askers[ask.info_hash]))
+        task = self._group.create_task(self._work(work, _names(asker)))
+        self._tasks[task] = work
+        task.add_done_callback(self._tasks.pop)
 
-    def _refuse(self, attendant: Attendant, ask: AskHelp, reason: str) -> None:
+    def _refuse(self, attendant: Attendant, ask: AskHelp, reason: str, hint: str = "") -> None:
+        """`hint` is for our owner alone."""
         attendant.say(Refused(ask.info_hash, reason))
         self._refusals[attendant] += 1
         if self._refusals[attendant] <= MOST_REFUSALS_TOLD:
-            member = format_address(attendant.address)
-            self._report("refused", url=shown_url(ask.url), member=member, reason=reason)
+            self._report(
+                "refused", **_names(attendant), url=shown_url(ask.url), reason=reason, hint=hint or None
+            )
 
     def _reason_to_refuse(self, group: JoinedGroup, ask: AskHelp) -> str:
         """Empty: it is helped. What only a connection shows is refused when it is made."""
@@ -157,11 +209,22 @@ class HelperServer:
         reason = reason_not_to_pool(AskedUrl(url), FetchOptions()) or reason_not_to_pool_length(ask.length)
         if reason:
             return reason
-        refusal = self._guard.refusal(url, hop=0, is_proxied=bool(proxy_of_environment(url)))
+        refusal = self._guard.refusal(url, hop=0, is_proxied=self._is_proxied(url))
         if refusal is not None:
             return f"{host} {refusal} (its owner may allow it)"
         if self._quota.is_used_up:
             return "what it may fetch in a day is used up"
+        return ""
+
+    def _is_proxied(self, url: str) -> bool:
+        own = self._options.proxy
+        return bool(proxy_of_environment(url) if own is None else own)
+
+    def _way_to_allow(self, url: str) -> str:
+        """What our owner may do about a refusal, if it was for the host."""
+        with suppress(ValueError):
+            option = self._guard.way_to_allow(url, is_proxied=self._is_proxied(url))
+            return f"{option} allows it" if option else ""
         return ""
 
     def _reason_to_wait(self, attendant: Attendant, ask: AskHelp) -> str:
@@ -177,28 +240,31 @@ class HelperServer:
 
     # ---- works
 
-    async def _work(self, work: Work) -> None:
+    async def _work(self, work: Work, asker: dict[str, str]) -> None:
+        """`asker`: the fields of an event that name who asked first."""
         info_hash = work.ask.info_hash
-        self._report("helping", url=shown_url(work.ask.url), bytes=work.ask.length)
+        self._report("helping", **asker, url=shown_url(work.ask.url), bytes=work.ask.length)
         try:
             await work.run(partial(self._on_begun, info_hash))
         except ShoalError as error:
             self._note(error.message)
             for attendant in self._askers.get(info_hash, ()):
-                self._refuse(attendant, work.ask, _told(error))
+                hint = error.hint if isinstance(error, GuardError) else ""
+                self._refuse(attendant, work.ask, _told(error), hint)
             self._again.pop(info_hash, None)
         finally:
             self._begun.discard(info_hash)
             del self._works[info_hash]
             self._go_on(info_hash)
-        self._report(
-            "helped",
-            url=shown_url(work.ask.url),
-            fetched=work.fetched,
-            sent=work.sent,
-            members=work.member_count,
-            seconds=round(time.monotonic() - work.began_at, 3),
-        )
+            self._report(
+                "helped",
+                **asker,
+                url=shown_url(work.ask.url),
+                fetched=work.fetched,
+                sent=work.sent,
+                members=work.member_count,
+                seconds=round(time.monotonic() - work.began_at, 3),
+            )
 
     def _go_on(self, info_hash: bytes) -> None:
         """A work has ended; who asked for it in that moment has another one."""
@@ -215,6 +281,11 @@ class HelperServer:
 
     def _note(self, text: str) -> None:
         self._report("note", message=text)
+
+
+def _names(attendant: Attendant) -> dict[str, str]:
+    """The fields of an event that name a member."""
+    return {"address": format_address(attendant.address), "member": attendant.member.hex()}
 
 
 def _told(error: ShoalError) -> str:
@@ -234,11 +305,20 @@ async def run_helper(options: HelperOptions, stop: asyncio.Event, report: Report
     contacts = {
         name: Contacts(options.trackers.get(name, ()), options.peers.get(name, ())) for name in options.groups
     }
+
+    def is_joined(group: JoinedGroup) -> bool:
+        try:
+            return keyring.load(group.name) == group
+        except NotFoundError:
+            return False
+        except ShoalError:  # it cannot be told now
+            return True
+
     state = state_dir() / "helper"
     folder = options.cache or state / "files"
     cache = Cache(folder, options.cache_size if options.cache is not None else 0)
     server = HelperServer(
-        options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report
+        options, groups, contacts, cache, Quota(options.quota, state / "quota.json"), report, is_joined
     )
 
     def on_ready(port: int) -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shoal.errors import FormatError, PeerError
+from shoal.fetch.group.signing import short_name
 from shoal.fetch.pool.hearing import Talk
-from shoal.net.sockets import Address
+from shoal.net.sockets import Address, format_address
 from shoal.protocol.group.meeting import encode_meeting, parse_meeting
 from shoal.protocol.group.messages import (
     MEETING,
@@ -46,6 +47,11 @@ class Attendant:
     def address(self) -> Address:
         """Where it can be dialled."""
         return self.neighbour.listens_at or self.neighbour.address
+
+    @property
+    def shown(self) -> str:
+        """`"10.0.0.7:6881 (member 1a2b3c4d)"`"""
+        return f"{format_address(self.address)} (member {short_name(self.member)})"
 
     def say(self, message: MeetingMessage) -> None:
         self.neighbour.say(Meeting.name, encode_meeting(message))

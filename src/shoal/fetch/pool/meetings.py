@@ -106,6 +106,7 @@ class Meetings:
             await stack.enter_async_context(self.engine)
             discovery = LocalDiscovery(self.engine.bind, self.engine.port, self._on_found, self._events.note)
             await stack.enter_async_context(discovery)
+            self._discovery = discovery
             for attended in self._groups.values():
                 await self._attend(attended)
                 discovery.join(attended.group.key.meeting_hash)
@@ -133,6 +134,15 @@ class Meetings:
             peers=addresses,
             report=partial(self._report, named),
         )
+
+    async def leave(self, group: str) -> None:
+        """We are no member any more; our pools in it are closed already."""
+        attended = self._groups.pop(group)
+        meeting_hash = attended.group.key.meeting_hash
+        self.membership.dismiss(meeting_hash)
+        self._discovery.leave(meeting_hash)
+        if attended.torrent is not None:
+            await self.engine.remove(attended.torrent)
 
     async def _resolved(self, peers: Sequence[tuple[str, int]]) -> list[Address]:
         """Where these are; a host that is nowhere is said, for it may be a typing error."""
@@ -184,7 +194,7 @@ class Meetings:
         """It talks nonsense, or without end: it is out, until this program ends."""
         torrent = self._groups[group.name].torrent
         if torrent is not None and attendant.member != group.member.public:
-            self._events.note(f"{format_address(attendant.address)} is out of group {group.name}: {reason}")
+            self._events.note(f"{attendant.shown} is out of group {group.name}: {reason}")
             torrent.ban_member(attendant.member, reason)
 
     def introduce(self, info_hash: bytes, attendant: Attendant) -> None:

@@ -262,7 +262,7 @@ class Pool:
             case Records(records):
                 talk.on_records(len(records), self._layout.piece_count)
                 for record in records:
-                    self._on_record(neighbour, record)
+                    self._on_record(neighbour, talk, record)
             case Lost(runs):
                 self._on_lost_by(neighbour, tuple(PieceRun(*run) for run in runs))
             case Accuse(author, piece, begin):
@@ -276,11 +276,11 @@ class Pool:
         self.board.on_lost(bits, program_of(neighbour))
         self.owner.wake()
 
-    def _on_record(self, neighbour: Neighbour, record: PieceRecord) -> None:
+    def _on_record(self, neighbour: Neighbour, talk: Talk, record: PieceRecord) -> None:
         piece = record.piece
         if piece >= self._layout.piece_count:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
-        if not self._neighbours[neighbour].has_greeted:
+        if not talk.has_greeted:
             self.holdings.kept_bits |= 1 << piece
         match self.authors.on_record(record, neighbour.member):
             case News.NEW:

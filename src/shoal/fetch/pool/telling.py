@@ -19,7 +19,7 @@ class Telling:
     def out(self, member: bytes, reason: str) -> None:
         if member not in self._out:
             self._out.add(member)
-            self._note(f"{self._company.name_of(member)} is out: {reason}")
+            self._note(f"{self._company.culprit(member)} is out: {reason}")
 
     def slow(self, programs: Iterable[bytes]) -> None:
         for program in programs:

@@ -65,7 +65,7 @@ class Work:
         self.member_count = 0  # that were in the pool
         self.is_ending = False
         self.began_at = time.monotonic()
-        self._group = group
+        self.group = group
         self._meetings = meetings
         self._transfers = transfers
         self._cache = cache
@@ -101,7 +101,7 @@ class Work:
         plan.withhold(0, length)
         wanted = all_bits(plan.piece_count) & ~part.have_bits if self._cache.keeps else 0
         pool = self._pool = make_pool(
-            self._group,
+            self.group,
             self.ask,
             part,
             plan,
@@ -128,7 +128,7 @@ class Work:
                 await self._compare(part)
         finally:
             writing.close()
-            await self._meetings.close_pool(self._group.name, pool)
+            await self._meetings.close_pool(self.group.name, pool)
             self.sent = pool.sent_bytes
             self.member_count = pool.company.other_count
             await asyncio.to_thread(self._save)
@@ -145,7 +145,7 @@ class Work:
         sources = Sources([(url, host_of(url))], time.monotonic(), random.Random())
         origins = self._origins = Origins(group, self._transfers, sources, {url: self._url})
         origins.know(url, facts_asked(self.ask))
-        tag = AtOrigin(self._meetings, self._group.name, origin_tag_of(self._group.key, url))
+        tag = AtOrigin(self._meetings, self.group.name, origin_tag_of(self.group.key, url))
         pooled = self._pooled = Pooled(
             self._pool,
             tag,
@@ -158,7 +158,7 @@ class Work:
         )
         ranged = self._ranged = Ranged(origins, plan, writing, b"", partial(self._beat, group), pooled)
         pooled.attach(ranged, group)
-        await self._meetings.open_pool(self._group.name, self._pool, self._pool.wanted_bits)
+        await self._meetings.open_pool(self.group.name, self._pool, self._pool.wanted_bits)
         on_begun()
         try:
             await ranged.run(group, None, next(iter(sources)))
