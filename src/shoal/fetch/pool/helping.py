@@ -269,7 +269,8 @@ class HelperServer:
     def _go_on(self, info_hash: bytes) -> None:
         """A work has ended; who asked for it in that moment has another one."""
         again = self._again.pop(info_hash, None)
-        if again is not None and self._askers.get(info_hash) and not self._is_over:
+        is_wanted = bool(self._askers.get(info_hash)) and not self._is_over
+        if again is not None and is_wanted and again[0] in self._groups:
             self._begin(*again)
         else:
             self._askers.pop(info_hash, None)

@@ -131,8 +131,9 @@ class Keeping:
     # ---- for the next run
 
     async def _save(self) -> None:
+        records = self._pool.holdings.records()  # here: the loop changes what they are taken from
         try:
-            await asyncio.to_thread(lambda: self._file.save(self._pool.holdings.records()))
+            await asyncio.to_thread(self._file.save, records)
         except ShoalError as error:
             if not self._was_told:
                 self._was_told = True

@@ -33,7 +33,7 @@ from shoal.fetch.transfer import Transfers
 from shoal.fetch.writing import Writing
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.net.curl_errors import host_of
-from shoal.protocol.group.messages import AskHelp
+from shoal.protocol.group.messages import AskHelp, PieceRecord
 
 if TYPE_CHECKING:
     from shoal.fetch.group.membership import JoinedGroup
@@ -131,7 +131,7 @@ class Work:
             await self._meetings.close_pool(self.group.name, pool)
             self.sent = pool.sent_bytes
             self.member_count = pool.company.other_count
-            await asyncio.to_thread(self._save)
+            await asyncio.to_thread(self._save, pool.holdings.records())
             pool.store.close()
         if isinstance(failure, Changed | NoRangesAfterAll):
             raise UnfinishedError(f"{host_of(self.ask.url)} does not send me that version: {failure}")
@@ -190,17 +190,17 @@ class Work:
 
     async def _save_now(self) -> None:
         try:
-            await asyncio.to_thread(self._save)
+            await asyncio.to_thread(self._save, self._pool.holdings.records())
         except ShoalError as error:
             self._on_trouble(error)
         finally:
             self._saving = None
 
-    def _save(self) -> None:
+    def _save(self, records: list[PieceRecord]) -> None:
         self._quota.save()
         if self._cache.keeps and self._is_trusted:
             self._part.remember()
-            self._records.save(self._pool.holdings.records())
+            self._records.save(records)
 
     async def _compare(self, part: PartFile) -> None:
         """No answer of the origin shows that it is still that version: the digest of the whole does."""
