@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,32 @@ def test_a_second_requester_gets_what_a_helper_has_in_its_cache_without_the_orig
             got = await here.get()
             assert got.path.read_bytes() == body
             assert here.origin.sent - sent < len(body) / 2
+
+    run(story())
+
+
+def test_what_became_of_a_piece_in_the_cache_of_a_helper_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "LEAVES_AFTER", 0.2)
+
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, rate=SLOW)
+            helper = await here.helper(cache_size=100 * MIB)
+            await here.get()
+            await until(lambda: bool(helper.fields_of("helped")))
+            (kept,) = (tmp_path / "helper0").glob("*.part")
+            status = kept.stat()
+            with kept.open("r+b") as file:
+                file.seek(SMALL // 2)
+                file.write(bytes(64))
+            os.utime(kept, ns=(status.st_atime_ns, status.st_mtime_ns))  # as when the disk itself did it
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            await until(lambda: len(helper.fields_of("helped")) == 2)
+            assert not [note for note in here.notes if " is out" in note]
 
     run(story())
 
