@@ -243,3 +243,22 @@ def test_a_cache_that_lost_records_is_judged_anew_when_what_was_missing_has_come
             assert not parts(tmp_path / "helper0")
 
     run(story())
+
+
+def test_what_was_kept_for_a_mistyped_digest_is_judged_by_the_right_one_and_not_fetched_again(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body)
+            here.serve(body, "/mirror.bin")
+            mirrors = (here.url("/mirror.bin"),)
+            with pytest.raises(ChecksumError):
+                await here.get(number=1, group=None, mirrors=mirrors, checksums=(checksum_of(other(body)),))
+            before = here.origin.sent
+            got = await here.get(number=1, checksums=(checksum_of(body),))
+            assert (got.path.read_bytes() == body, got.verified) == (True, "sha256")
+            assert here.origin.sent - before < SMALL // 4
+
+    run(story())

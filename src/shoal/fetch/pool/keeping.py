@@ -78,23 +78,27 @@ class Keeping:
             return
         finally:
             self._looking = None
+        lost = 0
         for piece, digest in found:
-            if self._pool.holdings.unproved_bits >> piece & 1:
-                self._on_digest(piece, digest)
+            if self._pool.holdings.unproved_bits >> piece & 1 and not self._is_answered(piece, digest):
+                lost |= 1 << piece
+        self._pool.disown(lost)
+        for piece in iter_bits(lost & ~self._part.have_bits):
+            begin, end = self._span(piece)
+            self._unanswered += end - begin
         self._tell_unanswered()
         self._pool.owner.wake()
 
-    def _on_digest(self, piece: int, digest: bytes) -> None:
+    def _is_answered(self, piece: int, digest: bytes) -> bool:
+        """Whether somebody answers for it; if so, it may be passed on from now on."""
         record = self._records.get(piece)
         if record is not None and record.digest != digest:
-            self._pool.disown(piece)
-        elif self._part.first_hand_bits >> piece & 1:
+            return False
+        if self._part.first_hand_bits >> piece & 1:
             self._pool.on_pieces([(piece, digest)])
         elif record is not None:
-            self._pool.on_proved(record)
-        if not self._part.have_bits >> piece & 1:
-            begin, end = self._span(piece)
-            self._unanswered += end - begin
+            return self._pool.on_proved(record)
+        return True
 
     def _forget(self, piece: int) -> None:
         begin, end = self._span(piece)
