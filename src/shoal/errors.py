@@ -57,6 +57,14 @@ class CertificateError(NetworkError):
     """A server does not prove that it is who was asked for: to ask again is of no use."""
 
 
+class OwnWayError(NetworkError):
+    """The message may name a proxy or an address of this machine: it is for its owner alone."""
+
+
+class OwnWayNotFoundError(NotFoundError):
+    """The same, of a name that is not there."""
+
+
 class UnfinishedError(ShoalError):
     exit_code = ExitCode.UNFINISHED
 

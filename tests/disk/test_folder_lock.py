@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shoal.disk.folder_lock import LOCK_NAME, FolderLock
-from shoal.errors import ExistsError, FileError
+from shoal.errors import DiskFullError, ExistsError, FileError
 
 from ..cli.running import environment
 
@@ -40,6 +41,19 @@ def test_who_is_killed_holds_nothing(tmp_path: Path) -> None:
         with pytest.raises(ExistsError, match=rf"pid {process.pid}\)"):
             FolderLock(tmp_path)
         process.kill()
+    FolderLock(tmp_path).release()
+
+
+def test_a_full_disk_is_said_with_the_folder_and_locks_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pwrite(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", pwrite)
+        with pytest.raises(DiskFullError, match=str(tmp_path)):
+            FolderLock(tmp_path)
     FolderLock(tmp_path).release()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from shoal.disk import part_rows
 from shoal.disk.part_file import PartFile
-from shoal.errors import ExistsError, FileError
+from shoal.errors import DiskFullError, ExistsError, FileError
 
 from .parts import LENGTH, PIECES, WHOLE, left_by_a_kill, names_in, open_part, put
 
@@ -108,8 +110,10 @@ def test_a_file_that_was_cut_or_is_another_has_no_rows_there(tmp_path: Path) -> 
     part.close()
 
 
-def test_somebody_elses_file_is_neither_read_written_nor_removed(tmp_path: Path) -> None:
-    theirs = b"of somebody else" + bytes(5000)
+@pytest.mark.parametrize(
+    "theirs", [b"of somebody else" + bytes(5000), bytes(4096) + b"a disk image"], ids=["text", "zeros"]
+)
+def test_somebody_elses_file_is_neither_read_written_nor_removed(tmp_path: Path, theirs: bytes) -> None:
     (tmp_path / ROWS).write_bytes(theirs)
     part = open_part(tmp_path)
     put(part, [1])
@@ -118,6 +122,27 @@ def test_somebody_elses_file_is_neither_read_written_nor_removed(tmp_path: Path)
         part.save_rows(rows_of(1))
     part.discard()
     assert (tmp_path / ROWS).read_bytes() == theirs
+
+
+def test_an_empty_file_of_somebody_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / ROWS).touch()
+    open_part(tmp_path).discard()
+    assert names_in(tmp_path) == {ROWS}
+
+
+def test_what_a_full_disk_left_of_them_goes_with_the_part_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(descriptor: int, data: bytes, offset: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    part = open_part(tmp_path)
+    monkeypatch.setattr(part_rows, "_write", write)
+    with pytest.raises(DiskFullError):
+        part.save_rows(rows_of(1))
+    assert ROWS in names_in(tmp_path)
+    part.discard()
+    assert names_in(tmp_path) == set()
 
 
 def test_no_link_is_written_through(tmp_path: Path) -> None:

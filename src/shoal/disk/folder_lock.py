@@ -40,8 +40,12 @@ class FolderLock:
                 f"{folder}: another shoal process (pid {pid}) works in this folder",
                 hint="give each a folder of its own, or stop the other one",
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise file_fault(error, folder, "writing") from error
         self._descriptor: int | None = descriptor
 
     def release(self) -> None:

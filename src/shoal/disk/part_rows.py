@@ -3,8 +3,9 @@
 A page of head, then the rows, each at the place of its piece and written over in place; where none was written are
 zeros. Nothing here tells a whole row from a torn one: that its owner must see by the row itself, as by a signature.
 
-Always true: a file that does not begin as ours do is somebody's; it is not read, written or removed. Who may not read
-the part file may not read the rows. Its owner has the part file locked, and calls from one thread at a time.
+Always true: a file that does not begin as ours do is somebody's; it is not read, written or removed. (An empty one is
+written; the head is durable before any row is there.) Who may not read the part file may not read the rows. Its owner
+has the part file locked, and calls from one thread at a time.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class PartRows:
         self.path: Path = root.shown([name])
         self._root = root
         self._name = name
+        self._is_begun = False  # an empty file is one that we made
 
     def load(self, row_length: int, count: int) -> dict[int, bytes]:
         """By piece. What cannot be read is as good as absent."""
@@ -51,14 +53,19 @@ class PartRows:
         """Durable when it returns. What is elsewhere in the file stays. Raises `OSError` and `FileError`."""
         descriptor = self._root.open_for_writing([self._name])
         try:
-            if not _is_ours(descriptor):
+            status = os.fstat(descriptor)
+            is_new = status.st_size == 0
+            if not is_new and os.pread(descriptor, len(_HEAD), 0) != _HEAD:
                 raise ExistsError(
                     f"{self.path} is in the way: it is not of a download of ours",
                     hint="move it away, or choose another name or folder",
                 )
-            if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+            self._is_begun |= is_new
+            if stat.S_IMODE(status.st_mode) != mode:
                 os.fchmod(descriptor, mode)
-            _write(descriptor, _HEAD, 0)
+            if is_new:
+                _write(descriptor, _HEAD, 0)
+                os.fsync(descriptor)
             for piece, row in rows.items():
                 _write(descriptor, row, _PAGE + piece * len(row))
             os.fsync(descriptor)
@@ -69,16 +76,11 @@ class PartRows:
         with suppress(OSError, ShoalError):
             descriptor = self._root.open_for_reading([self._name])
             try:
-                is_ours = _is_ours(descriptor)
+                head = os.pread(descriptor, len(_HEAD), 0)
             finally:
                 os.close(descriptor)
-            if is_ours:
+            if head == _HEAD or (not head and self._is_begun):
                 self.path.unlink()
-
-
-def _is_ours(descriptor: int) -> bool:
-    head = os.pread(descriptor, len(_HEAD), 0)
-    return head == _HEAD or not head.strip(b"\0")  # zeros: what some file systems make of a power cut
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:

@@ -9,7 +9,15 @@ from urllib.parse import urlsplit
 
 import pycurl  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-from shoal.errors import CertificateError, FormatError, NetworkError, NotFoundError, ShoalError
+from shoal.errors import (
+    CertificateError,
+    FormatError,
+    NetworkError,
+    NotFoundError,
+    OwnWayError,
+    OwnWayNotFoundError,
+    ShoalError,
+)
 from shoal.net.address_classes import numeric_host
 from shoal.net.environment_proxies import proxy_of_environment
 from shoal.protocol.tracker.urls import shown_url
@@ -48,19 +56,21 @@ def error_of(
     code, message = error.args[0], str(error.args[1])
     host = host_of(url)
     if code == pycurl.E_COULDNT_RESOLVE_PROXY:
-        return NotFoundError(f"{host}: no such host: the proxy {_proxy_of(url, proxy)}", hint=_PROXY_HINT)
+        return OwnWayNotFoundError(
+            f"{host}: no such host: the proxy {_proxy_of(url, proxy)}", hint=_PROXY_HINT
+        )
     if code == pycurl.E_COULDNT_CONNECT and " over proxy " in message:
-        return NetworkError(f"{host}: cannot connect to the proxy {_proxy_of(url, proxy)}", hint=_PROXY_HINT)
+        return OwnWayError(f"{host}: cannot connect to the proxy {_proxy_of(url, proxy)}", hint=_PROXY_HINT)
     if code in _CERTIFICATES:
         return _certificate_error(host, code, message)
     if bind is not None and code in _UNREACHABLE and not proxy and _is_other_family(url, bind):
-        return NetworkError(
+        return OwnWayError(
             f"{host}: cannot be reached from {bind}: one is IPv4, the other IPv6",
             hint="give --bind an address of the same kind",
         )
     if code == pycurl.E_COULDNT_RESOLVE_HOST:
         needed = "" if bind is None else f", or it has no IPv{6 if ':' in bind else 4} address as {bind} has"
-        return NotFoundError(f"{host}: no such host{needed}")
+        return OwnWayNotFoundError(f"{host}: no such host{needed}")
     if code == pycurl.E_REMOTE_FILE_NOT_FOUND:
         return NotFoundError(f"{host} has no {shown_url(url)}")
     if code == pycurl.E_URL_MALFORMAT:
@@ -69,7 +79,9 @@ def error_of(
         return FormatError(f"{host} does not answer in HTTP")
     if code == pycurl.E_UNSUPPORTED_PROTOCOL:
         return FormatError(f"{shown_url(url)!r} is not an http or https URL, or leads to one that is not")
-    return NetworkError(f"{host}: {_REASONS.get(code) or message.strip() or 'failed'}")
+    if code in _REASONS:
+        return NetworkError(f"{host}: {_REASONS[code]}")
+    return OwnWayError(f"{host}: {message.strip() or 'failed'}")
 
 
 def _certificate_error(host: str, code: int, message: str) -> CertificateError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -217,5 +218,47 @@ def test_what_has_another_digest_is_not_kept_for_anybody(
             assert any(
                 "another digest than was asked for" in note["message"] for note in helper.fields_of("note")
             )
+
+    run(story())
+
+
+def test_a_cache_that_lost_records_is_judged_anew_when_what_was_missing_has_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "LEAVES_AFTER", 0.2)
+
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, etag=None, rate=SLOW)
+            helper = await here.helper(cache_size=100 * SMALL)
+            await here.get(checksums=(checksum_of(body),))
+            await until(lambda: helper.fields_of("helped"))
+            (kept,) = parts(tmp_path / "helper0")
+            os.truncate(kept.with_name(f"{kept.name}.group"), 4096 + 132 * 12)
+            here.serve(other(body), etag=None, rate=SLOW)  # nothing in its answers tells it from the other
+            with pytest.raises(ChecksumError):
+                await here.get(checksums=(checksum_of(body),))
+            await until(lambda: len(helper.fields_of("helped")) == 2)
+            assert not parts(tmp_path / "helper0")
+
+    run(story())
+
+
+def test_what_was_kept_for_a_mistyped_digest_is_judged_by_the_right_one_and_not_fetched_again(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body)
+            here.serve(body, "/mirror.bin")
+            mirrors = (here.url("/mirror.bin"),)
+            with pytest.raises(ChecksumError):
+                await here.get(number=1, group=None, mirrors=mirrors, checksums=(checksum_of(other(body)),))
+            before = here.origin.sent
+            got = await here.get(number=1, checksums=(checksum_of(body),))
+            assert (got.path.read_bytes() == body, got.verified) == (True, "sha256")
+            assert here.origin.sent - before < SMALL // 4
 
     run(story())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
 
+from shoal.disk.part_file import PartFile
 from shoal.formats import bencode
 from shoal.protocol.group.meeting import encode_meeting
 from shoal.protocol.group.messages import AskHelp, Pause, Refused, ValidatorKind
@@ -26,7 +28,7 @@ from shoal.testing.hostile_member import HostileMember, MemberScript
 from shoal.units import MIB
 
 from .hostile import SLOW, culprit_of, culprits, hostile, parts, taken_by, until
-from .room import HOST, SMALL, Room, made_up, room
+from .room import HOST, LONGEST, SMALL, Room, made_up, room
 
 PIECES = SMALL // (256 * 1024)
 UNKNOWN = bencode.encode({"kind": "of the future", "x": b"x" * 20_000})
@@ -266,6 +268,39 @@ def test_who_asks_in_the_moment_in_which_a_work_ends_is_helped(
             monkeypatch.setattr("shoal.fetch.pool.work.WAITS_FOR_FIRST", 10.0)
             got = await here.get()
             assert got.path.read_bytes() == body
+
+    run(story())
+
+
+def test_a_group_that_is_left_while_a_work_ends_has_no_other_and_the_helper_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shoal.fetch.pool.work.WAITS_FOR_FIRST", 0.3)
+
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here, hostile(here, body, known=False) as first:
+            here.serve(body, rate=SLOW)
+            helper = await here.helper()
+            usual, may_end = helper.server._cache.put_back, threading.Event()
+
+            def put_back(part: PartFile, *, is_wanted: bool = True) -> None:
+                may_end.wait(LONGEST)
+                usual(part, is_wanted=is_wanted)
+
+            monkeypatch.setattr(helper.server._cache, "put_back", put_back)
+            await _asking(here, first, helper.port, [ask_of(here, here.url())])
+            await until(lambda: helper.fields_of("helping"))
+            (work,) = helper.server._works.values()
+            await until(lambda: work.is_ending)
+            attendant = next(iter(helper.server.meetings.attendants("room")))
+            group = helper.server.meetings._groups["room"].group
+            helper.server._on_asked(group, attendant, work.ask)
+            assert helper.server._again
+            await helper.server._leave(group)
+            may_end.set()
+            assert len(helper.fields_of("helping")) == 1
+            assert not helper.server._works
 
     run(story())
 

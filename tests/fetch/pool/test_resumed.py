@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
+import hashlib
 import operator
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from shoal.disk.checksum import parse_checksum
 from shoal.disk.part_rows import PartRows
 from shoal.fetch.group.key import new_key
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.group.signing import new_member_key
 from shoal.fetch.pool import audits, keeping, requesting
 from shoal.fetch.progress import Progress
+from shoal.fetch.verification import Verification
 from shoal.testing.hostile_member import MemberScript
 from shoal.units import KIB, MIB
 
@@ -214,6 +217,26 @@ def test_in_another_group_what_others_brought_is_fetched_again_and_what_is_ours_
             assert got.path.read_bytes() == BODY
             assert len(SOME) * PIECE <= here.origin.sent - sent < SMALL - 2 * PIECE
             assert [note for note in here.notes if "nobody in this group answers" in note]
+
+    run(story())
+
+
+def test_the_digest_begins_anew_once_for_all_that_nobody_answers_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+    usual = Verification.restart
+    monkeypatch.setattr(Verification, "restart", lambda self: (begun.append(self), usual(self)))
+
+    async def story() -> None:
+        async with room(tmp_path) as here:
+            await get_theirs(here, BODY)
+            here.serve(BODY)
+            elsewhere = here.wish(JoinedGroup(new_key("elsewhere"), new_member_key()))
+            digest = parse_checksum(f"sha256:{hashlib.sha256(BODY).hexdigest()}")
+            got = await here.get(number=1, group=elsewhere, checksums=(digest,))
+            assert (got.path.read_bytes() == BODY, got.verified) == (True, "sha256")
+            assert 0 < len(begun) < len(SOME) // 2
 
     run(story())
 

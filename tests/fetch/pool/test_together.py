@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.disk import part_file
 from shoal.disk.checksum import parse_checksum
 from shoal.fetch.options import FetchOptions
 from shoal.fetch.pool import work
@@ -97,6 +98,32 @@ def test_a_second_requester_gets_what_a_helper_has_in_its_cache_without_the_orig
             got = await here.get()
             assert got.path.read_bytes() == body
             assert here.origin.sent - sent < len(body) / 2
+
+    run(story())
+
+
+def test_a_piece_in_the_cache_of_a_helper_that_is_not_what_its_record_says_is_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill between the piece and its record: its CRC is right."""
+    monkeypatch.setattr(work, "LEAVES_AFTER", 0.2)
+    monkeypatch.setattr(part_file, "intact_bits", lambda read, layout, known, *rest: known.have_bits)
+
+    async def story() -> None:
+        body = made_up(SMALL)
+        async with room(tmp_path) as here:
+            here.serve(body, rate=SLOW)
+            helper = await here.helper(cache_size=100 * MIB)
+            await here.get()
+            await until(lambda: bool(helper.fields_of("helped")))
+            (kept,) = (tmp_path / "helper0").glob("*.part")
+            with kept.open("r+b") as file:
+                file.seek(SMALL // 2)
+                file.write(bytes(64))
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            await until(lambda: len(helper.fields_of("helped")) == 2)
+            assert kept.read_bytes() == body
 
     run(story())
 

@@ -22,6 +22,8 @@ from shoal.errors import (
     FormatError,
     GuardError,
     NotFoundError,
+    OwnWayError,
+    OwnWayNotFoundError,
     ShoalError,
 )
 from shoal.fetch.group.keyring import Keyring
@@ -37,6 +39,7 @@ from shoal.fetch.pool.question import belongs
 from shoal.fetch.pool.quota import Quota
 from shoal.fetch.pool.work import Work
 from shoal.fetch.transfer import Transfers
+from shoal.net.curl_errors import host_of
 from shoal.net.environment_proxies import proxy_of_environment
 from shoal.net.sockets import format_address
 from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
@@ -250,7 +253,7 @@ class HelperServer:
             self._note(error.message)
             for attendant in self._askers.get(info_hash, ()):
                 hint = error.hint if isinstance(error, GuardError) else ""
-                self._refuse(attendant, work.ask, _told(error), hint)
+                self._refuse(attendant, work.ask, _told(error, work.ask.url), hint)
             self._again.pop(info_hash, None)
         finally:
             self._begun.discard(info_hash)
@@ -269,7 +272,8 @@ class HelperServer:
     def _go_on(self, info_hash: bytes) -> None:
         """A work has ended; who asked for it in that moment has another one."""
         again = self._again.pop(info_hash, None)
-        if again is not None and self._askers.get(info_hash) and not self._is_over:
+        is_wanted = bool(self._askers.get(info_hash)) and not self._is_over
+        if again is not None and is_wanted and again[0] in self._groups:
             self._begin(*again)
         else:
             self._askers.pop(info_hash, None)
@@ -288,8 +292,10 @@ def _names(attendant: Attendant) -> dict[str, str]:
     return {"address": format_address(attendant.address), "member": attendant.member.hex()}
 
 
-def _told(error: ShoalError) -> str:
-    """What others may know of it: not where this machine has its files."""
+def _told(error: ShoalError, url: str) -> str:
+    """What others may know of it: not where this machine has its files, nor which way it goes to the origin."""
+    if isinstance(error, OwnWayError | OwnWayNotFoundError):
+        return f"it cannot reach {host_of(url)}"
     if isinstance(error, DiskFullError):
         return "its disk is full"
     return "its disk fails" if isinstance(error, FileError | ExistsError) else error.message

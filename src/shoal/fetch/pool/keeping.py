@@ -10,7 +10,6 @@ It is done beside the download, a little at a time; others' pieces come first, f
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import ShoalError
+from shoal.fetch.pool.proving import read_some
 from shoal.fetch.pool.records_file import RecordsFile
 from shoal.formats.bitfield import iter_bits
 from shoal.units import format_size
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from shoal.fetch.pool.pool import Pool
 
 SAVED_EVERY = 5.0  # seconds; what others brought since then is fetched again after a kill
-LOOK = 0.2  # seconds of reading at a time; a download that ends is held up by no more
 
 
 class Keeping:
@@ -73,41 +72,33 @@ class Keeping:
 
     async def _look(self) -> None:
         try:
-            found = await asyncio.to_thread(self._read)
+            found = await asyncio.to_thread(read_some, self._part, self._left, self._plan.piece_length)
         except ShoalError as error:
             self._pool.owner.on_failure(error)
             return
         finally:
             self._looking = None
+        lost = 0
         for piece, digest in found:
-            if self._pool.holdings.unproved_bits >> piece & 1:
-                self._on_digest(piece, digest)
+            if self._pool.holdings.unproved_bits >> piece & 1 and not self._is_answered(piece, digest):
+                lost |= 1 << piece
+        self._pool.disown(lost)
+        for piece in iter_bits(lost & ~self._part.have_bits):
+            begin, end = self._span(piece)
+            self._unanswered += end - begin
         self._tell_unanswered()
         self._pool.owner.wake()
 
-    def _read(self) -> list[tuple[int, bytes]]:
-        """In a thread: some of the pieces, each with its SHA-256."""
-        found = []
-        until = time.monotonic() + LOOK
-        while self._left and time.monotonic() < until:
-            piece = self._left.popleft()
-            begin, end = self._span(piece)
-            view = memoryview(bytearray(end - begin))
-            self._part.read_into(begin, view)
-            found.append((piece, hashlib.sha256(view).digest()))
-        return found
-
-    def _on_digest(self, piece: int, digest: bytes) -> None:
+    def _is_answered(self, piece: int, digest: bytes) -> bool:
+        """Whether somebody answers for it; if so, it may be passed on from now on."""
         record = self._records.get(piece)
         if record is not None and record.digest != digest:
-            self._pool.disown(piece)
-        elif self._part.first_hand_bits >> piece & 1:
+            return False
+        if self._part.first_hand_bits >> piece & 1:
             self._pool.on_pieces([(piece, digest)])
         elif record is not None:
-            self._pool.on_proved(record)
-        if not self._part.have_bits >> piece & 1:
-            begin, end = self._span(piece)
-            self._unanswered += end - begin
+            return self._pool.on_proved(record)
+        return True
 
     def _forget(self, piece: int) -> None:
         begin, end = self._span(piece)
@@ -131,8 +122,9 @@ class Keeping:
     # ---- for the next run
 
     async def _save(self) -> None:
+        records = self._pool.holdings.records()  # here: the loop changes what they are taken from
         try:
-            await asyncio.to_thread(lambda: self._file.save(self._pool.holdings.records()))
+            await asyncio.to_thread(self._file.save, records)
         except ShoalError as error:
             if not self._was_told:
                 self._was_told = True

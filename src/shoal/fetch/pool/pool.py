@@ -152,25 +152,26 @@ class Pool:
 
     # ---- what is here since an earlier run
 
-    def on_proved(self, record: PieceRecord) -> None:
-        """A piece that another brought has the bytes that its record says: it counts as far as that record does."""
+    def on_proved(self, record: PieceRecord) -> bool:
+        """A piece that another brought has the bytes that its record says. -> whether that record counts here."""
         piece = record.piece
         told_by = b"" if record.author == self._me.public else record.author  # ours needs its signature, too
         self.authors.on_record(record, told_by)
-        if self.authors.digest_of(piece) == record.digest:
+        is_answered = self.authors.digest_of(piece) == record.digest
+        if is_answered:
             self.holdings.on_own(piece)
-        else:
-            self.disown(piece)
+        return is_answered
 
-    def disown(self, piece: int) -> None:
-        """Nobody answers for what is here of it."""
-        if self.is_frozen:
+    def disown(self, bits: int) -> None:
+        """Nobody answers for what is here of these pieces."""
+        if self.is_frozen or not bits:
             return
-        bit = 1 << piece
-        self.holdings.unproved_bits &= ~bit
-        self.holdings.told_bits |= bit  # so that it can be lost
-        self._forget(bit, must_fetch=bool(self.authors.disputed & bit))
-        self.holdings.vouch(piece)
+        self.holdings.unproved_bits &= ~bits
+        self.holdings.told_bits |= bits  # so that they can be lost
+        self._forget(bits & self.authors.disputed, must_fetch=True)
+        self._forget(bits & ~self.authors.disputed)
+        for piece in iter_bits(bits):
+            self.holdings.vouch(piece)
 
     # ---- what is known beforehand, and what came from elsewhere
 

@@ -25,6 +25,7 @@ from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
 from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.pool.pooled import Pooled
 from shoal.fetch.pool.question import question_of
+from shoal.fetch.pool.records_file import RecordsFile
 from shoal.fetch.pool.tags import origin_tag_of
 from shoal.formats.bitfield import all_bits
 from shoal.net.sockets import format_address
@@ -142,7 +143,9 @@ class Requesting:
         `sha256`: of the whole file, if it is known.
         """
         reason = reason_not_to_pool_file(facts, is_digest_known=sha256 is not None)
-        if source.url != asked_url:
+        if has_digest and part.is_whole and not RecordsFile(part).load():
+            reason = "all of it is here, and the digest says whether it is right"
+        elif source.url != asked_url:
             reason = f"it comes from {source.name}, and others are told of nothing but the URL itself"
         if reason is not None:
             self._note(f"downloads without the group: {reason}")

@@ -10,6 +10,7 @@ import asyncio
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,11 +20,12 @@ from shoal.disk.part_file import PartFile
 from shoal.errors import ChecksumError, ShoalError, UnfinishedError
 from shoal.fetch.options import AskedUrl
 from shoal.fetch.origins import Origins
-from shoal.fetch.plan import Plan
+from shoal.fetch.plan import Plan, piece_length_for
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meetings import AtOrigin, Meetings
 from shoal.fetch.pool.pooled import MOST_CONNECTIONS, Pooled
+from shoal.fetch.pool.proving import read_some
 from shoal.fetch.pool.question import digest_asked, facts_asked
 from shoal.fetch.pool.records_file import RecordsFile
 from shoal.fetch.pool.tags import origin_tag_of
@@ -33,7 +35,7 @@ from shoal.fetch.transfer import Transfers
 from shoal.fetch.writing import Writing
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.net.curl_errors import host_of
-from shoal.protocol.group.messages import AskHelp
+from shoal.protocol.group.messages import AskHelp, PieceRecord
 
 if TYPE_CHECKING:
     from shoal.fetch.group.membership import JoinedGroup
@@ -97,6 +99,9 @@ class Work:
 
     async def _work(self, part: PartFile, on_begun: Callable[[], None]) -> None:
         length = self.ask.length
+        self._records = RecordsFile(part)
+        records = await self._proved(part)
+        self._needed_at = time.monotonic() + WAITS_FOR_FIRST - LEAVES_AFTER  # that may have taken long
         plan = Plan(length, part.have_bits, most_fetchers=MOST_CONNECTIONS)
         plan.withhold(0, length)
         wanted = all_bits(plan.piece_count) & ~part.have_bits if self._cache.keeps else 0
@@ -111,9 +116,8 @@ class Work:
             audit_share=0.0,
         )
         self._part = part
+        self._take_up(part, plan, records)
         self._is_trusted |= plan.is_complete
-        self._records = RecordsFile(part)
-        self._take_up(part, plan)
         writing = Writing(part, self._on_trouble, pool.on_pieces, pool.store.write_own)
         failure: Exception | None = None
         try:
@@ -131,7 +135,7 @@ class Work:
             await self._meetings.close_pool(self.group.name, pool)
             self.sent = pool.sent_bytes
             self.member_count = pool.company.other_count
-            await asyncio.to_thread(self._save)
+            await asyncio.to_thread(self._save, pool.holdings.records())
             pool.store.close()
         if isinstance(failure, Changed | NoRangesAfterAll):
             raise UnfinishedError(f"{host_of(self.ask.url)} does not send me that version: {failure}")
@@ -190,17 +194,17 @@ class Work:
 
     async def _save_now(self) -> None:
         try:
-            await asyncio.to_thread(self._save)
+            await asyncio.to_thread(self._save, self._pool.holdings.records())
         except ShoalError as error:
             self._on_trouble(error)
         finally:
             self._saving = None
 
-    def _save(self) -> None:
+    def _save(self, records: list[PieceRecord]) -> None:
         self._quota.save()
         if self._cache.keeps and self._is_trusted:
             self._part.remember()
-            self._records.save(self._pool.holdings.records())
+            self._records.save(records)
 
     async def _compare(self, part: PartFile) -> None:
         """No answer of the origin shows that it is still that version: the digest of the whole does."""
@@ -219,10 +223,25 @@ class Work:
             is_over.set()
             checker.close()
 
-    def _take_up(self, part: PartFile, plan: Plan) -> None:
+    async def _proved(self, part: PartFile) -> list[PieceRecord]:
+        """Of what the cache has, the pieces whose bytes are what a record says; the others are forgotten."""
+        records = await asyncio.to_thread(self._records.load)
+        piece_length = piece_length_for(self.ask.length)
+        left = deque(iter_bits(part.have_bits))
+        proved = []
+        while left:
+            for piece, digest in await asyncio.to_thread(read_some, part, left, piece_length):
+                record = records.get(piece)
+                if record is not None and record.digest == digest:
+                    proved.append(record)
+                else:
+                    part.forget(piece * piece_length, min((piece + 1) * piece_length, self.ask.length))
+        return proved
+
+    def _take_up(self, part: PartFile, plan: Plan, records: list[PieceRecord]) -> None:
         """What the cache has, as far as somebody answers for it."""
         known = 0
-        for record in self._records.load().values():
+        for record in records:
             if self._pool.holdings.take_up(record):
                 known |= 1 << record.piece
         for piece in iter_bits(part.have_bits & ~known):
