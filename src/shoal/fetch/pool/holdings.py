@@ -175,9 +175,11 @@ class Holdings:
         return lost
 
     def disown(self, piece: int) -> None:
-        """All of it came from our sources, and it is wrong."""
+        """All of it came from our sources, and it is wrong: it may be asked for if a member answers for another."""
         self._store.disown(1 << piece)
         self._drop(1 << piece)
+        self._backing.drop(1 << piece)
+        self.vouch(piece)
 
     def _drop(self, bits: int) -> None:
         self.told_bits &= ~bits
