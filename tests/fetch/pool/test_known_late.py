@@ -127,3 +127,17 @@ def test_a_liar_that_signed_what_the_origin_gave_wrong_is_out_and_the_piece_is_a
     assert pool.store.write_own(0, [bytes(pool.content.layout.piece_length)], [0]) == [0]
     assert tell(pool, new_member_key(), 0, RIGHT[0]) is News.NEW
     assert is_asked_for(pool, 0)
+
+
+def test_a_piece_of_an_earlier_run_that_is_wrong_is_unproved_no_longer_and_asked_for(
+    pool: Pool, owner: Owner
+) -> None:
+    pool._plan.on_piece(0)
+    pool.store._part.on_piece(0, is_first_hand=True)
+    pool.holdings.unproved_bits = 1 << 0
+    pool.know(RIGHT)
+    tell(pool, new_member_key(), 0, RIGHT[0])
+    pool.on_pieces([(0, FALSE[0])])
+    assert owner.wrong == [0]
+    assert not pool.holdings.is_unproved
+    assert is_asked_for(pool, 0)

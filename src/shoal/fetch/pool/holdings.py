@@ -184,6 +184,7 @@ class Holdings:
     def _drop(self, bits: int) -> None:
         self.told_bits &= ~bits
         self.settled_bits &= ~bits
+        self.unproved_bits &= ~bits
         for piece in iter_bits(bits):
             begin, end = span_of(PieceRun(piece, 1), self._layout)
             self._plan.lose(begin, end)
