@@ -141,3 +141,15 @@ def test_a_piece_of_an_earlier_run_that_is_wrong_is_unproved_no_longer_and_asked
     assert owner.wrong == [0]
     assert not pool.holdings.is_unproved
     assert is_asked_for(pool, 0)
+
+
+def test_what_mirrors_gave_before_is_compared_when_it_is_known(pool: Pool, owner: Owner) -> None:
+    owner.has_mirrors = True
+    pool.on_pieces([(0, FALSE[0]), (1, RIGHT[1])])
+    assert (pool.holdings.private_bits, pool.holdings.told_bits) == (0b11, 0)
+    pool.know(RIGHT)
+    assert owner.wrong == [0]
+    assert (pool.holdings.private_bits, pool.holdings.told_bits) == (0, 0b10)
+    assert pool.authors.author_of(1) == pool.company._me
+    tell(pool, new_member_key(), 0, RIGHT[0])
+    assert is_asked_for(pool, 0)

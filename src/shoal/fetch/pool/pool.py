@@ -182,6 +182,7 @@ class Pool:
         for record in ours:
             if self.authors.is_contradicted(record.piece, record.digest):
                 self._on_wrong(record.piece)
+        self.on_pieces(self.holdings.take_private())
 
     def _on_wrong(self, piece: int) -> None:
         """Our sources gave it."""
