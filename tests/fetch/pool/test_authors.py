@@ -290,6 +290,30 @@ def test_our_own_record_may_be_wrong_too(authors: Authors) -> None:
     assert authors.is_contradicted(3, digest("of another file"))
 
 
+@pytest.mark.parametrize("is_told_by_others", [False, True])
+def test_what_the_origin_misled_us_to_sign_is_taken_back_when_it_is_known(
+    authors: Authors, is_told_by_others: bool
+) -> None:
+    false = digest("of another file")
+    if is_told_by_others:
+        authors.on_record(signed(3, LIAR, false), LIAR)
+    authors.settle(3, false)
+    authors.on_record(signed(3, ME, false), ME)
+    assert set(authors.know(ALL_TRUE)) == ({ME, LIAR} if is_told_by_others else {ME})
+    assert authors.on_record(signed(3, ANNA, truth(3)), ANNA) in (News.NEW, News.CONFLICT)
+    assert authors.ban(LIAR) == (1 << 3 if is_told_by_others else 0)
+    assert authors.on_record(signed(3, ME, false), BERT) is News.KNOWN
+    assert (authors.disputed, authors.author_of(3)) == (0, ANNA)
+    assert authors.is_good(3, true_bytes(3))
+
+
+def test_what_is_settled_wrong_counts_no_more_when_it_is_known(authors: Authors) -> None:
+    authors.settle(3, digest("of another file"))
+    assert authors.know(ALL_TRUE) == ()
+    assert authors.digest_of(3) is None
+    assert authors.on_record(signed(3, LIAR, digest("of another file")), BERT) is News.LIE
+
+
 def test_digests_of_another_number_of_pieces_are_those_of_another_file(authors: Authors) -> None:
     with pytest.raises(ValueError, match="99 digests of 100 pieces"):
         authors.know(ALL_TRUE[1:])

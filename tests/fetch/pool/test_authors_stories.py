@@ -32,8 +32,10 @@ class Story(RuleBasedStateMachine):
         self.here: dict[int, bytes] = {}  # piece -> the digest of what is here
         self.out: set[bytes] = set()  # authors
         self.faulty: set[bytes] = set()  # who told what is forged
+        self.spoken: set[int] = set()  # pieces of which somebody told a record
 
     def hear(self, piece: int, author: bytes, said: bytes, told_by: bytes) -> None:
+        self.spoken.add(piece)
         news = self.authors.on_record(signed(piece, author, said), told_by)
         assert (news is News.BANNED_AUTHOR) == (author in self.out)
         assert news is not News.FORGED, "a relay is not at fault for what others signed"
@@ -52,6 +54,22 @@ class Story(RuleBasedStateMachine):
         for author in self.authors.know([truth(piece) for piece in range(PIECES)]):
             assert author in LIARS
             self.ban(author)
+
+    @precondition(lambda self: not self.authors.knows_all)
+    @rule(piece=pieces, lie=lies, author=honest, told_by=honest | liars)
+    def the_origin_gave_a_bad_piece_before_the_metalink_came(
+        self, piece: int, lie: bytes, author: bytes, told_by: bytes
+    ) -> None:
+        if piece in self.spoken:
+            return  # whoever said the truth would be out: nothing else was known
+        assert self.authors.settle(piece, lie) == ()
+        self.authors.on_record(signed(piece, ME, lie), ME)
+        named = self.authors.know([truth(piece) for piece in range(PIECES)])
+        assert ME in named
+        for liar in set(named) - {ME}:
+            assert liar in LIARS
+            self.ban(liar)
+        self.hear(piece, author, truth(piece), told_by)
 
     @rule(piece=pieces, author=honest, told_by=honest | liars)
     def an_honest_record_is_told(self, piece: int, author: bytes, told_by: bytes) -> None:
@@ -81,6 +99,7 @@ class Story(RuleBasedStateMachine):
         false = {
             one for one in self.authors.vouchers_of(piece) if self.authors.digest_of(piece) != truth(piece)
         }
+        self.spoken.add(piece)
         named = self.authors.settle(piece, truth(piece))
         assert false <= set(named)
         for author in named:

@@ -115,9 +115,10 @@ class Authors:
             return News.BANNED_AUTHOR
         held = self._records.get(record.piece, [])
         is_settled = bool(self._settled >> record.piece & 1)
-        if (is_settled and record.digest == self._digests[record.piece]) or _is_among(record, held):
-            return News.KNOWN
         is_contradicted = self.is_contradicted(record.piece, record.digest)
+        is_same = is_settled and record.digest == self._digests[record.piece]
+        if not is_contradicted and (is_same or _is_among(record, held)):
+            return News.KNOWN
         if not is_contradicted and not self._has_room(record, held, told_by):
             return News.FULL
         if not self._verify(self._info_hash, record.piece, record.author, record.digest, record.signature):
@@ -129,13 +130,24 @@ class Authors:
         return self._take(record, len(held))
 
     def know(self, digests: Sequence[bytes]) -> tuple[bytes, ...]:
-        """The SHA-256 of every piece is this, whoever says what. -> the authors that said otherwise."""
+        """The SHA-256 of every piece is this, whoever says what. -> the authors that said otherwise.
+
+        What we said ourselves is taken back here, for the origin may have misled us; the others are to be banned.
+        """
         if len(digests) != self._piece_count:
             raise ValueError(f"{len(digests)} digests of {self._piece_count} pieces")
         self._expected = tuple(digests)
         told = (one for held in self._records.values() for one in held)
-        wrong = (one.author for one in told if self.is_contradicted(one.piece, one.digest))
-        return tuple(dict.fromkeys(wrong))
+        wrong = [one for one in told if self.is_contradicted(one.piece, one.digest)]
+        for piece in [piece for piece, said in self._digests.items() if self.is_contradicted(piece, said)]:
+            self._settled &= ~(1 << piece)
+            if piece not in self._records:
+                del self._digests[piece]
+        for one in wrong:
+            if one.author == self._me:
+                self._pieces_of[self._me] &= ~(1 << one.piece)
+                self._withdraw(one.piece, self._me)
+        return tuple(dict.fromkeys(one.author for one in wrong))
 
     def settle(self, piece: int, digest: bytes) -> tuple[bytes, ...]:
         """We fetched the piece from the origin ourselves, and this is its SHA-256. -> the authors that lied of it."""
@@ -201,12 +213,12 @@ class Authors:
         digests = {one.digest for one in left}
         if len(digests) < 2:
             self.disputed &= ~(1 << piece)
-        if self._digests[piece] in digests:
+        if self._digests.get(piece) in digests:
             return True
         if left:
             self._digests[piece] = left[0].digest
         else:
-            del self._digests[piece]
+            self._digests.pop(piece, None)
         return False
 
 

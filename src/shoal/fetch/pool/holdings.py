@@ -154,6 +154,13 @@ class Holdings:
         self._backing.drop(1 << piece)
         self.vouch(piece)
 
+    def take_private(self) -> list[tuple[int, bytes]]:
+        """What was private, each with its SHA-256, to be looked at again: it is private no longer."""
+        found = list(self._digests.items())
+        self.private_bits = 0
+        self._digests.clear()
+        return found
+
     def vouch(self, piece: int) -> None:
         """A member answers for it, perhaps: it may be asked for, or what we keep of it is private no longer."""
         bit, digest = 1 << piece, self._authors.digest_of(piece)
@@ -175,14 +182,19 @@ class Holdings:
         return lost
 
     def disown(self, piece: int) -> None:
-        """All of it came from our sources, and it is wrong."""
+        """All of it came from our sources, and it is wrong: it may be asked for if a member answers for another."""
         self._store.disown(1 << piece)
         self._drop(1 << piece)
+        self._backing.drop(1 << piece)
+        self.vouch(piece)
 
     def _drop(self, bits: int) -> None:
         self.told_bits &= ~bits
         self.settled_bits &= ~bits
+        self.unproved_bits &= ~bits
+        self.private_bits &= ~bits
         for piece in iter_bits(bits):
+            self._digests.pop(piece, None)
             begin, end = span_of(PieceRun(piece, 1), self._layout)
             self._plan.lose(begin, end)
             self._plan.withhold(begin, end)

@@ -177,11 +177,13 @@ class Pool:
 
     def know(self, digests: Sequence[bytes]) -> None:
         """The SHA-256 of every piece."""
+        ours = [record for record in self.holdings.records() if record.author == self._me.public]
         for author in self.authors.know(digests):
             self.ban(author, "signed another piece than is known beforehand")
-        for record in self.holdings.records():
+        for record in ours:
             if self.authors.is_contradicted(record.piece, record.digest):
-                self._on_wrong(record.piece)  # ours: others' are gone by now
+                self._on_wrong(record.piece)
+        self.on_pieces(self.holdings.take_private())
 
     def _on_wrong(self, piece: int) -> None:
         """Our sources gave it."""
