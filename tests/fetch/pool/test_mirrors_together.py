@@ -269,6 +269,21 @@ def test_where_the_origin_has_another_file_than_the_metalink_it_ends_with_a_clea
     run(story())
 
 
+def test_where_the_origin_has_another_file_than_the_metalink_its_mirrors_go_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        body = made_up(SMALL)
+        with HostileOrigin(MIRROR) as second:
+            mirror = mirror_of(second, body)
+            async with room(tmp_path) as here:
+                here.serve(other(body), rate=SLOW)
+                got = await here.get(mirrors=(mirror,), described=described(body))
+                assert (got.path.read_bytes() == body, got.verified) == (True, "sha256 pieces")
+                left = [note for note in here.notes if note.endswith("and it is asked for no more")]
+                assert [note.partition(": ")[0] for note in left] == [f"{HOST}:{here.origin.port}"]
+
+    run(story())
+
+
 @pytest.mark.parametrize("piece_length", [100_000, 4 * PIECE])
 def test_pieces_of_another_length_are_compared_in_the_end(tmp_path: Path, piece_length: int) -> None:
     async def story() -> None:

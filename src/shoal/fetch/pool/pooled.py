@@ -75,6 +75,7 @@ class Pooled:
         self._origins = origins
         self._origin = next(iter(origins.sources))  # of whose file the pool is
         self._wrong_of: Counter[Source] = Counter()
+        self._mixed: set[int] = set()  # pieces that were wrong, and may be of several sources
         self._most_fetchers = most_fetchers
         self._name = name
         self._audits: set[asyncio.Task[None]] = set()
@@ -228,14 +229,16 @@ class Pooled:
 
     def on_wrong(self, piece: int) -> None:
         givers = self._givers(piece)
-        for source in givers - {self._origin} or givers:
-            self._wrong_of[source] += 1
+        blamed = {source for source in givers if source.patience.gave_up is not None}
+        blamed = blamed or givers - {self._origin} or givers
+        is_sure = len(givers) == 1 or piece in self._mixed  # who gave a part of it has another chance
+        self._mixed.add(piece)
+        for source in blamed:
+            self._wrong_of[source] += is_sure
             what = f"{source.name}: piece {piece + 1} of {self._ranged.plan.piece_count} is wrong (sha-256)"
             if self._wrong_of[source] < MOST_WRONG:
                 self.note(f"{what}, and is fetched again")
-            elif source is self._origin:
-                self._ranged.fail(wrong_source(source))
-            else:
+            elif source.patience.gave_up is None:
                 source.patience.give_up(wrong_source(source))
                 self.note(f"{what}, and it is asked for no more")
                 self._ranged.drop(source)
