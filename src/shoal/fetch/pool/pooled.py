@@ -7,6 +7,7 @@ It carries out what the pool decides: audits, how many connections, when to wait
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 AUDITS_AT_ONCE = 2  # small requests, beside the connections of the plan
 MOST_CONNECTIONS = 16  # to one origin, all members together, unless who asks allowed itself more
 RESTS_AFTER = 2.0  # seconds without anything to fetch, after which its connections are the others'
+COMES_WITHIN = 1.0  # seconds; a helper that was asked is there by then, and has its part of the connections
 LEAST_CONNECTIONS = 2  # so that one asks while another delivers
 MOST_PAUSE = 60.0  # seconds, on the word of other members alone ...
 PAUSE_SHARE = 0.1  # ... and then of all time: who wants to hold us up can do so no longer
@@ -83,6 +85,7 @@ class Pooled:
         self.is_slow = False  # alone
         self._on_slow = on_slow
         self._asking = Asking(self._began_at, max_rate)
+        self._asked_count, self._asked_at = 0, -math.inf
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
         pool.owner = self
@@ -112,8 +115,8 @@ class Pooled:
         return is_anybody_here and now - self._moved_at < LONGEST_LULL
 
     def beat(self, now: float) -> None:
-        most = max(MOST_CONNECTIONS, self._most_fetchers)
-        share = min(self._most_fetchers, self._at_origin.share_of(most))
+        is_help_coming = now - self._asked_at < COMES_WITHIN
+        share = self._share(is_help_coming)
         if self._origin.patience.gave_up is not None and self._origins.sources.admit():
             self.note(f"{self._origin.name} gives nothing more: mirrors do, for this machine alone")
         plan = self._ranged.plan
@@ -121,7 +124,8 @@ class Pooled:
             self._left, self._moved_at = plan.bytes_left, now
         if not plan.is_complete:
             self._complete_at = None
-        least = LEAST_CONNECTIONS if self.pool.members else 1  # alone each is tried, as ever
+        is_alone = not (self.pool.members or is_help_coming)
+        least = 1 if is_alone else LEAST_CONNECTIONS  # alone each is tried, as ever
         self._origin.share = share
         has_mirrors = any(source is not self._origin for source in self._origins.sources)
         plan.limit(self._most_fetchers if has_mirrors else share, min(share, least))
@@ -130,6 +134,17 @@ class Pooled:
             self.keeping.beat(self._group, now)
         self.pool.beat(now)
         self._at_origin.use(self._uses_origin(now))
+
+    def on_asked(self) -> None:
+        """A helper was asked for help: none is tried meanwhile of the connections that will be its."""
+        self._asked_count += 1
+        self._asked_at = time.monotonic()
+
+    def _share(self, is_help_coming: bool) -> int:
+        """How many connections are ours."""
+        most = max(MOST_CONNECTIONS, self._most_fetchers)
+        soon = most // (1 + self._asked_count) if is_help_coming else most
+        return min(self._most_fetchers, self._at_origin.share_of(most), max(1, soon))
 
     def _uses_origin(self, now: float) -> bool:
         """It fetches; a short rest does not count, unless nobody is here that wants anything."""

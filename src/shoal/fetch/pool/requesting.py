@@ -225,6 +225,7 @@ class Requesting:
             return
         self._asked.add(attendant)
         attendant.say(self._question)
+        self._pooled.on_asked()
 
     def _on_change(self, group: JoinedGroup, attendant: Attendant) -> None:
         self._ask(attendant)
