@@ -105,7 +105,7 @@ async def _get_all(url: str, how: How) -> list[Downloaded]:
     if torrent is not None:
         refuse_place(torrent, wanted)
     on_progress, on_note = how.get("on_progress"), how.get("on_note")
-    asked = replace(wanted, is_document=_document_door(url, how))
+    asked = replace(wanted, is_document=_document_door(how))
     result = await download(asked, on_progress=on_progress, on_note=on_note)
     if isinstance(result, Document):
         try:
@@ -136,7 +136,7 @@ def _follow(document: Document, wanted: Wanted, how: How) -> list[Wanted]:
     return downloads_of(parse_metalink(document.body), wanted)
 
 
-def _document_door(url: str, how: How) -> Callable[[Facts, str], bool]:
+def _document_door(how: How) -> Callable[[Facts, str], bool]:
     """Tells `on_kind`; whether the body is for us to read instead of the disk."""
     followed = set() if how.get("raw") else {METALINK} | ({TORRENT} if "on_torrent" in how else set())
     on_kind, torrent = how.get("on_kind"), _path(how.get("torrent"))

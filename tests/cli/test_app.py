@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import types
@@ -154,6 +156,25 @@ def test_a_bug_is_one_line_and_its_traceback_is_kept(
     (report,) = (state_dir / "crashes").iterdir()
     assert hint == f"hint: please report it with {report}"
     assert "Traceback (most recent call last)" in report.read_text()
+
+
+def test_an_error_of_a_device_is_told_unless_the_terminal_is_gone(
+    demo: Callable[[Callable[[], object]], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state_dir: Path,
+) -> None:
+    @demo
+    def command() -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    assert app.run(["demo"]) == ExitCode.FAILED
+    assert capsys.readouterr().err.startswith("shoal: internal error: OSError: ")
+    controller, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stream:
+        os.close(controller)
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert app.run(["demo"]) == ExitCode.UNFINISHED
 
 
 def test_a_bug_is_shown_whole_to_who_asks(

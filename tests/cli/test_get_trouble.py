@@ -133,7 +133,22 @@ def test_a_ca_of_ones_own_is_trusted_by_an_option_and_without_it_there_is_a_hint
     assert refused.err[1].startswith("hint: --cacert FILE trusts a CA of your own")
     assert absent.err == ["shoal: no file of certificates at absent.pem"]
     assert "the certificates to trust cannot be read" in wrong.err[0]
+    assert wrong.err[1].startswith("hint: look at the file that --cacert, ")
     assert len(log.splitlines()) == 1
+
+
+def test_where_there_is_no_such_option_the_hint_names_the_variables_and_these_are_honoured(
+    tmp_path: Path,
+) -> None:
+    with nginx(tmp_path) as server:
+        (server.files / "t.torrent").write_bytes(BODY)
+        with start(tmp_path, "seed", f"{server.tls_url}/t.torrent", "--dir", tmp_path) as refused:
+            assert refused.wait() == ExitCode.NETWORK
+        trusting = {"CURL_CA_BUNDLE": str(server.ca)}
+        with start(tmp_path, "seed", f"{server.tls_url}/t.torrent", "--dir", tmp_path, env=trusting) as seed:
+            assert seed.wait() == ExitCode.BAD_DATA
+    assert refused.err[1].startswith("hint: CURL_CA_BUNDLE=FILE trusts a CA of your own")
+    assert "not a torrent file" in seed.err[0]
 
 
 @pytest.mark.parametrize(("bind", "host"), [("::1", "127.0.0.1"), ("127.0.0.1", "[::1]")])

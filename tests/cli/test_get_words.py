@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from shoal.cli import sources
-from shoal.errors import ExitCode, FormatError
+from shoal.cli.url_options import parse_source_url
+from shoal.errors import ExitCode, FormatError, UsageError
 from shoal.testing.build import make_payload
+from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.testing.scripted_peer import Script
 from shoal.units import KIB
 
@@ -214,3 +216,39 @@ def test_no_secret_of_a_url_is_shown_or_logged(tmp_path: Path) -> None:
     said = "\n".join([*get.out, *get.err, *asked.out, *asked.err, (tmp_path / "log").read_text()])
     assert SECRET not in said
     assert host in said
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("sftp://user:secret@h.example/x", "sftp://h.example/x"),
+        ("sftp://user:sec/secret@h.example/x", "sftp://…"),
+        ("host.example/x?token=secret", "host.example/x?…"),
+        ("host.example/x?token=secret" + "t" * 300, "host.example/x?…"),
+        ("user:secret@host.example/x", "host.example/x"),
+    ],
+)
+def test_what_looks_like_a_url_of_another_kind_is_told_without_its_secrets(
+    source: str, shown: str, shoal: Shoal
+) -> None:
+    got = shoal("get", source)
+    assert (got.returncode, got.stdout) == (ExitCode.NOT_FOUND, "")
+    assert got.stderr == f"shoal: {shown}: no such file\nhint: {sources.URL_HINT}\n"
+    with_option = shoal("get", source, "--no-group")
+    assert with_option.stderr == f"shoal: --no-group is for URLs, and {shown} is none\n"
+
+
+@pytest.mark.parametrize("char", [" ", '"', "|"])
+def test_a_character_that_no_host_has_is_named(char: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_source_url(f"http://me:secret@h{char}h/x")
+    assert refused.value.hint == f"a host has no {char!r} in it"
+    assert "secret" not in refused.value.message
+
+
+def test_no_group_gets_a_torrent_of_a_url_too(tmp_path: Path, offer: Offer, shoal: Shoal) -> None:
+    (tmp_path / "payload").write_bytes(offer.data)
+    with HostileOrigin() as server:
+        server.pages["/t.torrent"] = Page(offer.torrent.read_bytes())
+        got = shoal("get", server.url("/t.torrent"), "--no-group", "--no-seed", *LOCAL)
+    assert got.returncode == 0, got

@@ -56,7 +56,7 @@ URL = f"http://{NOBODY}/file.bin"
 MISTYPED = {
     "a group that is not here": (
         ("get", URL, "--group", "labs"), 3, "--group: this machine is not in a group 'labs'",
-        "it is in lab; --no-group gets it alone",
+        "it is in lab",
     ),
     "a helper for a group that is not here": (
         ("helper", "--group", "labs"), 3, "--group: this machine is not in a group 'labs'", "it is in lab",

@@ -37,6 +37,25 @@ def test_what_names_no_server_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["http://me:sec#ret@h/", "http://me:sec/ret@h/", "http://me:sec?ret@h/", "http://me:sec@ret\u2100/"],
+)
+def test_a_password_that_breaks_a_url_is_not_shown(url: str) -> None:
+    with pytest.raises(FormatError) as refused:
+        origin_of(url)
+    assert "sec" not in str(refused.value) and "ret@" not in str(refused.value)
+
+
+def test_a_port_that_is_no_number_is_told_with_how_a_password_is_written() -> None:
+    with pytest.raises(FormatError, match="'http://…' is not a URL: its port is no number") as refused:
+        origin_of("http://me:sec#ret@h/")
+    assert refused.value.hint == "in a password / ? and # are written %2F, %3F and %23"
+    with pytest.raises(FormatError, match="'http://h:x/f' is not a URL: its port is no number") as plain:
+        origin_of("http://h:x/f")
+    assert plain.value.hint == ""
+
+
+@pytest.mark.parametrize(
     ("url", "bare", "user"),
     [
         ("https://h.example/x#part", "https://h.example/x", None),

@@ -57,8 +57,8 @@ def test_only_a_last_element_that_begins_with_announce_has_a_scrape_url(
         ("tracker.example/announce", "lacks a scheme or a host"),
         ("http:///announce", "lacks a scheme or a host"),
         ("http://tracker.example:port/", "port"),
-        ("http://tracker.example:70000/", "Port out of range"),
-        ("http://[::1/announce", "Invalid IPv6"),
+        ("http://tracker.example:70000/", "its port is no number up to 65535"),
+        ("http://[::1/announce", "is not a URL"),
         ("http://tracker.example/an nounce", "blank or control character at position 25"),
         ("http://tracker.example/\r\nHost: x", "blank or control character at position 23"),
         ("", "lacks a scheme or a host"),
@@ -100,7 +100,7 @@ def test_a_udp_tracker_is_told_what_its_url_says_beyond_host_and_port(url: str, 
     [
         ("udp://t.example", "tracker URL 'udp://t.example' lacks a port"),
         ("udp://t.example:0/x", "lacks a port"),
-        ("udp://t.example:70000", "Port out of range"),
+        ("udp://t.example:70000", "its port is no number up to 65535"),
         ("udp://:80", "lacks a scheme or a host"),
         ("udp://t.example:1/" + "long-path/" * 200, "2001 bytes of path; at most 1024"),
     ],
@@ -127,6 +127,13 @@ KEY = "0123456789abcdef0123456789ABCDEF"
         ("http://h/no-digits_in-this-key/scrape.php?a", "http://h/…/scrape.php?…"),
         ("http://h.example-of-a-long-name/announce", "http://h.example-of-a-long-name/announce"),
         ("http://h/tracker/announce", "http://h/tracker/announce"),
+        ("https://h/x#key", "https://h/x#…"),
+        ("https://me:sec#ret@h/x", "https://…"),
+        ("https://me:sec/ret@h/x", "https://…"),
+        ("https://me:sec?ret@h/x", "https://…"),
+        ("https://me:7:sec/ret@h/x", "https://…"),
+        ("https://h:80/@scope/x", "https://h:80/@scope/x"),
+        ("https://me:pw@[::1]:80/@scope/x", "https://[::1]:80/@scope/x"),
         ("", ""),
     ],
 )
@@ -135,7 +142,13 @@ def test_what_may_be_secret_in_a_url_is_not_shown(url: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", [f"http://me:{KEY}@/{KEY}?{KEY}", f"http://me:{KEY}@h:port/{KEY}", f"//me:{KEY}@h /{KEY}"]
+    "url",
+    [
+        f"http://me:{KEY}@/{KEY}?{KEY}",
+        f"http://me:{KEY}@h:port/{KEY}",
+        f"//me:{KEY}@h /{KEY}",
+        f"http://me:{KEY}#x@h/",
+    ],
 )
 def test_no_error_shows_what_may_be_secret(url: str) -> None:
     with pytest.raises(FormatError) as refused:

@@ -113,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return stop_writing()
     except OSError as error:
-        if error.errno == errno.EIO and error.filename is None:  # the terminal is gone
+        if error.errno == errno.EIO and error.filename is None and is_without_terminal():
             stop_writing()
             return ExitCode.UNFINISHED
         return complain_of_output(error) if is_of_output(error) else report_bug(error)
@@ -144,6 +144,12 @@ def usage_hint(error: click.ClickException) -> str:
 def is_of_output(error: OSError) -> bool:
     """Whether what we printed to found its disk full: whatever else meets one says which file it is about."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None
+
+
+def is_without_terminal() -> bool:
+    from shoal.cli.signals import has_lost_terminal  # it loads asyncio
+
+    return has_lost_terminal()
 
 
 def complain_of_output(error: OSError) -> int:

@@ -38,7 +38,11 @@ def source_records(torrents: Sequence[Torrent]) -> list[SourceRecord]:
             seeds[host] = seeds.get(host, 0) + size
     records = [{"kind": "peer", "address": address, "bytes": size} for address, size in given.items()]
     records += [{"kind": "web seed", "address": host, "bytes": size} for host, size in seeds.items()]
-    return sorted(records, key=lambda record: -record["bytes"])
+    return most_first(records)
+
+
+def most_first(records: Sequence[SourceRecord]) -> list[SourceRecord]:
+    return sorted(records, key=lambda one: -one["bytes"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,11 @@ class FileCourse:
                 [ours._replace(brought=ours.had)] if ours.had else []
             )  # of another program of this machine
         records: list[SourceRecord] = [
-            {"kind": "origin", "address": address, "bytes": size} for address, size in ranked
+            {"kind": "origin", "address": address, "bytes": size} for address, size in ranked if size
         ]
-        for address, size, had in sorted(others, key=lambda one: -one.brought):
+        for address, size, had in others:
             records.append({"kind": "member", "address": address, "bytes": size, "had": had})
-        return records
+        return most_first(records)
 
     def record(self) -> dict[str, Any]:
         return {
@@ -114,7 +118,9 @@ class Course:
             "bytes": sum(torrent.have_bytes for torrent in self.torrents)
             + sum(file.bytes for file in self.files),
             "seconds": round(self.seconds or time.monotonic() - self.started_at, 3),
-            "sources": source_records(self.torrents) + [s for f in self.files for s in f.source_records()],
+            "sources": most_first(
+                source_records(self.torrents) + [s for f in self.files for s in f.source_records()]
+            ),
             "verified": self._verified(),
         }
         if error is not None:

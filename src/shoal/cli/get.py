@@ -21,7 +21,7 @@ from shoal.cli.settings.group import places_of, refuse_unjoined
 from shoal.cli.settings.table import Values
 from shoal.cli.settings.table import options as table_options
 from shoal.cli.signals import run_until_stopped
-from shoal.cli.sources import is_url, load_source
+from shoal.cli.sources import is_url, load_source, shown_source
 from shoal.cli.url_options import Pooling, UrlOptions
 from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
 from shoal.errors import ExitCode, ShoalError, UsageError
@@ -44,11 +44,11 @@ FOR_FILES = {
     "remote_time": "--remote-time",
     "torrent": "--torrent",
     "group": "--group",
-    "no_group": "--no-group",
     "tracker": "--tracker",
 }
 FOR_URLS = {
     **FOR_FILES,
+    "no_group": "--no-group",
     "headers": "--header",
     "user": "--user",
     "password_prompt": "--password-prompt",
@@ -134,7 +134,7 @@ def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
         raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")
     urls = [source for source in dict.fromkeys(sources) if is_url(source)]
     if not urls and given.for_urls:
-        raise UsageError(f"{given.for_urls[0]} is for URLs, and {sources[0]} is none")
+        raise UsageError(f"{given.for_urls[0]} is for URLs, and {shown_source(sources[0])} is none")
     network = NetworkOptions(
         values["bind"], values["port"], values["name"] or "", values["log"], values["quiet"],
         values["as_json"], values["max_upload_rate"], values["max_download_rate"],

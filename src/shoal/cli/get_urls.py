@@ -26,6 +26,7 @@ from shoal.disk.part_place import part_names
 from shoal.errors import DiskFullError, FileError, ShoalError, UnfinishedError, UsageError
 from shoal.fetch.progress import Downloaded, MemberShare, Phase, Progress
 from shoal.formats.metainfo import Metainfo, parse_metainfo
+from shoal.net.curl_errors import TRUST_HINT, UNREADABLE_HINT
 from shoal.protocol.tracker.urls import shown_url
 from shoal.units import format_duration, format_rate, format_size
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 WAYS = {  # how a file was checked, where that is not by a digest
     UNVERIFIED: "not checked: no digest is known",
     "sample": "what others brought was checked by sample: no digest is known",
+}
+HINTS = {  # where there is an option for it, too
+    TRUST_HINT: "--cacert FILE trusts a CA of your own, as CURL_CA_BUNDLE and SSL_CERT_FILE do",
+    UNREADABLE_HINT: "look at the file that --cacert, CURL_CA_BUNDLE or SSL_CERT_FILE names",
 }
 MOST_NAMED = 3  # sources in the result's line; more are counted, and listed below it
 
@@ -114,8 +119,9 @@ class _Errand:
                 if not self._whole or not self._is_one_file:
                     raise self._stopped() from None
                 got = self._whole  # others took parts of it still
-            except ShoalError:
+            except ShoalError as error:
                 self._keep_partial()
+                error.hint = HINTS.get(error.hint, error.hint)
                 raise
         for one in got:
             self._tell(one)

@@ -8,17 +8,21 @@ and system both send. Where SIGHUP is ignored, as below nohup, it stays so.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
 from shoal.errors import ExitCode
 
 Result = TypeVar("Result")
+
+_left: set[int] = set()  # descriptors that were a terminal that is gone
 
 HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()  # Windows has none
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *HANGUP)
@@ -71,12 +75,31 @@ def on_stop_signals(
             signal.signal(number, on_plain_signal)
 
 
+def has_lost_terminal() -> bool:
+    """Whether stdout or stderr was a terminal that is gone, also one that was left."""
+    if _left:
+        return True
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # it is closed, or no file
+            if _is_hung_up(stream.fileno()):
+                return True
+    return False
+
+
+def _is_hung_up(descriptor: int) -> bool:
+    """Whether it is a terminal that is gone, and not `/dev/null`, which looks alike."""
+    found = os.fstat(descriptor)
+    is_device = stat.S_ISCHR(found.st_mode) and not os.isatty(descriptor)
+    return is_device and found.st_rdev != Path(os.devnull).stat().st_rdev
+
+
 def leave_terminal() -> None:
     """What is still said goes nowhere, where stdout or stderr was a terminal that is gone: writing would fail."""
     for stream in (sys.stdout, sys.stderr):
         try:
             descriptor = stream.fileno()
-            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+            if _is_hung_up(descriptor):
+                _left.add(descriptor)
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, descriptor)
                 os.close(nowhere)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, load_metainfo
-from shoal.errors import FormatError, NetworkError, NotFoundError, UsageError
+from shoal.errors import FileError, FormatError, NetworkError, NotFoundError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 from shoal.protocol.tracker.urls import is_http, shown_url
 
 URL_BEGINNINGS = ("http://", "https://", "ftp://", "ftps://")  # of files
 URL_HINT = "a URL begins with http://, https:// or ftp://"
 _LIKE_A_URL = re.compile(
-    r"[a-zA-Z][a-zA-Z0-9+.-]*://|(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?/"
+    r"[a-zA-Z][a-zA-Z0-9+.-]*://|magnet:|([^/@]*@)?(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?/"
 )  # `host.example/x`, too
 FETCH_TIMEOUT = 60.0  # seconds for a torrent file over HTTP
 
 
 def is_url(source: str) -> bool:
     return source.lower().startswith(URL_BEGINNINGS)
+
+
+def shown_source(source: str) -> str:
+    """A path as it is, and what looks like a URL without what may be secret in it."""
+    if not _LIKE_A_URL.match(source):
+        return source
+    return shown_url(source) if "://" in source else shown_url(f"//{source}").removeprefix("//")
 
 
 async def load_source(source: str, bind: str | None) -> Metainfo:
@@ -38,10 +46,11 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
     if not is_http(source):
         try:
             return await asyncio.to_thread(load_metainfo, Path(source))
-        except NotFoundError as error:
-            if not _LIKE_A_URL.match(source):
+        except (NotFoundError, FileError) as error:
+            is_missing = isinstance(error, NotFoundError) or _is_too_long(error)
+            if not is_missing or not _LIKE_A_URL.match(source):
                 raise
-            raise NotFoundError(error.message, hint=URL_HINT) from None
+            raise NotFoundError(f"{shown_source(source)}: no such file", hint=URL_HINT) from None
     from shoal.net.http import get
 
     response = await get(source, bind=bind, timeout=FETCH_TIMEOUT, max_bytes=MAX_METAINFO_LENGTH)
@@ -54,6 +63,10 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
             f"{shown}: not a torrent file: {error.message.removeprefix(f'{shown}: ')}",
             hint="SOURCE is a .torrent file, or the http(s) URL of one",
         ) from None
+
+
+def _is_too_long(error: FileError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENAMETOOLONG
 
 
 async def resolve_peers(peers: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -52,8 +52,9 @@ class UrlOptions:
 def parse_source_url(text: str) -> str:
     """Raises `UsageError`."""
     try:
-        if _UNLIKE_A_HOST.search(urlsplit(text.strip()).netloc.rpartition("@")[2]):
-            raise FormatError(f"{shown_url(text)!r} is not a URL", hint="a host has no blanks in it")
+        wrong = _UNLIKE_A_HOST.search(urlsplit(text.strip()).netloc.rpartition("@")[2])
+        if wrong is not None:
+            raise FormatError(f"{shown_url(text)!r} is not a URL", hint=f"a host has no {wrong[0]!r} in it")
         origin_of(text.strip())
     except ValueError:
         raise UsageError(f"{shown_url(text)!r} is not a URL") from None

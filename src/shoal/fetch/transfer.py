@@ -30,6 +30,7 @@ from shoal.fetch.limit import Limit
 from shoal.fetch.options import AskedUrl, FetchOptions, Secrets, Told
 from shoal.net.addresses import is_wildcard
 from shoal.net.curl_errors import error_of, host_of
+from shoal.net.environment_cas import cas_of_environment
 from shoal.net.environment_proxies import hosts_without_proxy
 from shoal.net.guarding import AddressGuard, Watch
 from shoal.net.shared_limit import SharedLimit
@@ -46,11 +47,6 @@ _QUICK_EXIT = 322  # CURLOPT_QUICK_EXIT, not yet named by pycurl: do not wait fo
 _SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_..., not named either: what a proxy says first is no response
 _NO_MULTIPLEXING = 0  # CURLPIPE_NOTHING
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CA_VARIABLES = (
-    ("CURL_CA_BUNDLE", pycurl.CAINFO),
-    ("SSL_CERT_FILE", pycurl.CAINFO),
-    ("SSL_CERT_DIR", pycurl.CAPATH),
-)
 
 
 class Flow(enum.Enum):
@@ -188,11 +184,9 @@ class Transfers:
             values[pycurl.RANGE] = transfer.range
         if told.user is not None:
             values[pycurl.USERNAME], values[pycurl.PASSWORD] = told.user
+        values |= cas_of_environment()
         if self._cacert is not None:
             values[pycurl.CAINFO] = self._cacert
-        for name, option in _CA_VARIABLES:
-            if os.environ.get(name):
-                values.setdefault(option, os.environ[name])
         if options.proxy is None:
             values[pycurl.NOPROXY] = hosts_without_proxy()
         else:

@@ -41,7 +41,8 @@ _UNREACHABLE = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOS
 _PROXY_HINT = (
     "look whether the proxy runs; --proxy names another, else the environment does (https_proxy, ...)"
 )
-_TRUST_HINT = "--cacert FILE trusts a CA of your own, as CURL_CA_BUNDLE and SSL_CERT_FILE do"
+TRUST_HINT = "CURL_CA_BUNDLE=FILE trusts a CA of your own, as SSL_CERT_FILE does"
+UNREADABLE_HINT = "look at the file that CURL_CA_BUNDLE or SSL_CERT_FILE names"
 _WHY_NOT_TRUSTED = re.compile(r"(?:problem|result): (.+?)(?: \(\d+\))?$")  # as OpenSSL says it
 _CERTIFICATES = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE})
 
@@ -86,15 +87,14 @@ def error_of(
 
 def _certificate_error(host: str, code: int, message: str) -> CertificateError:
     if code == pycurl.E_SSL_CACERT_BADFILE:
-        hint = "look at the file that --cacert, CURL_CA_BUNDLE or SSL_CERT_FILE names"
-        return CertificateError(f"{host}: the certificates to trust cannot be read", hint=hint)
+        return CertificateError(f"{host}: the certificates to trust cannot be read", hint=UNREADABLE_HINT)
     if "subject name" in message:
         return CertificateError(
             f"{host}: its certificate is for another host", hint="is the host spelled right?"
         )
     why = _WHY_NOT_TRUSTED.search(message)
     return CertificateError(
-        f"{host}: its certificate is not trusted{f': {why[1]}' if why else ''}", hint=_TRUST_HINT
+        f"{host}: its certificate is not trusted{f': {why[1]}' if why else ''}", hint=TRUST_HINT
     )
 
 

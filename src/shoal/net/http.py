@@ -24,6 +24,7 @@ from shoal import __version__
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.net.addresses import is_wildcard
 from shoal.net.curl_errors import error_of, host_of, phrase_of
+from shoal.net.environment_cas import cas_of_environment
 from shoal.net.environment_proxies import hosts_without_proxy
 from shoal.net.guarding import AddressGuard, Watch
 from shoal.protocol.http.origin import redirect_target
@@ -160,6 +161,7 @@ def _set_up(
         pycurl.WRITEFUNCTION: transfer.on_body,
         pycurl.HEADERFUNCTION: transfer.on_header,
         _QUICK_EXIT: 1,
+        **cas_of_environment(),
         **more,
     }
     if bind is not None and not is_wildcard(bind):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from shoal.cli.course import FileCourse
+from shoal.cli.course import Course, FileCourse
 from shoal.fetch.progress import Downloaded, MemberShare
 from shoal.units import KIB
 
@@ -74,7 +74,9 @@ def test_the_records_add_up_to_the_file_and_say_what_the_lines_say(tmp_path: Pat
             got = await here.get(connections=2)
             records = records_of(got)
             assert sum(one["bytes"] for one in records) == SMALL  # type: ignore[misc]
-            assert [one["bytes"] for one in records] == [one.brought for one in got.members]
+            assert [one["bytes"] for one in records] == sorted(
+                (one.brought for one in got.members), reverse=True
+            )
 
     run(story())
 
@@ -84,6 +86,14 @@ def test_servers_share_what_came_from_servers() -> None:
     course = FileCourse(Path("f"), 100, sources=(("mirror", 25), ("origin", 50)), members=members)
     assert [(one["kind"], one["address"], one["bytes"]) for one in course.source_records()] == [
         ("origin", "origin", 47),
-        ("origin", "mirror", 23),
         ("member", "elsewhere", 30),
+        ("origin", "mirror", 23),
     ]
+
+
+def test_the_sources_of_a_command_are_in_order_over_all_its_files_and_who_gave_nothing_is_none() -> None:
+    whole = Course(Path())
+    whole.files.append(FileCourse(Path("a"), 30, sources=(("first", 10), ("idle", 0), ("second", 20))))
+    whole.files.append(FileCourse(Path("b"), 15, sources=(("third", 15),)))
+    sources = [(one["address"], one["bytes"]) for one in whole.record()["sources"]]
+    assert sources == [("second", 20), ("third", 15), ("first", 10)]

@@ -68,12 +68,15 @@ def named_groups(config: ConfigFile) -> tuple[list[str], list[UsageError]]:
 
 
 def refuse_unjoined(values: Values, group: str, way_out: str = "") -> None:
-    """Raises `NotFoundError` for a group without a key, and says who named it: a line, a variable, an option."""
+    """Raises `NotFoundError` for a group without a key, and says who named it: a line, a variable, an option.
+
+    `way_out` is behind the hint unless the command line named it: that is to be corrected.
+    """
     from shoal.fetch.group.keyring import Keyring  # it loads OpenSSL
 
+    origin = values.origins["group"]
     try:
         Keyring().load(group)
     except NotFoundError as error:
-        raise NotFoundError(
-            f"{values.origins['group']}: {error.message}", hint=error.hint + way_out
-        ) from None
+        hint = error.hint if origin == "--group" else error.hint + way_out
+        raise NotFoundError(f"{origin}: {error.message}", hint=hint) from None

@@ -154,12 +154,11 @@ class Pool:
 
     def on_proved(self, record: PieceRecord) -> bool:
         """A piece that another brought has the bytes that its record says. -> whether that record counts here."""
-        piece = record.piece
         told_by = b"" if record.author == self._me.public else record.author  # ours needs its signature, too
         self.authors.on_record(record, told_by)
-        is_answered = self.authors.digest_of(piece) == record.digest
+        is_answered = self.authors.digest_of(record.piece) == record.digest
         if is_answered:
-            self.holdings.on_own(piece)
+            self.holdings.on_own(record.piece)
         return is_answered
 
     def disown(self, bits: int) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from shoal.errors import FormatError
-from shoal.protocol.tracker.urls import shown_url
+from shoal.protocol.tracker.urls import NO_PORT_NUMBER, has_port_number, shown_url
 
 SCHEMES = {"http": 80, "https": 443, "ftp": 21, "ftps": 990}  # what a file is fetched by, and their ports
 REDIRECT_SCHEMES = frozenset({"http", "https"})
@@ -35,17 +35,20 @@ def origin_of(url: str) -> Origin:
     """Raises `FormatError` for what is no URL of a file: no host, a wrong port, another scheme."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise FormatError(f"{shown_url(url)!r} is not a URL: {error}") from None
+        host = parts.hostname
+    except ValueError:  # what it says quotes the URL
+        raise FormatError(f"{shown_url(url)!r} is not a URL") from None
     if parts.scheme not in SCHEMES:
         raise FormatError(
             f"{shown_url(url)!r} is not an http, https or ftp URL",
             hint="write it like https://host.example/path/file",
         )
+    if not has_port_number(parts):
+        hint = "in a password / ? and # are written %2F, %3F and %23" if "@" in url else ""
+        raise FormatError(f"{shown_url(url)!r} is not a URL: {NO_PORT_NUMBER}", hint=hint)
     if not host:
         raise FormatError(f"{shown_url(url)!r} names no host")
-    return Origin(parts.scheme, host.rstrip("."), port or SCHEMES[parts.scheme])
+    return Origin(parts.scheme, host.rstrip("."), parts.port or SCHEMES[parts.scheme])
 
 
 def split_user(url: str) -> tuple[str, NamedUser | None]:
@@ -73,8 +76,8 @@ def redirect_target(url: str, location: str) -> str:
     wanted = _quoted(location.strip().encode("latin-1"))
     try:
         target = urljoin(url, wanted)
-    except ValueError as error:
-        raise FormatError(f"{shown_url(url)} leads to what is not a URL: {error}") from None
+    except ValueError:
+        raise FormatError(f"{shown_url(url)} leads to what is not a URL") from None
     if origin_of(target).scheme not in REDIRECT_SCHEMES:
         raise FormatError(
             f"{shown_url(url)} leads to {shown_url(target)!r}, which is not an http or https URL"

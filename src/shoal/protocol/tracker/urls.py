@@ -19,8 +19,12 @@ UDP_SCHEME = "udp"
 PLAIN_PATHS = frozenset({"", "/", DEFAULT_PATH})  # say no more than host and port do
 MAX_URL_DATA = 1024  # bytes of a UDP tracker's path and query; a passkey has 32
 MAX_SHOWN = 80  # characters of a URL that is too long
+NO_PORT_NUMBER = "its port is no number up to 65535"
 SECRET = "…"  # stands where something was left out
 _USER = re.compile(r"//[^/?#]*@")
+_HOST_AND_PORT = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
+_BEHIND_THE_HOST = re.compile(r"[/?#]")
+_BEHIND_THE_PATH = re.compile(r"[?#]")
 _KEY = re.compile(r"(?=[^/]*[0-9])[0-9A-Za-z]{16,}")  # 32 digits mostly; names have other characters
 _BEFORE_ANNOUNCE = re.compile(r"/[^/]{16,}(?=/(?:announce|scrape)[^/]*$)")  # a key, whatever it looks like
 
@@ -90,17 +94,36 @@ def with_query(url: str, query: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """`url` without what may be secret: user and password, the query, and elements of the path that look like keys.
+    """`url` without what may be secret: user, password, query, fragment, elements of the path that look like keys.
 
     >>> shown_url("https://me:pw@tracker.example/0123456789abcdef/announce?passkey=1")
     'https://tracker.example/…/announce?…'
     """
-    address, question_mark, _ = _USER.sub("//", url, count=1).partition("?")
+    bare = _USER.sub("//", url, count=1)
+    if _is_half_a_user(bare):
+        return f"{bare.partition('//')[0]}//{SECRET}"
+    mark = _BEHIND_THE_PATH.search(bare)
+    address = bare if mark is None else bare[: mark.start()]
     host_at = address.find("://") + 3
     if (path_at := address.find("/", host_at)) >= 0:
         address = address[:path_at] + _BEFORE_ANNOUNCE.sub(f"/{SECRET}", address[path_at:])
     elements = [SECRET if _KEY.fullmatch(element) else element for element in address.split("/")]
-    return "/".join(elements) + (question_mark and f"?{SECRET}")
+    return "/".join(elements) + ("" if mark is None else f"{mark[0]}{SECRET}")
+
+
+def _is_half_a_user(url: str) -> bool:
+    """Whether what stands for host and port is a user and the beginning of a password with one of `/?#` in it."""
+    host, *more = _BEHIND_THE_HOST.split(url.partition("//")[2], maxsplit=1)
+    return bool(more) and "@" in more[0] and _HOST_AND_PORT.fullmatch(host) is None
+
+
+def has_port_number(parts: SplitResult) -> bool:
+    """Whether its port is one, or left out."""
+    try:
+        _ = parts.port
+    except ValueError:
+        return False
+    return True
 
 
 def _split(url: str) -> SplitResult:
@@ -112,9 +135,10 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         has_host = bool(parts.hostname)
-        _ = parts.port  # raises for a port that is no port
-    except ValueError as error:
-        raise FormatError(f"tracker URL {shown!r}: {error}") from None
+    except ValueError:  # what it says quotes the URL
+        raise FormatError(f"tracker URL {shown!r} is not a URL") from None
+    if not has_port_number(parts):
+        raise FormatError(f"tracker URL {shown!r}: {NO_PORT_NUMBER}")
     if not parts.scheme or not has_host:
         raise FormatError(
             f"tracker URL {shown!r} lacks a scheme or a host", hint="write it like http://192.0.2.7:6969"
