@@ -133,7 +133,7 @@ def test_a_torrent_that_cannot_be_written_leaves_nothing(
         (
             ["folder", "--tracker", "udp://a.lan:99999"],
             ExitCode.USAGE,
-            "tracker URL 'udp://a.lan:99999': Port out",
+            "tracker URL 'udp://a.lan:99999': its port is no number up to 65535",
         ),
         (["folder", "--web-seed", "udp://a"], ExitCode.USAGE, "'udp://a' is not a URL of ftp, http, https"),
         (["folder", "--date", "soon"], ExitCode.USAGE, "'soon' is not a date"),

@@ -145,8 +145,7 @@ def test_a_tracker_that_cannot_be_asked_is_named_and_skipped() -> None:
         assert scene.messages == [
             "tracker wss://u.example:1: wss trackers are not supported; skipped",
             "tracker udp://u.example/…: tracker URL 'udp://u.example/…' lacks a port; skipped",
-            "tracker http://x:port/: tracker URL 'http://x:port/': "
-            "Port could not be cast to integer value as 'port'; skipped",
+            "tracker http://x:port/: tracker URL 'http://x:port/': its port is no number up to 65535; skipped",
         ]
 
     tiers = [["wss://u.example:1"], [f"udp://u.example/{PASSKEY}"], ["http://x:port/"], [A]]
