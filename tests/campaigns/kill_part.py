@@ -167,7 +167,7 @@ def recorded_pieces(path: Path, version: int) -> int:
     room, have_length = 4096, (PIECES + 7) // 8
     newest = (0, 0)
     for at in (room, 2 * room):
-        end = at + 64 + have_length + 4 * PIECES
+        end = at + 64 + 2 * have_length + 4 * PIECES  # what is here, and what the URL itself gave
         if data[end : end + 32] == hashlib.sha256(data[at:end]).digest() and data[at + 8 : at + 40] == key:
             have = int.from_bytes(data[at + 64 : at + 64 + have_length], "little")
             newest = max(newest, (struct.unpack_from("<Q", data, at + 40)[0], have))
