@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shoal.fetch.claims import BLOCK, FIRST_BYTE_STALL, LONGEST_STALL, SHORTEST_STALL, Run, Stop, StopReason
-from shoal.fetch.pieces import MOST_PIECES, SHORTEST_PIECE
-from shoal.fetch.plan import DOUBLED_MOST, Plan, piece_length_for
+from shoal.fetch.pieces import MOST_PIECES, SHORTEST_PIECE, piece_length_for
+from shoal.fetch.plan import DOUBLED_MOST, Plan
 from shoal.formats.bitfield import all_bits
 from shoal.testing.origin import covered
 from shoal.units import GIB, KIB, MIB

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from shoal.disk.part_file import PartFile
 from shoal.errors import ChecksumError, ShoalError
 from shoal.fetch.facts import Facts
-from shoal.fetch.plan import piece_length_for
+from shoal.fetch.pieces import piece_length_for
 from shoal.fetch.progress import Wanted
 from shoal.fetch.verification import Verification
 

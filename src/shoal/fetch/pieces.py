@@ -1,4 +1,4 @@
-"""The pieces of a file that has no hashes of its own: how long they are. Pure."""
+"""The pieces of a file that has no hashes of its own: how long they are, and where. Pure."""
 
 from __future__ import annotations
 
@@ -14,3 +14,8 @@ def piece_length_for(length: int) -> int:
     while -(-length // piece_length) > MOST_PIECES:
         piece_length *= 2
     return piece_length
+
+
+def piece_span(piece: int, piece_length: int, length: int) -> tuple[int, int]:
+    """Its bytes in a file of `length`: from, and up to. The last piece may be shorter."""
+    return piece * piece_length, min((piece + 1) * piece_length, length)

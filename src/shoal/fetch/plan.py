@@ -32,7 +32,7 @@ from shoal.fetch.claims import (
 from shoal.fetch.flow_rate import FlowRate
 from shoal.fetch.gaps import Gaps, gaps_between
 from shoal.fetch.growth import Growth
-from shoal.fetch.pieces import piece_length_for as piece_length_for
+from shoal.fetch.pieces import piece_length_for, piece_span
 from shoal.formats.bitfield import run_mask
 from shoal.units import KIB
 
@@ -237,7 +237,7 @@ class Plan:
 
     def on_piece(self, piece: int) -> None:
         """This piece came some other way; nobody has to fetch it."""
-        begin, end = piece * self.piece_length, min((piece + 1) * self.piece_length, self.length)
+        begin, end = piece_span(piece, self.piece_length, self.length)
         self._take_away(begin, end)
         self._withheld.remove(begin, end)
         self.have_bits |= 1 << piece
@@ -384,7 +384,7 @@ class Plan:
         """The pieces that became whole when the claim went on from `done`."""
         pieces = []
         for piece in range(done // self.piece_length, -(-claim.done // self.piece_length)):
-            begin, end = piece * self.piece_length, min((piece + 1) * self.piece_length, self.length)
+            begin, end = piece_span(piece, self.piece_length, self.length)
             if claim.done < end and claim.left:
                 continue
             if self._gaps.overlap(begin, end) or self._withheld.overlap(begin, end):

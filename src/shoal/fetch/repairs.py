@@ -17,7 +17,7 @@ from shoal.disk.piece_digests import PieceChecker, PieceDigests
 from shoal.errors import ChecksumError
 from shoal.fetch.judging import Asked
 from shoal.fetch.origins import Origins
-from shoal.fetch.plan import piece_length_for
+from shoal.fetch.pieces import piece_length_for
 from shoal.fetch.provenance import Provenance
 from shoal.fetch.receiver import Receiver, trimmed
 from shoal.fetch.sources import Source

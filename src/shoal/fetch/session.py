@@ -24,7 +24,8 @@ from shoal.fetch.limit import longest_pause
 from shoal.fetch.opening import Opening, body_of
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.origins import Origins
-from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pieces import piece_length_for
+from shoal.fetch.plan import Plan
 from shoal.fetch.pooling import Pooling
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Phase, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll, Ranged

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from shoal.fetch.facts import Facts
 from shoal.fetch.opening import Opening
-from shoal.fetch.plan import piece_length_for
+from shoal.fetch.pieces import piece_length_for
 from shoal.fetch.progress import Phase, Progress
 from shoal.fetch.ranged import Ranged
 from shoal.fetch.sources import Sources

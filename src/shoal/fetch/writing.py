@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from shoal.disk.part_file import PartFile
 from shoal.disk.workers import Workers
 from shoal.errors import ShoalError
-from shoal.fetch.plan import piece_length_for
+from shoal.fetch.pieces import piece_length_for
 from shoal.units import MIB
 
 OnPieces = Callable[[Sequence[tuple[int, bytes]]], None]

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from shoal.errors import PeerError
-from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pieces import piece_length_for
+from shoal.fetch.plan import Plan
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.runs import PieceRun
 from shoal.formats.bitfield import iter_bits, without

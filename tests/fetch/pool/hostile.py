@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shoal.fetch.group.certificates import authority_certificate, member_certificate, tls_context
 from shoal.fetch.group.signing import MemberKey, new_member_key
-from shoal.fetch.plan import piece_length_for
+from shoal.fetch.pieces import piece_length_for
 from shoal.testing.hostile_member import HostileMember, MemberScript
 from shoal.units import KIB
 

@@ -11,7 +11,7 @@ import pytest
 
 from shoal.fetch.group.certificates import authority_certificate, member_certificate, tls_context
 from shoal.fetch.group.signing import new_member_key
-from shoal.fetch.plan import piece_length_for
+from shoal.fetch.pieces import piece_length_for
 from shoal.testing.group_floods import (
     MALFORMED_IN_MEETING,
     MALFORMED_IN_POOL,

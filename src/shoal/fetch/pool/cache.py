@@ -15,7 +15,7 @@ from shoal.disk.faults import file_fault
 from shoal.disk.folder_lock import FolderLock
 from shoal.disk.part_file import PartFile
 from shoal.errors import ExistsError, ShoalError
-from shoal.fetch.plan import piece_length_for
+from shoal.fetch.pieces import piece_length_for
 
 MOST_PLACES = 64  # helpers of one user without a cache; a machine has a few groups
 _PART = ".part"

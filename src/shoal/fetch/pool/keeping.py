@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import ShoalError
+from shoal.fetch.pieces import piece_span
 from shoal.fetch.pool.proving import read_some
 from shoal.fetch.pool.records_file import RecordsFile
 from shoal.formats.bitfield import iter_bits
@@ -116,8 +117,7 @@ class Keeping:
             self._unanswered = 0
 
     def _span(self, piece: int) -> tuple[int, int]:
-        begin = piece * self._plan.piece_length
-        return begin, min(begin + self._plan.piece_length, self._plan.length)
+        return piece_span(piece, self._plan.piece_length, self._plan.length)
 
     # ---- for the next run
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from shoal.fetch.judging import Asked
+from shoal.fetch.pieces import piece_span
 from shoal.fetch.pool.asking import Asking
 from shoal.fetch.pool.audits import PATIENCE, Audit
 from shoal.fetch.progress import MemberProgress, MemberShare
@@ -245,8 +246,7 @@ class Pooled:
 
     def _givers(self, piece: int) -> set[Source]:
         plan = self._ranged.plan
-        begin = piece * plan.piece_length
-        urls = self._ranged.provenance.givers(begin, min(begin + plan.piece_length, plan.length))
+        urls = self._ranged.provenance.givers(*piece_span(piece, plan.piece_length, plan.length))
         return {source for source in self._origins.sources if source.url in urls}
 
     def can_audit(self) -> bool:

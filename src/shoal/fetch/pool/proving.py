@@ -7,6 +7,7 @@ import time
 from collections import deque
 
 from shoal.disk.part_file import PartFile
+from shoal.fetch.pieces import piece_span
 
 LOOK = 0.2  # seconds of reading at a time; what ends is held up by no more
 
@@ -18,8 +19,8 @@ def read_some(part: PartFile, left: deque[int], piece_length: int) -> list[tuple
     until = time.monotonic() + LOOK
     while left and time.monotonic() < until:
         piece = left.popleft()
-        begin = piece * piece_length
-        view = memoryview(bytearray(min(piece_length, part.length - begin)))
+        begin, end = piece_span(piece, piece_length, part.length)
+        view = memoryview(bytearray(end - begin))
         part.read_into(begin, view)
         found.append((piece, hashlib.sha256(view).digest()))
     return found

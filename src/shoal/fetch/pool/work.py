@@ -20,7 +20,8 @@ from shoal.disk.part_file import PartFile
 from shoal.errors import ChecksumError, ShoalError, UnfinishedError
 from shoal.fetch.options import AskedUrl
 from shoal.fetch.origins import Origins
-from shoal.fetch.plan import Plan, piece_length_for
+from shoal.fetch.pieces import piece_length_for, piece_span
+from shoal.fetch.plan import Plan
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meetings import AtOrigin, Meetings
@@ -235,7 +236,7 @@ class Work:
                 if record is not None and record.digest == digest:
                     proved.append(record)
                 else:
-                    part.forget(piece * piece_length, min((piece + 1) * piece_length, self.ask.length))
+                    part.forget(*piece_span(piece, piece_length, self.ask.length))
         return proved
 
     def _take_up(self, part: PartFile, plan: Plan, records: list[PieceRecord]) -> None:
@@ -245,8 +246,7 @@ class Work:
             if self._pool.holdings.take_up(record):
                 known |= 1 << record.piece
         for piece in iter_bits(part.have_bits & ~known):
-            begin = piece * plan.piece_length
-            end = min(begin + plan.piece_length, plan.length)
+            begin, end = piece_span(piece, plan.piece_length, plan.length)
             plan.lose(begin, end)
             plan.withhold(begin, end)
             part.forget(begin, end)
