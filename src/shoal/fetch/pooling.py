@@ -75,6 +75,11 @@ class Pooling:
         if self.pooled is not None:
             self.pooled.know(expected)
 
+    async def remember(self) -> None:
+        """Before the part file is remembered: who answers for what is in it."""
+        if self.pooled is not None and self.pooled.keeping is not None:
+            await self.pooled.keeping.save()
+
     async def settle(
         self,
         ranged: Ranged,

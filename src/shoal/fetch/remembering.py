@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from shoal.disk.part_file import PartFile
 from shoal.errors import ShoalError
@@ -12,10 +12,16 @@ REMEMBERED_EVERY = 5.0  # seconds; what a power cut costs
 
 
 class Remembering:
-    """One at a time, in a thread; `on_trouble` is told what the disk refused."""
+    """One at a time, in a thread; `on_trouble` is told what the disk refused. `beforehand` keeps what belongs to it."""
 
-    def __init__(self, part: PartFile, on_trouble: Callable[[ShoalError], None]) -> None:
+    def __init__(
+        self,
+        part: PartFile,
+        beforehand: Callable[[], Awaitable[None]],
+        on_trouble: Callable[[ShoalError], None],
+    ) -> None:
         self._part = part
+        self._beforehand = beforehand
         self._on_trouble = on_trouble
         self._began_at: float | None = None
         self._task: asyncio.Task[None] | None = None
@@ -29,6 +35,7 @@ class Remembering:
 
     async def _remember(self) -> None:
         try:
+            await self._beforehand()
             await asyncio.to_thread(self._part.remember)
         except ShoalError as error:
             self._on_trouble(error)

@@ -253,7 +253,7 @@ class Session:
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,
         )  # fmt: skip
         self._writing.on_span = ranged.provenance.on_written
-        self._remembering = Remembering(self._part, self._on_trouble)
+        self._remembering = Remembering(self._part, self._pooling.remember, self._on_trouble)
         self._pooling.begin(ranged, group)
         self._check_pieces()
         await ranged.run(group, receiver if is_fresh else None, source)

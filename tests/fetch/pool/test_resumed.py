@@ -16,10 +16,11 @@ import pytest
 
 from shoal.disk.checksum import parse_checksum
 from shoal.disk.part_rows import PartRows
+from shoal.fetch import remembering
 from shoal.fetch.group.key import new_key
 from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.group.signing import new_member_key
-from shoal.fetch.pool import audits, keeping, requesting
+from shoal.fetch.pool import audits, requesting
 from shoal.fetch.progress import Progress
 from shoal.fetch.verification import Verification
 from shoal.testing.hostile_member import MemberScript
@@ -273,7 +274,7 @@ def test_records_that_are_gone_torn_or_of_nobody_are_as_good_as_absent(tmp_path:
 def test_somebody_elses_file_in_their_place_is_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "SAVED_EVERY", 0.1)
+    monkeypatch.setattr(remembering, "REMEMBERED_EVERY", 0.1)
 
     async def story() -> None:
         async with room(tmp_path) as here:
@@ -296,7 +297,7 @@ def test_a_disk_that_is_full_for_the_records_costs_one_line(
     def save(rows: PartRows, packed: Mapping[int, bytes], mode: int) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(keeping, "SAVED_EVERY", 0.1)
+    monkeypatch.setattr(remembering, "REMEMBERED_EVERY", 0.1)
     monkeypatch.setattr(PartRows, "save", save)
 
     async def story() -> None:

@@ -4,13 +4,13 @@ Always true: of what is here since an earlier run nothing is passed on before it
 record says. Pieces that the URL itself gave us, in whatever run and group or none, are signed anew. A piece that
 another brought needs a record that is right in this group, else it is fetched again: nobody would answer for it.
 
-It is done beside the download, a little at a time; others' pieces come first, for the end waits for them.
+It is done beside the download, a little at a time; others' pieces come first, for the end waits for them. Records are
+saved just before the part file is remembered: a piece whose record is lost would be fetched again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -26,8 +26,6 @@ from shoal.units import format_size
 if TYPE_CHECKING:
     from shoal.fetch.plan import Plan
     from shoal.fetch.pool.pool import Pool
-
-SAVED_EVERY = 5.0  # seconds; what others brought since then is fetched again after a kill
 
 
 class Keeping:
@@ -48,8 +46,6 @@ class Keeping:
         self.earlier_bits = theirs | own
         self._left = deque([*iter_bits(theirs), *iter_bits(own)])
         self._looking: asyncio.Task[None] | None = None
-        self._saving: asyncio.Task[None] | None = None
-        self._saved_at = time.monotonic()
         self._was_told = False
         self._tell_unanswered()
 
@@ -57,17 +53,10 @@ class Keeping:
         self._pool = pool
         pool.holdings.unproved_bits = self.earlier_bits
 
-    def beat(self, group: asyncio.TaskGroup, now: float) -> None:
+    def beat(self, group: asyncio.TaskGroup) -> None:
         """Some times a second. What it begins soon ends by itself."""
         if self._left and self._looking is None:
             self._looking = group.create_task(self._look())
-        if now - self._saved_at > SAVED_EVERY and self._saving is None:
-            self._saved_at = now
-            self._saving = group.create_task(self._save())
-
-    async def end(self) -> None:
-        """Nothing runs any more. Whoever goes on from here finds all records; if the file has its name, none."""
-        await self._save()
 
     # ---- what is here since an earlier run
 
@@ -121,7 +110,8 @@ class Keeping:
 
     # ---- for the next run
 
-    async def _save(self) -> None:
+    async def save(self) -> None:
+        """Durable when it returns. One at a time; once the file has its name, nothing happens."""
         records = self._pool.holdings.records()  # here: the loop changes what they are taken from
         try:
             await asyncio.to_thread(self._file.save, records)
@@ -129,5 +119,3 @@ class Keeping:
             if not self._was_told:
                 self._was_told = True
                 self._note(f"after a stop, what others brought is fetched again: {error.message}")
-        finally:
-            self._saving = None

@@ -133,7 +133,7 @@ class Pooled:
         plan.limit(self._most_fetchers if has_mirrors else share, min(share, least))
         self._look_for_help(now)
         if self.keeping is not None:
-            self.keeping.beat(self._group, now)
+            self.keeping.beat(self._group)
         self.pool.beat(now)
         self._at_origin.use(self._uses_origin(now))
 

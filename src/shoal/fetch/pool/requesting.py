@@ -185,7 +185,7 @@ class Requesting:
         pooled.end()
         try:
             if pooled.keeping is not None:
-                await pooled.keeping.end()
+                await pooled.keeping.save()
             if lingers:
                 await self._linger(pool)
             if self._is_meeting:
