@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -25,11 +26,21 @@ LIMIT = 50.0  # seconds for anything to come true: some programs look around onc
 POLL_EVERY = 0.02  # seconds
 STOP_LIMIT = 3.0  # seconds for a program to end when told to; Transmission says goodbye for long
 PROBE_PEER_ID = b"-XS0001-is-it-up-yet"
-FIRST_PORT, LAST_PORT = 20_000, 32_000  # systems choose from 32768 (Linux) or 49152 on
-MOST_WORKERS = 16  # of pytest, side by side
+FIRST_PORT = 20_000  # below it are those of known services
+PART = 300  # ports that one worker of pytest has for itself; when it comes round, the first are free again
+GIVEN_AWAY_NOW = Path("/proc/sys/net/ipv4/ip_local_port_range")
+GIVEN_AWAY = (32_768, 65_535)  # by systems that do not tell: Linux from there on, others from 49152
 NO_LINGERING = struct.pack("ii", 1, 0)  # a probe leaves no trace behind
 
 Command = Sequence[str | os.PathLike[str]]
+
+
+def wait_until(is_so: Callable[[], bool], what: str) -> None:
+    """Wait for something that nobody who may end brings about."""
+    deadline = time.monotonic() + LIMIT
+    while not is_so():
+        assert time.monotonic() < deadline, f"no {what} in {LIMIT:g} s"
+        time.sleep(POLL_EVERY)
 
 
 class Running:
@@ -131,25 +142,43 @@ class Pen:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody has now, for programs that cannot choose one and tell; each is given out once.
+    """A port nobody has now, for programs that cannot choose one and tell; no other test gets it meanwhile.
 
-    It is below those that systems choose from themselves: nobody takes it by chance until the program does.
+    It is not one of those that the system gives away itself: nobody takes it by chance until the program does.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in _ports:
+    for port in itertools.islice(_ports, PART):
         with contextlib.suppress(OSError), socket.create_server((host, port), family=family):
             with socket.socket(family, socket.SOCK_DGRAM) as datagrams:  # some want both
                 datagrams.bind((host, port))
             return port
-    raise AssertionError("all ports have been given out")
+    raise AssertionError("all ports are taken")
 
 
 def _own_ports() -> Iterator[int]:
-    """Those of this worker of pytest, from a random one on: other runs on this machine have the same."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MOST_WORKERS
-    count = (LAST_PORT - FIRST_PORT) // MOST_WORKERS
-    begin = random.SystemRandom().randrange(count)
-    return (FIRST_PORT + worker * count + (begin + number) % count for number in range(count))
+    """Those of one part, round and round from a random one on: the run before left connections behind.
+
+    The part is this process's alone, of all workers of all runs on this machine, while it listens at its first port.
+    """
+    everywhere = _ports_of_nobody()
+    for first in everywhere[::PART]:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", first)):
+            begin = random.SystemRandom().randrange(PART - 1)
+            while True:
+                for number in range(PART - 1):
+                    yield first + 1 + (begin + number) % (PART - 1)
+    raise AssertionError("more runs at a time than there are parts")
+
+
+def _ports_of_nobody() -> range:
+    """Whole parts of the ports that are not given away by the system; of any, where it gives away all."""
+    first_given, last_given = GIVEN_AWAY
+    with contextlib.suppress(OSError):
+        first_given, last_given = map(int, GIVEN_AWAY_NOW.read_text().split())
+    found = max(range(FIRST_PORT, first_given), range(last_given + 1, 1 << 16), key=len)
+    if len(found) < PART:
+        found = range(FIRST_PORT, GIVEN_AWAY[0])
+    return found[: len(found) // PART * PART]
 
 
 _ports = _own_ports()
@@ -178,7 +207,7 @@ def scraped(announce_url: str, info_hash: bytes) -> tuple[int, int, int] | None:
     """Likewise, and how often somebody said that it had completed it."""
     url = f"{announce_url.replace('/announce', '/scrape')}?info_hash={quote(info_hash, safe='')}"
     try:
-        with urllib.request.urlopen(url, timeout=2.0) as response:
+        with urllib.request.urlopen(url, timeout=LIMIT) as response:
             answer = bencode.decode(response.read())
     except OSError:
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import MakeOffer
 from .payloads import Offer
-from .processes import Pen, listed
+from .processes import Pen, listed, wait_until
 from .programs import (
     CLIENTS,
     HOST,
@@ -83,9 +83,9 @@ def test_a_seed_and_a_get_of_ours_meet_in_datagrams(
     seed.wait_until(lambda: listed(url, offer.info_hash) == (1, 0), "seed listed by the tracker")
     shoal_get(pen, offer.torrent, ours).wait_success()
     assert offer.is_copied_to(ours)
-    seed.stop()
+    seed.leave()
     seed.wait_success()
-    assert listed(url, offer.info_hash) == (0, 0)
+    wait_until(lambda: listed(url, offer.info_hash) == (0, 0), "goodbye heard by the tracker")
 
 
 def test_what_share_prints_serves_us_and_others(payload_root: Path, offer: Offer, pen: Pen) -> None:
