@@ -17,6 +17,7 @@ from shoal.net.listening import open_port
 
 Runner = Callable[[Awaitable[None]], None]
 LARGE = 8 * 1024 * 1024
+LITTLE = 64 * 1024  # that the system takes at a time, however much it would take if nobody said so
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])
@@ -66,6 +67,8 @@ class Talker(asyncio.Protocol):
 async def serving(kind: type[Talker] = Talker) -> AsyncIterator[tuple[int, list[Talker]]]:
     everybody: list[Talker] = []
     [listener] = open_port(["127.0.0.1"], 0, [socket.SOCK_STREAM])
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        listener.setsockopt(socket.SOL_SOCKET, buffer, LITTLE)
     server = EagerServer(listener, lambda: kind(everybody))
     port = listener.getsockname()[1]
     try:
@@ -115,7 +118,10 @@ def test_a_hundred_callers_at_once_are_all_answered(run: Runner) -> None:
 def test_what_the_other_side_does_not_take_waits_and_the_protocol_is_told(run: Runner) -> None:
     async def story() -> None:
         async with serving() as (port, everybody):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            caller = socket.socket()
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LITTLE)
+            caller.connect(("127.0.0.1", port))
+            reader, writer = await asyncio.open_connection(sock=caller)
             writer.write(b"large")
             assert await reader.readexactly(LARGE) == bytes(LARGE)
             assert await reader.readexactly(3) == b"end"

@@ -13,6 +13,8 @@ from shoal.net.guarding import TorrentGuard, allowed_addresses, plain_host
 from shoal.net.http import get
 from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
 
+from ..peers.processes import free_port
+
 PUBLIC = "127.0.0.2"
 PROXIES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 
@@ -105,7 +107,7 @@ def test_behind_a_proxy_what_the_url_says_is_looked_at(monkeypatch: pytest.Monke
 
 def test_a_dead_private_host_is_an_error_of_the_network_and_no_refusal() -> None:
     with pytest.raises(NetworkError, match="cannot connect"):
-        fetched("http://127.0.0.1:9/")
+        fetched(f"http://127.0.0.1:{free_port()}/")
 
 
 @pytest.mark.parametrize(

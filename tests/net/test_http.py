@@ -14,6 +14,8 @@ import uvloop
 from shoal.errors import FormatError, NetworkError, NotFoundError, ShoalError
 from shoal.net.http import USER_AGENT, HttpResponse, delete, get, put
 
+from ..peers.processes import free_port
+
 Runner = Callable[[Awaitable[None]], None]
 
 
@@ -281,6 +283,10 @@ class Shelf:
             self.bodies.append(await reader.readexactly(length))
         writer.write(self._answer)
         await writer.drain()
+        if not self._reads_body:  # nobody may cut the answer off who sends his body after all
+            writer.write_eof()
+            while await reader.read(65536):
+                pass
         writer.close()
 
 
@@ -297,11 +303,12 @@ def test_a_body_is_put_with_its_headers(run: Runner, size: int) -> None:
     run(story())
 
 
-def test_who_is_refused_sends_no_body(run: Runner) -> None:
+def test_who_is_refused_hears_it_and_need_not_send_his_body(run: Runner) -> None:
     async def story() -> None:
         async with Shelf(b"403 Forbidden", b"Connection: close", reads_body=False) as shelf:
             answer = await put(shelf.url, bytes(5_000_000), headers=SECRET)
             assert (answer.status, answer.body) == (403, b"yes")
+            assert b"Expect: 100-continue\r\n" in shelf.heads[0]
 
     run(story())
 
@@ -332,8 +339,9 @@ def test_a_token_follows_no_redirect(run: Runner, status: bytes) -> None:
 
 def test_errors_of_what_is_put_name_the_host_and_no_secret(run: Runner) -> None:
     async def story() -> None:
-        with pytest.raises(NetworkError, match=r"127.0.0.1:1: cannot connect") as caught:
-            await put("http://127.0.0.1:1/a", b"body", headers=SECRET)
+        port = free_port()
+        with pytest.raises(NetworkError, match=f"127.0.0.1:{port}: cannot connect") as caught:
+            await put(f"http://127.0.0.1:{port}/a", b"body", headers=SECRET)
         assert "secret" not in caught.value.message + caught.value.hint
 
     run(story())

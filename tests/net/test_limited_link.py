@@ -15,6 +15,8 @@ from shoal.net.throttle import Throttle
 from shoal.testing.clock import VirtualClock
 from shoal.units import KIB
 
+from .sockets import PATIENCE, wait_arrived
+
 RATE = 20 * KIB
 
 
@@ -62,20 +64,23 @@ class Ends:
             incoming=self._throttle() if reads else None,
             outgoing=self._throttle() if sends else None,
         )
-        self.theirs.setblocking(False)
+        self._ours = ours
+        self._arrived = 0
+        self.theirs.settimeout(PATIENCE)
 
     def _throttle(self) -> Throttle:
         return Throttle(RATE, self.clock, self.clock.call_later)
 
     def arrived(self) -> int:
-        """Bytes that came out at the other end since the last look."""
-        size = 0
-        try:
-            while data := self.theirs.recv(64 * KIB):
-                size += len(data)
-        except BlockingIOError:
-            pass
-        return size
+        """Bytes that came out at the other end: all that the link has sent, or all there will ever be."""
+        while self._arrived < self.link.sent and (data := self.theirs.recv(64 * KIB)):
+            self._arrived += len(data)
+        return self._arrived
+
+    def send(self, size: int) -> None:
+        """Let something come to the link, and wait until it is there."""
+        self.theirs.sendall(bytes(size))
+        wait_arrived(self._ours, size)
 
     def close(self) -> None:
         self.link.close()
@@ -105,7 +110,7 @@ def test_a_link_reads_only_what_may_pass_and_says_that_it_is_held_back() -> None
     def story() -> None:
         ends = Ends(Owner(), reads=True)
         assert not ends.link.is_held_back
-        ends.theirs.send(bytes(30 * KIB))
+        ends.send(30 * KIB)
         ends.link._on_readable()
         ends.clock.advance(1.0)
         assert RATE * 0.95 <= ends.owner.got <= RATE

@@ -12,6 +12,8 @@ from shoal.errors import NetworkError, UsageError
 from shoal.net import listening
 from shoal.net.listening import PortBusyError, open_port
 
+from ..peers.processes import free_port
+
 TCP, UDP = socket.SOCK_STREAM, socket.SOCK_DGRAM
 LOCAL = "127.0.0.1"
 
@@ -55,8 +57,8 @@ def test_an_address_that_is_named_twice_is_opened_once() -> None:
 
 @pytest.mark.parametrize("kind", [TCP, UDP])
 def test_a_busy_port_is_named_whichever_kind_is_busy(kind: int) -> None:
-    with opened([LOCAL], 0, [TCP, UDP]) as sockets:  # a port that is free for both
-        port = port_of(sockets[0])
+    port = free_port(LOCAL)  # which nobody else takes when it is half free
+    with opened([LOCAL], port, [TCP, UDP]) as sockets:
         for sock in sockets:
             if sock.type != kind:
                 sock.close()

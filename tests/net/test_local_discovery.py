@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,13 +25,14 @@ from shoal.protocol.local_discovery import (
     GROUP_V4,
     Announcement,
     encode_announcement,
-    parse_announcement,
 )
+from shoal.swarm.local_search import MOST_PER_SOURCE
 
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 PATIENCE = 60.0  # seconds; for a busy machine
 POLL_EVERY = 0.01
+CALLED_EVERY = 0.3  # seconds; with two or three calls each time, nothing is too much
 
 IN_ANOTHER_NETWORK = """
 import asyncio, sys
@@ -102,8 +104,8 @@ def test_two_of_one_machine_find_each_other_whoever_comes_first() -> None:
             await wait_until(lambda: first._search.take_due(0.0) == [])
             second.join(info_hash)
             await wait_until(lambda: bool(one.peers and two.peers))
-        assert one.peers == [(info_hash, (HOST, 1002))]
-        assert two.peers == [(info_hash, (HOST, 1001))]
+        assert set(one.peers) == {(info_hash, (HOST, 1002))}
+        assert set(two.peers) == {(info_hash, (HOST, 1001))}
 
     asyncio.run(meet())
 
@@ -117,10 +119,11 @@ def test_nobody_hears_himself_or_of_a_swarm_that_he_has_left() -> None:
             discovery.join(left)
             discovery.leave(left)
             with voice() as sock:
-                call(sock, left, 1002)
-                call(sock, info_hash, 1003, discovery._search.cookie)
-                call(sock, info_hash, 1004)
-            await wait_until(lambda: bool(heard.peers))
+                while not heard.peers:  # a call may be lost: all programs of a machine share the port
+                    call(sock, left, 1002)
+                    call(sock, info_hash, 1003, discovery._search.cookie)
+                    call(sock, info_hash, 1004)
+                    await asyncio.sleep(CALLED_EVERY)
         assert heard.peers == [(info_hash, (HOST, 1004))]
 
     asyncio.run(listen())
@@ -134,49 +137,39 @@ def test_what_is_sent_to_this_machine_alone_is_not_read() -> None:
             discovery.join(info_hash)
             with voice() as sock:
                 data = encode_announcement(Announcement("", 1002, (info_hash,)))
-                sock.sendto(data, (HOST, GROUP_PORT))
-                call(sock, info_hash, 1003)
-            await wait_until(lambda: bool(heard.peers))
+                while not heard.peers:
+                    sock.sendto(data, (HOST, GROUP_PORT))
+                    call(sock, info_hash, 1003)
+                    await asyncio.sleep(CALLED_EVERY)
         assert heard.peers == [(info_hash, (HOST, 1003))]
 
     asyncio.run(listen())
 
 
 def test_a_flood_is_read_no_faster_than_allowed_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[float] = []
+    read: Counter[int] = Counter()  # in which second how many
     monkeypatch.setattr(local_discovery, "MOST_READ", 50)
+    hear = LocalDiscovery._hear
 
-    def count(data: bytes) -> Announcement:
-        heard = parse_announcement(data)
-        if heard.info_hashes == (
-            bytes(20),
-        ):  # others may call meanwhile: all programs of a machine share the port
-            read.append(time.monotonic())
-        return heard
+    def count(discovery: LocalDiscovery, data: bytes, host: str, now: float) -> None:
+        read[int(now)] += 1
+        hear(discovery, data, host, now)
 
-    monkeypatch.setattr(local_discovery, "parse_announcement", count)
+    monkeypatch.setattr(LocalDiscovery, "_hear", count)
 
     async def listen() -> None:
-        ticks = 0
         async with LocalDiscovery(HOST, 1001, Heard()) as discovery:
             discovery.join(secrets.token_bytes(20))
             with voice() as sock:
                 sock.setblocking(False)
-                end = time.monotonic() + 2.2
-                while time.monotonic() < end:
+                while len(read) < 3:
                     for _ in range(50):
                         call(sock, bytes(20), 1)
-                    ticks += 1
                     await asyncio.sleep(POLL_EVERY)
             await wait_until(lambda: discovery._read_count < 50)
-        assert ticks > 20
 
-    asyncio.run(listen())
-    for begin in read:
-        assert (
-            sum(begin <= at < begin + 0.9 for at in read) <= 2 * 20
-        )  # of one source, in two seconds' windows
-    assert len(read) >= 40
+    asyncio.run(asyncio.wait_for(listen(), PATIENCE))
+    assert max(read.values()) <= MOST_PER_SOURCE
 
 
 def test_without_any_multicast_that_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
