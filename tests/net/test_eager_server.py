@@ -15,6 +15,8 @@ import uvloop
 from shoal.net.eager_server import EagerServer
 from shoal.net.listening import open_port
 
+from ..peers.processes import free_port
+
 Runner = Callable[[Awaitable[None]], None]
 LARGE = 8 * 1024 * 1024
 LITTLE = 64 * 1024  # that the system takes at a time, however much it would take if nobody said so
@@ -66,7 +68,7 @@ class Talker(asyncio.Protocol):
 @contextlib.asynccontextmanager
 async def serving(kind: type[Talker] = Talker) -> AsyncIterator[tuple[int, list[Talker]]]:
     everybody: list[Talker] = []
-    [listener] = open_port(["127.0.0.1"], 0, [socket.SOCK_STREAM])
+    [listener] = open_port(["127.0.0.1"], free_port(), [socket.SOCK_STREAM])
     for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
         listener.setsockopt(socket.SOL_SOCKET, buffer, LITTLE)
     server = EagerServer(listener, lambda: kind(everybody))

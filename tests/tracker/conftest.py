@@ -9,17 +9,25 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from shoal.tracker import mesh, redis_link
 from shoal.tracker.memory_store import MemoryStore
 from shoal.tracker.redis_store import RedisStore
 from shoal.tracker.store import PeerStore
 
 from ..peers.processes import Pen
 from .redis_server import RedisServer
-from .stores import LIFETIME, AskedStore
+from .stores import LIFETIME, LIMIT, AskedStore
 
 StoreMaker = Callable[..., AskedStore]
 
 SERVERS = {"redis": "redis-server"} | ({"valkey": "valkey-server"} if shutil.which("valkey-server") else {})
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is asked has all the time that a busy machine may take."""
+    for module in (mesh, redis_link):
+        monkeypatch.setattr(module, "ANSWER_SECONDS", LIMIT)
 
 
 @pytest.fixture
@@ -58,7 +66,7 @@ def redis_server(servers: Callable[[str], RedisServer]) -> RedisServer:
 
 
 @pytest.fixture(params=["memory", *SERVERS])
-def make_store(request: pytest.FixtureRequest) -> Iterator[StoreMaker]:
+def make_store(request: pytest.FixtureRequest, patient: None) -> Iterator[StoreMaker]:
     """Makes an empty store, which goes by the time it is told; the one before it may be used no more."""
     with asyncio.Runner() as runner:
         made: list[AskedStore] = []

@@ -18,6 +18,7 @@ from .whole import HOST, PROBE_HASH, SEED_PORT, Asker, Prober, Whole, packed, wh
 
 NOISE_COUNT = 200_000
 FLOOD_COUNT = 20_000  # announces, each with an info hash of its own
+ID_USES = 1_000  # announces with one connection id: it is good for a minute at least
 MOST_SWARMS, MOST_PEERS = 1_000, 1_500  # that the flooded tracker may remember
 MAX_GROWTH = 6 * MIB  # of a tracker that remembers nothing of what came
 
@@ -91,9 +92,10 @@ def test_a_scrape_of_none_or_too_many_is_dropped(count: int, asker: Asker) -> No
 
 def test_a_flood_of_new_swarms_ends_at_the_bound_and_harms_nobody_who_is_there(tracker: Whole) -> None:
     with Prober(tracker), closing(Asker(tracker.port)) as asker:
-        connection_id = asker.connection_id()
         let_in, resident = 0, tracker.resident
         for number in range(FLOOD_COUNT):
+            if number % ID_USES == 0:
+                connection_id = asker.connection_id()
             info_hash = number.to_bytes(20, "big")
             answer = asker.ask(
                 announce_datagram(connection_id, info_hash, 6881, transaction_id=info_hash[-4:]),

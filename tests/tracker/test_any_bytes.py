@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -187,6 +188,7 @@ class OneBatch(DatagramSocket):
         super().__init__(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self._sock.bind(("127.0.0.1", 0))
         self._sock.sendto(b"there is something to read", self._sock.getsockname())
+        assert select.select([self._sock], [], [], 60.0)[0]
         self._datagrams = datagrams
         self.sent: list[tuple[bytes, Any]] = []
 

@@ -12,6 +12,8 @@ import pytest
 from shoal.tracker import mesh as mesh_module
 from shoal.tracker.mesh import Mesh
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 @contextlib.asynccontextmanager
 async def meshes(folder: Path, count: int = 2) -> AsyncIterator[list[Mesh]]:
@@ -103,13 +105,13 @@ def test_a_worker_that_dies_with_the_question_answers_nothing(tmp_path: Path) ->
 
 
 def test_an_answer_that_is_late_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh_module, "ANSWER_SECONDS", 0.05)
-
     async def story() -> None:
         async with meshes(tmp_path) as (first, second):
             second.handlers["never"] = lambda body: asyncio.get_running_loop().create_future()
             second.handlers["echo"] = lambda body: body
-            assert await first.ask(1, "never") is None
+            with monkeypatch.context() as impatience:
+                impatience.setattr(mesh_module, "ANSWER_SECONDS", 0.05)
+                assert await first.ask(1, "never") is None
             assert await first.ask(1, "echo", b"x") == b"x"
 
     asyncio.run(story())

@@ -31,6 +31,8 @@ from shoal.tracker.site import Site
 from shoal.tracker.store import StoreCounts
 from shoal.tracker.tracker import Tracker
 
+from ..peers.processes import free_port
+
 HASH = bytes(20)
 LOCAL = "127.0.0.1"
 SECONDS = 60  # of patience
@@ -162,7 +164,7 @@ def test_several_addresses_are_served_on_one_port_by_tcp_and_udp(run: Runner) ->
 
 def test_without_udp_the_port_is_free_for_somebody_elses(run: Runner) -> None:
     async def story() -> None:
-        async with serve(Tracker(), doors=Doors([LOCAL], 0, has_udp=False)) as serving:
+        async with serve(Tracker(), doors=Doors([LOCAL], free_port(), has_udp=False)) as serving:
             assert serving.announce_urls == [f"http://{LOCAL}:{serving.port}/announce"]
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.bind((LOCAL, serving.port))
@@ -172,7 +174,7 @@ def test_without_udp_the_port_is_free_for_somebody_elses(run: Runner) -> None:
 
 def test_a_busy_udp_port_is_an_error_that_names_it_and_leaves_nothing_open(run: Runner) -> None:
     async def story() -> None:
-        free, sock = open_sockets(Doors([LOCAL], 0))  # a port that is free for both
+        free, sock = open_sockets(Doors([LOCAL], free_port()))
         free.close()
         with sock:
             port = sock.getsockname()[1]
@@ -275,7 +277,8 @@ async def raw_get(port: int, target: str, *forwarded_for: str) -> bytes:
 
 def test_nothing_listens_after_the_end(run: Runner) -> None:
     async def story() -> None:
-        async with served() as base:
+        async with serve(Tracker(), doors=Doors([LOCAL], free_port())) as serving:
+            base = serving.url
             await announce(base, request(1001))
         with pytest.raises(NetworkError, match="cannot connect"):
             await announce(base, request(1001))

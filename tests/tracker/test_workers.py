@@ -17,7 +17,13 @@ import pytest
 
 from shoal.net.listening import open_port
 from shoal.protocol.tracker.answers import parse_announce_response, parse_scrape_response
-from shoal.protocol.tracker.messages import AnnounceRequest, AnnounceResponse, ScrapeEntry, ScrapeResponse
+from shoal.protocol.tracker.messages import (
+    AnnounceRequest,
+    AnnounceResponse,
+    ScrapeEntry,
+    ScrapeResponse,
+    TrackerFailure,
+)
 from shoal.protocol.tracker.query import encode_announce_query, encode_scrape_query
 from shoal.tracker.mesh_store import worker_of
 from shoal.tracker.steering import steer_datagrams
@@ -60,11 +66,26 @@ class Running:
         return [int(pid) for pid in text.split()]
 
     def announce(self, number: int, port: int, left: int = 1) -> AnnounceResponse:
+        answer = self.try_announce(number, port, left)
+        assert isinstance(answer, AnnounceResponse)
+        return answer
+
+    def try_announce(self, number: int, port: int, left: int = 1) -> AnnounceResponse | TrackerFailure:
         request = AnnounceRequest(hash_of(number), b"p" * 20, port, left=left)
         with urlopen(f"{self.url}?{encode_announce_query(request)}", timeout=SECONDS) as answer:
-            parsed = parse_announce_response(answer.read())
-        assert isinstance(parsed, AnnounceResponse)
-        return parsed
+            return parse_announce_response(answer.read())
+
+    def wait_announced(self, number: int, port: int) -> AnnounceResponse:
+        """While a worker is away, the others say so of its swarms."""
+        answers: list[AnnounceResponse] = []
+
+        def is_answered() -> bool:
+            answer = self.try_announce(number, port)
+            answers.extend([answer] if isinstance(answer, AnnounceResponse) else [])
+            return bool(answers)
+
+        until(is_answered, "answer")
+        return answers[0]
 
     def scrape(self, *numbers: int) -> ScrapeResponse:
         query = encode_scrape_query([hash_of(number) for number in numbers])
@@ -127,10 +148,7 @@ def test_a_worker_that_is_killed_is_started_again_and_the_others_serve_on(runnin
     os.kill(before[0], signal.SIGKILL)
     until(lambda: set(running.children()) != set(before) and len(running.children()) == WORKERS, "new worker")
     until(lambda: "is started again" in running.said(), "word of it")
-    until(
-        lambda: all(running.announce(number, 2).complete is not None for number in range(WORKERS)), "answers"
-    )
-    told = {port for number in range(WORKERS) for _, port in running.announce(number, 2).peers}
+    told = {port for number in range(WORKERS) for _, port in running.wait_announced(number, 2).peers}
     assert told == {1}  # the swarms of the others are as they were
 
 

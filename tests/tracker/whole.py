@@ -5,7 +5,9 @@ Whatever a test does to the tracker, the asker (`Prober`) must be answered right
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import os
 import resource
 import socket
 import struct
@@ -132,17 +134,18 @@ class Asker:
         raise AssertionError(f"no answer over UDP in {BOUND:g} s")
 
     def is_ignored(self, question: bytes) -> bool:
-        """Whether nothing comes for it, though what is asked after it is answered."""
+        """Whether what is asked after it is answered, and it is not. Late answers to earlier questions do not count."""
+        transaction_id, after = question[12:16], os.urandom(4)
+        deadline = time.monotonic() + BOUND
         self._socket.send(question)
-        self.connection_id()
-        self._socket.setblocking(False)
-        try:
-            self._socket.recv(2048)
-        except BlockingIOError:
-            return True
-        finally:
-            self._socket.settimeout(UDP_PATIENCE)
-        return False
+        while time.monotonic() < deadline:
+            self._socket.send(connect_datagram(after))
+            with contextlib.suppress(TimeoutError):
+                while (answered := self._socket.recv(2048)[4:8]) != after:
+                    if answered == transaction_id:
+                        return False
+                return True
+        raise AssertionError(f"no answer over UDP in {BOUND:g} s")
 
 
 class Prober:
