@@ -76,9 +76,8 @@ def pin_to_load_core() -> None:
 
 @contextmanager
 def running_shoal(workers: int = 1, most: int = ROOM) -> Iterator[Server]:
-    port = free_port()
     command = [
-        sys.executable, "-P", SOURCE / "shoal/__main__.py", "tracker", "--bind", HOST, "--port", str(port),
+        sys.executable, "-P", SOURCE / "shoal/__main__.py", "tracker", "--bind", HOST, "--port", "0",
         "--status-every", "0", "--max-peers", str(most), "--max-swarms", str(ROOM),
         *(["--workers", str(workers)] if workers > 1 else []),
     ]  # fmt: skip
@@ -86,6 +85,9 @@ def running_shoal(workers: int = 1, most: int = ROOM) -> Iterator[Server]:
         memory_folder() as folder,
         _running("shoal", command, Path(folder), server_cores(workers)) as process,
     ):
+        port = int(
+            _told(process, Path(folder), "shoal", "tracker ").removesuffix("/announce").rpartition(":")[2]
+        )
         _wait_answer("shoal", process, Path(folder), port)
         yield Server("shoal", port, process.pid)
 
@@ -114,11 +116,7 @@ def running_opentracker(population: Population) -> Iterator[Server]:
 def running_sink(door: str, length: int) -> Iterator[Server]:
     command = [sys.executable, "-P", "-m", "bench.tracking.sinks", door, str(length)]
     with memory_folder() as folder, _running("sink", command, Path(folder), server_cores(1)) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline().decode()
-        if not line.startswith("listening on "):
-            raise ProcessFailed(f"the {door} sink says '{line.strip()}' instead of its port")
-        yield Server("sink", int(line.removeprefix("listening on ")), process.pid)
+        yield Server("sink", int(_told(process, Path(folder), "sink", "listening on ")), process.pid)
 
 
 @contextmanager
@@ -148,6 +146,15 @@ def _running(
             raise ProcessFailed(f"{name} ended with {process.returncode}: {_said(folder, name)}")
     finally:
         stop(process)
+
+
+def _told(process: subprocess.Popen[bytes], folder: Path, name: str, beginning: str) -> str:
+    """What stands behind `beginning` in the first line that it prints."""
+    assert process.stdout is not None
+    line = process.stdout.readline().decode().strip()
+    if not line.startswith(beginning):
+        raise ProcessFailed(f"{name} says '{line}' instead of where it is: {_said(folder, name)}")
+    return line.removeprefix(beginning)
 
 
 def _wait_answer(name: str, process: subprocess.Popen[bytes], folder: Path, port: int) -> None:
