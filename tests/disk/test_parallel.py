@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
 from shoal.disk.parallel import core_count, work_through
+
+
+NEVER_DONE = 10**12  # pieces; whoever ends in time was told to
 
 
 @pytest.fixture(autouse=True)
@@ -60,13 +64,14 @@ def test_the_error_of_a_worker_is_raised_and_ends_the_others() -> None:
 
     def work(piece: int) -> int:
         done.append(piece)
+        time.sleep(0.001)  # or they would be many before the others hear of it
         if piece == 3:
             raise ZeroDivisionError
         return 1
 
     with pytest.raises(ZeroDivisionError):
-        work_through(range(1_000_000), lambda: work, threads=2)
-    assert len(done) < 1_000_000
+        work_through(range(NEVER_DONE), lambda: work, threads=2)
+    assert len(done) < NEVER_DONE
 
 
 def test_a_stop_ends_the_work_after_the_present_pieces() -> None:
@@ -84,7 +89,7 @@ def test_a_stop_ends_the_work_after_the_present_pieces() -> None:
             return True
         return False
 
-    assert not work_through(range(1_000_000), lambda: work, threads=2, should_stop=should_stop)
+    assert not work_through(range(NEVER_DONE), lambda: work, threads=2, should_stop=should_stop)
 
 
 def test_an_interrupt_in_a_callback_ends_all_threads() -> None:
@@ -99,7 +104,7 @@ def test_an_interrupt_in_a_callback_ends_all_threads() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        work_through(range(1_000_000), lambda: work, threads=2, on_progress=interrupt)
+        work_through(range(NEVER_DONE), lambda: work, threads=2, on_progress=interrupt)
 
 
 def test_callbacks_come_in_the_callers_thread() -> None:
