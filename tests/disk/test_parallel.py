@@ -10,7 +10,6 @@ import pytest
 
 from shoal.disk.parallel import core_count, work_through
 
-
 NEVER_DONE = 10**12  # pieces; whoever ends in time was told to
 
 
