@@ -62,7 +62,7 @@ def python(*arguments: str) -> int:
 
 # Machines at slow servers, programs that start, take their time and end: seconds each, and the processor idle.
 WAITING = tuple(f"tests/{area}" for area in ("peers", "fetch", "cli", "engine"))
-AT_ONCE = 4
+AT_ONCE = min(4, 2 * (os.cpu_count() or 1))
 
 
 def test(arguments: list[str]) -> int:

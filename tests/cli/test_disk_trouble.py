@@ -17,6 +17,8 @@ from shoal.units import KIB, MIB
 from ..conftest import Shoal
 from .running import LOCAL, Offer, peer, start
 
+pytestmark = pytest.mark.system
+
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 
 

@@ -124,6 +124,7 @@ def test_missing_and_short_files_are_not_read(
     assert check_pieces(metainfo, storage, all_of(metainfo)) == 0
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_holes_are_not_read_and_count_only_where_zeros_belong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_name: str

@@ -25,6 +25,7 @@ def memory_folder() -> Iterator[Path]:
 needs_memory = pytest.mark.skipif(not MEMORY.is_dir(), reason="this system has no /dev/shm")
 
 
+@pytest.mark.system
 @needs_memory
 def test_a_file_in_memory_is_known_as_one(memory_folder: Path) -> None:
     with (memory_folder / "file").open("wb") as file:
@@ -36,6 +37,7 @@ def test_a_device_is_not_a_file_in_memory() -> None:
         assert is_in_memory(device.fileno()) is False
 
 
+@pytest.mark.system
 @needs_memory
 def test_a_file_in_memory_is_read_without_waiting_once_it_is_open(memory_folder: Path) -> None:
     payload = os.urandom(50_000)

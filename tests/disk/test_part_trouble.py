@@ -187,6 +187,7 @@ def test_room_is_reserved_only_where_the_file_system_does_it_without_writing(
     part.close()
 
 
+@pytest.mark.system
 def test_reserving_keeps_what_is_there_and_makes_the_file_long_enough(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w+b") as file:
         file.write(WHOLE)

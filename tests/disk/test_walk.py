@@ -174,6 +174,7 @@ def test_a_name_that_is_not_utf8_is_refused_unless_excluded(folder: Path) -> Non
     assert names(find_payload(folder, excludes=["*.bin"])) == ["file"]
 
 
+@pytest.mark.system
 def test_names_that_differ_only_by_case_are_told(folder: Path) -> None:
     put(folder, "README", "readme")
     if len(list(folder.iterdir())) < 2:

@@ -193,6 +193,7 @@ def test_a_bound_request_comes_from_that_address(run: Runner) -> None:
     run(story())
 
 
+@pytest.mark.system
 def test_ipv6_is_spoken(run: Runner) -> None:
     async def story() -> None:
         async with Script(ok(b"six"), host="::1") as server:

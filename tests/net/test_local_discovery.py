@@ -28,6 +28,8 @@ from shoal.protocol.local_discovery import (
 )
 from shoal.swarm.local_search import MOST_PER_SOURCE
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).resolve().parents[2]
 HOST = "127.0.0.1"
 PATIENCE = 60.0  # seconds; for a busy machine
