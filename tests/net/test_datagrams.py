@@ -7,6 +7,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 
 import pytest
 
@@ -86,6 +87,10 @@ def test_nothing_waits(server: DatagramSocket) -> None:
     server.send([])
 
 
+def tripled(number: int) -> bytes:
+    return b"%d" % number * 3
+
+
 def test_more_than_a_batch_comes_and_goes_in_order_and_to_its_own_sender(
     server: DatagramSocket, host: str
 ) -> None:
@@ -93,10 +98,16 @@ def test_more_than_a_batch_comes_and_goes_in_order_and_to_its_own_sender(
     with contextlib.ExitStack() as opened:
         clients = [opened.enter_context(bound(host)) for _ in range(5)]
         for number in range(count):
-            clients[number % 5].sendto(b"%d" % number * 3, (host, server.port))
+            clients[number % 5].sendto(tripled(number), (host, server.port))
         datagrams = received(server, count)
-        assert [datagram.payload for datagram in datagrams] == [b"%d" % number * 3 for number in range(count)]
-        server.send([(b"to %d" % number, each.reply_to) for number, each in enumerate(datagrams)])
+        numbers = [int(datagram.payload[: len(datagram.payload) // 3]) for datagram in datagrams]
+        assert [datagram.payload for datagram in datagrams] == list(map(tripled, numbers))
+        assert sorted(numbers) == list(range(count))
+        for client in range(5):  # the system may let one overtake another
+            own = [number for number in numbers if number % 5 == client]
+            assert own == sorted(own)
+        pairs = sorted(zip(numbers, datagrams, strict=True), key=itemgetter(0))
+        server.send([(b"to %d" % number, each.reply_to) for number, each in pairs])
         for number in range(count):
             assert clients[number % 5].recv(100) == b"to %d" % number
 

@@ -338,6 +338,7 @@ def test_answers_that_come_later_go_to_whoever_asked() -> None:
         with scene.talker() as first, scene.talker() as second:
             connection_id = await first.connect()
             first.send(encode_announce(connection_id, b"frst", announcing(1001)))
+            await late.asked(1)
             second.send(encode_scrape(connection_id, b"scnd", [HASH]))
             await late.asked(2)
             late.futures[1].set_result(TrackerFailure("to the second"))
