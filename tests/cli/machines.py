@@ -5,6 +5,8 @@ What they run are real processes. `Room` is who belongs together; nothing in it 
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import subprocess
 import time
@@ -17,6 +19,7 @@ from typing import Any
 from .running import COMMAND, HOST, LOCAL, PATIENCE, Running, environment, start
 
 ALLOWED = ("--allow-private", "127.0.0.0/8")
+LOGGED = ("--log", "log.jsonl")  # what a machine gets: `bringers` reads it
 POLL_EVERY = 0.02  # seconds
 
 
@@ -57,17 +60,34 @@ class Machine:
     @property
     def left(self) -> set[str]:
         """What is in its folder, but for its state."""
-        return {path.name for path in self.folder.iterdir()} - {"state", "config.toml"}
+        return {path.name for path in self.folder.iterdir()} - {"state", "config.toml", LOGGED[1]}
+
+    @property
+    def log(self) -> Path:
+        return self.folder / LOGGED[1]
+
+    @property
+    def bringers(self) -> set[str]:
+        """Which other members brought something so far of what it gets, by their addresses."""
+        whole_lines = self.log.read_bytes().split(b"\n")[:-1] if self.log.exists() else []
+        events = [json.loads(line) for line in whole_lines]
+        return {one["member"] for one in events if one["event"] == "brought" and not one["is_us"]}
+
+    def wait_brought(self, *helpers: RunningHelper) -> None:
+        """Until each of them has brought something of what it gets with `LOGGED`."""
+        addresses = {helper.address for helper in helpers}
+        wait_until(lambda: self.bringers >= addresses, f"pieces of {', '.join(addresses)}")
 
 
 @dataclass(slots=True)
 class RunningHelper:
     running: Running
     port: int
+    host: str = HOST
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def wait_line(self, pattern: str) -> None:
         self.running.wait_line(pattern)
@@ -103,7 +123,8 @@ class Room:
         machine = on or self.machine()
         running = self.stack.enter_context(machine.start("helper", *local, *options))
         port = running.wait_line(r"port\W+(\d+)")[1]  # in words, or in JSON
-        return RunningHelper(running, int(port))
+        bound = [str(after) for option, after in itertools.pairwise((*local, *options)) if option == "--bind"]
+        return RunningHelper(running, int(port), bound[-1] if bound else HOST)
 
     def start(self, machine: Machine, *arguments: str | os.PathLike[str], **how: Any) -> Running:
         running: Running = self.stack.enter_context(machine.start(*arguments, **how))
