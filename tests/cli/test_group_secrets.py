@@ -110,8 +110,8 @@ class Watched:
         url = path if "://" in path else self.home.url(path)
         self.home.rate = None if until is None else SLOW
         get = self.lab.start(
-            self.mine, "get", url, *LOCAL, "--group", "lab", "--tracker", tracker, "--peer", f"{HOST}:{self.member_tap.port}", "--json",
-            "--log", "get.jsonl", "--overwrite", *options,
+            self.mine, "get", url, *LOCAL, "--group", "lab", "--tracker", tracker,
+            "--peer", f"{HOST}:{self.member_tap.port}", "--json", "--log", "get.jsonl", "--overwrite", *options,
         )  # fmt: skip
         if until is not None:
             wait_until(until, "what is waited for")
@@ -160,7 +160,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 def test_the_taps_hear_what_goes_by(watched: Watched) -> None:
     """Else all that follows would prove nothing: the members meet through them, and the key is in no byte of it."""
-    watched.get("/file.bin", until=lambda: any("helps with" in line for line in watched.helper.running.out))
+
+    def is_met() -> bool:
+        is_helped = any("helps with" in line for line in watched.helper.running.out)
+        return is_helped and b"\r\n\r\n" in watched.tracker_tap.heard
+
+    watched.get("/file.bin", until=is_met)
     assert watched.code == 0
     assert watched.tracker_tap.heard.startswith(b"GET /announce?info_hash=")
     assert len(watched.member_tap.heard) > 1000
