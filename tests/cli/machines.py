@@ -30,6 +30,12 @@ def wait_until(is_so: Callable[[], object], what: str) -> None:
         time.sleep(POLL_EVERY)
 
 
+def logged(path: Path) -> list[dict[str, Any]]:
+    """What a log tells so far; its last line may not be whole yet."""
+    whole_lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in whole_lines]
+
+
 @dataclass(slots=True)
 class Machine:
     folder: Path
@@ -69,9 +75,8 @@ class Machine:
     @property
     def bringers(self) -> set[str]:
         """Which other members brought something so far of what it gets, by their addresses."""
-        whole_lines = self.log.read_bytes().split(b"\n")[:-1] if self.log.exists() else []
-        events = [json.loads(line) for line in whole_lines]
-        return {one["member"] for one in events if one["event"] == "brought" and not one["is_us"]}
+        events = [one for one in logged(self.log) if one["event"] == "brought"]
+        return {one["member"] for one in events if not one["is_us"]}
 
     def wait_brought(self, *helpers: RunningHelper) -> None:
         """Until each of them has brought something of what it gets with `LOGGED`."""
