@@ -5,6 +5,8 @@ What they run are real processes. `Room` is who belongs together; nothing in it 
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import subprocess
 import time
@@ -17,6 +19,7 @@ from typing import Any
 from .running import COMMAND, HOST, LOCAL, PATIENCE, Running, environment, start
 
 ALLOWED = ("--allow-private", "127.0.0.0/8")
+LOGGED = ("--log", "log.jsonl")  # what a machine gets: `bringers` reads it
 POLL_EVERY = 0.02  # seconds
 
 
@@ -25,6 +28,12 @@ def wait_until(is_so: Callable[[], object], what: str) -> None:
     while not is_so():
         assert time.monotonic() < deadline, f"no {what} in {PATIENCE:g} s"
         time.sleep(POLL_EVERY)
+
+
+def logged(path: Path) -> list[dict[str, Any]]:
+    """What a log tells so far; its last line may not be whole yet."""
+    whole_lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in whole_lines]
 
 
 @dataclass(slots=True)
@@ -57,17 +66,33 @@ class Machine:
     @property
     def left(self) -> set[str]:
         """What is in its folder, but for its state."""
-        return {path.name for path in self.folder.iterdir()} - {"state", "config.toml"}
+        return {path.name for path in self.folder.iterdir()} - {"state", "config.toml", LOGGED[1]}
+
+    @property
+    def log(self) -> Path:
+        return self.folder / LOGGED[1]
+
+    @property
+    def bringers(self) -> set[str]:
+        """Which other members brought something so far of what it gets, by their addresses."""
+        events = [one for one in logged(self.log) if one["event"] == "brought"]
+        return {one["member"] for one in events if not one["is_us"]}
+
+    def wait_brought(self, *helpers: RunningHelper) -> None:
+        """Until each of them has brought something of what it gets with `LOGGED`."""
+        addresses = {helper.address for helper in helpers}
+        wait_until(lambda: self.bringers >= addresses, f"pieces of {', '.join(addresses)}")
 
 
 @dataclass(slots=True)
 class RunningHelper:
     running: Running
     port: int
+    host: str = HOST
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def wait_line(self, pattern: str) -> None:
         self.running.wait_line(pattern)
@@ -103,7 +128,8 @@ class Room:
         machine = on or self.machine()
         running = self.stack.enter_context(machine.start("helper", *local, *options))
         port = running.wait_line(r"port\W+(\d+)")[1]  # in words, or in JSON
-        return RunningHelper(running, int(port))
+        bound = [str(after) for option, after in itertools.pairwise((*local, *options)) if option == "--bind"]
+        return RunningHelper(running, int(port), bound[-1] if bound else HOST)
 
     def start(self, machine: Machine, *arguments: str | os.PathLike[str], **how: Any) -> Running:
         running: Running = self.stack.enter_context(machine.start(*arguments, **how))

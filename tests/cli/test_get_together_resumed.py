@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import signal
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from shoal.units import KIB, MIB
 
 from ..peers.processes import free_port
 from .machines import Machine, Room, room, wait_until
+from .part_records import PAGE, remembered
 from .running import HOST, LOCAL, Running
 
 PAYLOAD = random.Random(7).randbytes(12 * MIB)
@@ -25,7 +24,6 @@ RATE = 256 * KIB  # bytes a second of each response: most is missing yet when th
 PATH = "/file.bin"
 PIECES = 48
 LEAST = 4
-PAGE = 4096
 
 
 @pytest.fixture
@@ -56,18 +54,9 @@ def recorded(machine: Machine) -> set[int]:
     }  # fmt: skip
 
 
-def remembered(machine: Machine) -> set[int]:
-    """The pieces that it will believe to have: who answers for them is written down just before."""
-    path = machine.folder / "file.bin.part.shoal"
-    packed = path.read_bytes() if path.exists() else b""
-    have_at, have_length = 64, -(-PIECES // 8)  # within a slot; two sets of bits, CRCs and a SHA-256 follow
-    newest = 0, 0
-    for slot in (packed[PAGE : 2 * PAGE], packed[2 * PAGE :]):
-        end = have_at + 2 * have_length + 4 * PIECES
-        if slot[end : end + 32] == hashlib.sha256(slot[:end]).digest():
-            have = int.from_bytes(slot[have_at : have_at + have_length], "little")
-            newest = max(newest, (struct.unpack_from("<Q", slot, 40)[0], have))
-    return {piece for piece in range(PIECES) if newest[1] >> piece & 1}
+def kept(machine: Machine) -> set[int]:
+    """The pieces that it will believe to have, and of which it has written down just before who answers for them."""
+    return recorded(machine) & remembered(machine.folder / "file.bin.part.shoal", PIECES)
 
 
 def test_a_killed_requester_gives_its_old_pieces_to_a_new_one_while_the_server_is_gone(
@@ -76,10 +65,10 @@ def test_a_killed_requester_gives_its_old_pieces_to_a_new_one_while_the_server_i
     mine, other = lab.machine(), lab.machine()
     helper = lab.helper("--max-download-rate", "256k")
     get = start(lab, mine, origin)
-    wait_until(lambda: len(recorded(mine) & remembered(mine)) >= LEAST, "records")
+    wait_until(lambda: len(kept(mine)) >= LEAST, "records")
     os.kill(get.process.pid, signal.SIGKILL)
     get.wait()
-    here = recorded(mine) & remembered(mine)
+    here = kept(mine)
     assert helper.running.stop(signal.SIGINT) == 0
 
     origin.pages[PATH] = Page(PAYLOAD, stalls_after=16 * KIB)

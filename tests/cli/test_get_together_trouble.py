@@ -6,30 +6,32 @@ import random
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from shoal.errors import ExitCode
-from shoal.fetch.pool.requesting import LINGER_WITHOUT
 from shoal.testing.hostile_origin import HostileOrigin, Page
-from shoal.units import MIB
+from shoal.units import KIB, MIB
 
-from .machines import Room, RunningHelper, room, wait_until
+from .machines import LOGGED, Room, room
 from .running import LOCAL, Running
 from .test_disk_trouble import NEEDS_ROOT, small_disk
 
-PAYLOAD = random.Random(6).randbytes(6 * MIB)
-RATE = 2 * MIB  # bytes a second of each response
+PAYLOAD = random.Random(6).randbytes(12 * MIB)
+SLOW = (
+    512 * KIB
+)  # bytes a second that the server gives all together, until what a test waits for has happened ...
+FAST = 8 * MIB  # ... and then
 PATH = "/file.bin"
 
 
 @pytest.fixture
 def origin() -> Iterator[HostileOrigin]:
     with HostileOrigin() as running:
-        running.pages[PATH] = Page(PAYLOAD, rate=RATE)
+        running.pages[PATH] = Page(PAYLOAD)
+        running.rate = SLOW
         yield running
 
 
@@ -40,14 +42,7 @@ def lab(tmp_path: Path) -> Iterator[Room]:
 
 
 def getting(url: str, *more: str) -> tuple[str, ...]:
-    return ("get", url, *LOCAL, "--group", "lab", "--connections", "1", *more)
-
-
-def wait_helping(origin: HostileOrigin, *helpers: RunningHelper) -> None:
-    """Until they fetch, and more than the beginning is on its way."""
-    for helper in helpers:
-        helper.wait_line("helps with")
-    wait_until(lambda: origin.sent > MIB, "part of the file")
+    return ("get", url, *LOCAL, *LOGGED, "--group", "lab", "--connections", "1", *more)
 
 
 def finish(get: Running) -> str:
@@ -59,8 +54,9 @@ def test_a_killed_helper_costs_no_more_than_what_it_was_at(lab: Room, origin: Ho
     mine = lab.machine()
     dead, alive = lab.helper(), lab.helper()
     get = lab.start(mine, *getting(origin.url(PATH)))
-    wait_helping(origin, dead, alive)
+    mine.wait_brought(dead, alive)
     dead.running.process.kill()
+    origin.rate = FAST
     out = finish(get)
     assert mine.got() == PAYLOAD
     assert alive.address in out
@@ -72,16 +68,21 @@ def test_a_helper_that_was_stopped_is_waited_for_by_nobody_and_lives_on(
 ) -> None:
     mine, helper = lab.machine(), lab.helper()
     get = lab.start(mine, *getting(origin.url(PATH)))
-    wait_helping(origin, helper)
+    mine.wait_brought(helper)
     helper.running.process.send_signal(signal.SIGSTOP)
+    origin.rate = FAST
     try:
         finish(get)
     finally:
         helper.running.process.send_signal(signal.SIGCONT)
     assert mine.got() == PAYLOAD
-    again = mine.get(origin.url(PATH) + "?again", "--group", "lab", "-o", "again.bin", "--connections", "1")
-    assert (again.returncode, mine.got("again.bin")) == (0, PAYLOAD)
-    assert helper.address in again.stdout
+    origin.rate = SLOW
+    mine.log.unlink()
+    again = lab.start(mine, *getting(origin.url(PATH) + "?again", "-o", "again.bin"))
+    mine.wait_brought(helper)
+    origin.rate = FAST
+    assert helper.address in finish(again)
+    assert mine.got("again.bin") == PAYLOAD
     assert helper.running.stop(signal.SIGINT) == 0
     assert helper.running.err == []
 
@@ -89,11 +90,10 @@ def test_a_helper_that_was_stopped_is_waited_for_by_nobody_and_lives_on(
 def test_a_killed_requester_goes_on_where_it_was(lab: Room, origin: HostileOrigin) -> None:
     mine, helper = lab.machine(), lab.helper()
     get = lab.start(mine, *getting(origin.url(PATH)))
-    part = mine.folder / "file.bin.part"
-    wait_helping(origin, helper)
-    wait_until(lambda: part.exists() and part.stat().st_blocks * 512 > MIB, "half of it")
+    mine.wait_brought(helper)
     get.process.kill()
     get.wait()
+    origin.rate = FAST
     assert finish(lab.start(mine, *getting(origin.url(PATH)))).startswith("got file.bin: ")
     assert mine.got() == PAYLOAD
     assert mine.left == {"file.bin"}
@@ -102,15 +102,16 @@ def test_a_killed_requester_goes_on_where_it_was(lab: Room, origin: HostileOrigi
 def test_ctrl_c_ends_both_sides_politely(lab: Room, origin: HostileOrigin) -> None:
     mine, helper = lab.machine(), lab.helper()
     get = lab.start(mine, *getting(origin.url(PATH)))
-    wait_helping(origin, helper)
-    wait_until(lambda: origin.sent > 3 * MIB, "whole pieces")
+    mine.wait_brought(helper)
     assert get.stop(signal.SIGINT) == ExitCode.UNFINISHED
     assert re.fullmatch(
         r"shoal: file\.bin: stopped with .* still to come; the same command goes on from here", get.err[-1]
     )
     assert not any("Traceback" in line for line in get.err)
+    origin.rate = FAST
     finish(lab.start(mine, *getting(origin.url(PATH))))
     assert mine.got() == PAYLOAD
+    origin.rate = SLOW
     again = lab.start(mine, *getting(origin.url(PATH) + "?again", "-o", "again.bin"))
     helper.wait_line(r"helps with .*\?")
     assert helper.running.stop(signal.SIGINT) == 0
@@ -127,6 +128,8 @@ def test_a_helper_without_room_says_so_and_helps_again_when_there_is_some(
     with small_disk(lab.folder / "disk", "size=1m") as disk:
         helper = lab.helper("--cache", str(disk), on=theirs)
         get = lab.start(mine, *getting(origin.url(PATH)))
+        get.wait_line("does not help", on_stderr=True)
+        origin.rate = FAST
         finish(get)
         assert mine.got() == PAYLOAD
         remarks = [line for line in get.err if "does not help" in line]
@@ -134,8 +137,12 @@ def test_a_helper_without_room_says_so_and_helps_again_when_there_is_some(
         helper.wait_line("refused .*: its disk is full")
         helper.running.wait_line(re.escape(str(disk)), on_stderr=True)
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
-        out = finish(lab.start(mine, *getting(origin.url(PATH) + "?again", "-o", "again.bin")))
-        assert helper.address in out
+        origin.rate = SLOW
+        mine.log.unlink()
+        again = lab.start(mine, *getting(origin.url(PATH) + "?again", "-o", "again.bin"))
+        mine.wait_brought(helper)
+        origin.rate = FAST
+        assert helper.address in finish(again)
         assert helper.running.stop(signal.SIGINT) == 0
 
 
@@ -143,6 +150,7 @@ def test_a_helper_without_room_says_so_and_helps_again_when_there_is_some(
 def test_a_requester_without_room_ends_with_9_and_goes_on_later(lab: Room, origin: HostileOrigin) -> None:
     mine = lab.machine()
     lab.helper()
+    origin.rate = FAST
     with small_disk(lab.folder / "disk", "size=4m") as disk:
         get = lab.start(mine, *getting(origin.url(PATH), "--dir", str(disk)))
         assert get.wait() == ExitCode.DISK_FULL
@@ -156,9 +164,9 @@ def test_a_requester_without_room_ends_with_9_and_goes_on_later(lab: Room, origi
 def test_a_finished_requester_does_not_wait_for_helpers(lab: Room, origin: HostileOrigin) -> None:
     """Nobody needs what only it has: the process ends as soon as the file is there."""
     mine = lab.machine()
-    lab.helper("--cache", "kept")
+    helper = lab.helper("--cache", "kept")
     get = lab.start(mine, *getting(origin.url(PATH)))
-    wait_until((mine.folder / "file.bin").exists, "file")
-    here_at = time.monotonic()
+    mine.wait_brought(helper)
+    origin.rate = FAST
     finish(get)
-    assert time.monotonic() - here_at < LINGER_WITHOUT
+    assert not [line for line in get.err if "others still take parts of it" in line]

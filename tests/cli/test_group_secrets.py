@@ -10,20 +10,21 @@ import base64
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import quote
 
 import pytest
 
 from shoal.testing.hostile_origin import HostileOrigin, Page, redirect
-from shoal.units import MIB
+from shoal.units import KIB, MIB
 
-from .machines import Machine, Room, RunningHelper, room
+from .machines import Machine, Room, RunningHelper, room, wait_until
 from .running import HOST, LOCAL, PATIENCE
 
 CANARY = "canary0815Zx9Qf77Lk3Tt"
 PAYLOAD = random.Random(8).randbytes(MIB)
+SLOW = 32 * KIB  # bytes a second: half a minute for all of it, so that helpers are asked and trackers told
 OTHER = "127.0.0.2"
 
 
@@ -32,7 +33,7 @@ class Tap:
 
     def __init__(self, to: tuple[str, int]) -> None:
         self.heard = bytearray()
-        self.connections = 0
+        self._accepted: list[tuple[str, int]] = []
         self._to = to
         self._talks: list[threading.Thread] = []
         self._listener = socket.create_server((HOST, 0))
@@ -46,18 +47,20 @@ class Tap:
 
     def settle(self) -> None:
         """Wait until all connections are over, so that nothing more is heard."""
-        for talk in self._talks:
+        with socket.create_connection((HOST, self.port)) as last:  # all that came before are accepted before
+            wait_until(lambda: last.getsockname() in self._accepted, "last connection")
+        for talk in list(self._talks):
             talk.join(PATIENCE)
             assert not talk.is_alive()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                client, _ = self._listener.accept()
-                self.connections += 1
+                client, address = self._listener.accept()
                 talk = threading.Thread(target=self._stand_between, args=(client,), daemon=True)
-                talk.start()
                 self._talks.append(talk)
+                talk.start()
+                self._accepted.append(address)
 
     def _stand_between(self, client: socket.socket) -> None:
         with client, suppress(OSError), socket.create_connection(self._to) as server:
@@ -99,17 +102,24 @@ class Watched:
         self.printed = ""
         self.code = 0
 
-    def get(self, path: str, *options: str, passkey: str = "") -> None:
+    def get(
+        self, path: str, *options: str, passkey: str = "", until: Callable[[], object] | None = None
+    ) -> None:
+        """`until`: the server gives little before that is so."""
         tracker = f"http://{HOST}:{self.tracker_tap.port}/{passkey}announce"
         url = path if "://" in path else self.home.url(path)
-        ended = self.mine.get(
-            url, "--group", "lab", "--tracker", tracker, "--peer", f"{HOST}:{self.member_tap.port}", "--json",
-            "--log", "get.jsonl", "--overwrite", *options,
+        self.home.rate = None if until is None else SLOW
+        get = self.lab.start(
+            self.mine, "get", url, *LOCAL, "--group", "lab", "--tracker", tracker,
+            "--peer", f"{HOST}:{self.member_tap.port}", "--json", "--log", "get.jsonl", "--overwrite", *options,
         )  # fmt: skip
+        if until is not None:
+            wait_until(until, "what is waited for")
+            self.home.rate = None
+        self.code = get.wait()
         for each in (self.tracker_tap, self.member_tap):
             each.settle()
-        self.code = ended.returncode
-        self.printed += ended.stdout + ended.stderr
+        self.printed += "\n".join((*get.out, *get.err))
 
     @property
     def outside(self) -> dict[str, bytes]:
@@ -141,7 +151,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         HostileOrigin() as home,
         HostileOrigin(OTHER) as other,
     ):
-        home.pages["/slow.bin"] = Page(PAYLOAD, rate=MIB // 4)
         home.pages["/file.bin"] = Page(PAYLOAD)
         home.pages["/moved.bin"] = redirect(other.url("/file.bin"))
         home.pages["/401.bin"] = Page(status=401, headers=(("WWW-Authenticate", "Basic realm=x"),))
@@ -151,14 +160,18 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 def test_the_taps_hear_what_goes_by(watched: Watched) -> None:
     """Else all that follows would prove nothing: the members meet through them, and the key is in no byte of it."""
-    watched.get("/slow.bin", "--connections", "2")
+
+    def is_met() -> bool:
+        is_helped = any("helps with" in line for line in watched.helper.running.out)
+        return is_helped and b"\r\n\r\n" in watched.tracker_tap.heard
+
+    watched.get("/file.bin", until=is_met)
     assert watched.code == 0
     assert watched.tracker_tap.heard.startswith(b"GET /announce?info_hash=")
     assert len(watched.member_tap.heard) > 1000
-    watched.helper.wait_line("helps with")
     key = watched.lab.key
     watched.check(key, key[11:40], key[-30:])
-    assert b"slow.bin" not in watched.member_tap.heard
+    assert b"file.bin" not in watched.member_tap.heard
 
 
 SIGNED = {
@@ -213,8 +226,12 @@ def test_passwords_of_proxies_and_keys_of_trackers_stay_where_they_belong(watche
     assert watched.code != 0
     watched.check(CANARY)
     before = len(watched.tracker_tap.heard)
-    watched.get("/slow.bin?again", "--connections", "2", passkey=f"{CANARY}/")
-    assert CANARY.encode() in watched.tracker_tap.heard[before:], "its tracker has to know it"
+    watched.get(  # its tracker has to know it
+        "/file.bin?again",
+        passkey=f"{CANARY}/",
+        until=lambda: CANARY.encode() in watched.tracker_tap.heard[before:],
+    )
+    assert watched.code == 0
     del watched.tracker_tap.heard[before:]
     nowhere = (f"http://{HOST}:1/{CANARY}/announce", f"http://{HOST}:1/announce?passkey={CANARY}")
     watched.get(

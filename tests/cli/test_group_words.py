@@ -16,18 +16,21 @@ from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB, MIB
 
 from ..fetch.proxies import proxy
-from .machines import ALLOWED, Machine, Room, room
-from .running import HOST, LOCAL
+from .machines import ALLOWED, Machine, Room, room, wait_until
+from .part_records import remembered
+from .running import HOST, LOCAL, Running
 
 PAYLOAD = random.Random(7).randbytes(MIB)
-SLOW = Page(PAYLOAD, rate=256 * KIB)  # it takes four seconds: worth asking for help
+SLOW = 64 * KIB  # bytes a second that the server gives all together: worth asking for help; until `finish`
+PIECE = 256 * KIB
 NOBODY = f"{HOST}:1"  # nothing listens there
 
 
 @pytest.fixture
 def origin() -> Iterator[HostileOrigin]:
     with HostileOrigin() as running:
-        running.pages["/file.bin"] = SLOW
+        running.pages["/file.bin"] = Page(PAYLOAD)
+        running.rate = SLOW
         yield running
 
 
@@ -43,6 +46,13 @@ def check(ended: subprocess.CompletedProcess[str], code: ExitCode, error: str, h
     assert re.fullmatch(f"shoal: {error}", lines[0]), lines
     assert re.fullmatch(f"hint: {hint}", lines[1]) if hint else len(lines) == 1, lines
     assert "Traceback" not in ended.stderr
+
+
+def finish(get: Running, origin: HostileOrigin) -> subprocess.CompletedProcess[str]:
+    """What was to be waited for has happened: the server gives all the rest."""
+    origin.rate = None
+    code = get.wait()
+    return subprocess.CompletedProcess(get.process.args, code, "\n".join(get.out), "\n".join(get.err))
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +117,13 @@ def test_a_port_that_is_taken_is_said_and_a_download_goes_on_alone(lab: Room, or
     taken = ("--bind", HOST, "--port", str(helper.port))
     in_use = f"port {helper.port} is in use: cannot listen on {helper.address}"
     check(mine.run("helper", *taken), ExitCode.NETWORK, in_use, "choose another with --port.*")
-    got = mine.run("get", origin.url("/file.bin"), "--group", "lab", *taken)
-    check(got, ExitCode.OK, f"downloads alone: group lab: {in_use}")
+    get = lab.start(mine, "get", origin.url("/file.bin"), "--group", "lab", *taken)
+    get.wait_line("^shoal: ", on_stderr=True)
+    check(finish(get, origin), ExitCode.OK, f"downloads alone: group lab: {in_use}")
+
+
+def getting(origin: HostileOrigin, *more: str) -> tuple[str, ...]:
+    return ("get", origin.url("/file.bin"), *LOCAL, "--group", "lab", "--connections", "1", *more)
 
 
 def number_of(machine: Machine) -> str:
@@ -117,8 +132,9 @@ def number_of(machine: Machine) -> str:
 
 
 def test_a_member_that_is_not_there_is_said_in_our_own_words(lab: Room, origin: HostileOrigin) -> None:
-    got = lab.machine().get(origin.url("/file.bin"), "--group", "lab", "--peer", NOBODY)
-    assert f"shoal: member {NOBODY} is not met: connection refused" in got.stderr.splitlines()
+    get = lab.start(lab.machine(), *getting(origin, "--peer", NOBODY))
+    get.wait_line(f"^shoal: member {NOBODY} is not met: connection refused$", on_stderr=True)
+    assert finish(get, origin).returncode == 0
 
 
 def test_a_second_helper_in_one_cache_is_refused_at_the_start_and_one_without_is_not(lab: Room) -> None:
@@ -141,9 +157,10 @@ def test_a_helper_stops_helping_a_group_that_its_machine_left(lab: Room, origin:
     helper = lab.helper(on=theirs)
     assert theirs.run("group", "leave", "lab").returncode == 0
     helper.wait_line("^this machine left group lab, ")
-    got = mine.get(origin.url("/file.bin"), "--group", "lab", "--peer", helper.address)
-    assert got.returncode == 0 and mine.got() == PAYLOAD
-    assert f"shoal: member {helper.address} is not met: it is not in this group" in got.stderr
+    get = lab.start(mine, *getting(origin, "--peer", helper.address))
+    refused = f"shoal: member {helper.address} is not met: it is not in this group"
+    get.wait_line(re.escape(refused), on_stderr=True)
+    assert finish(get, origin).returncode == 0 and mine.got() == PAYLOAD
     assert theirs.run("group", "leave", "den").returncode == 0
     helper.wait_line("^this machine left group den, ")
     assert helper.running.wait() == 0  # nobody is left to help
@@ -152,14 +169,21 @@ def test_a_helper_stops_helping_a_group_that_its_machine_left(lab: Room, origin:
 def test_a_helper_on_the_machine_that_gets_the_file_helps_and_is_no_other_member(
     lab: Room, origin: HostileOrigin
 ) -> None:
-    mine = lab.machine()
-    helper = lab.helper("--cache", lab.folder / "cache", on=mine)
-    to_it = ("--group", "lab", "--peer", helper.address, "--connections", "1")
-    assert mine.get(origin.url("/file.bin"), *to_it).returncode == 0
-    before = origin.sent
-    again = mine.get(origin.url("/file.bin"), *to_it, "-o", "again.bin")
-    assert again.returncode == 0 and mine.got("again.bin") == PAYLOAD
-    assert origin.sent - before < len(PAYLOAD) // 2  # the cache had most of it
+    payload = random.Random(8).randbytes(16 * PIECE)
+    origin.pages["/file.bin"], origin.rate = Page(payload), PIECE // 2
+    mine, cache = lab.machine(), lab.folder / "cache"
+    helper = lab.helper("--cache", cache, on=mine)
+    to_it = getting(origin, "--peer", helper.address)
+    get = lab.start(mine, *to_it)
+    wait_until(
+        lambda: any(len(remembered(one, 16)) >= 8 for one in cache.rglob("*.shoal")), "half of it cached"
+    )
+    assert finish(get, origin).returncode == 0
+    before, origin.rate = origin.sent, PIECE // 2
+    get = lab.start(mine, *to_it, "-o", "again.bin")
+    assert get.wait() == 0 and mine.got("again.bin") == payload
+    assert origin.sent - before < 12 * PIECE
+    again = finish(get, origin)
     assert "member" not in again.stdout + again.stderr
     assert helper.running.stop() == 0
     helper.wait_line(r"^helped with .*: fetched .* and gave .* to this machine in ")
@@ -172,12 +196,13 @@ def test_a_helper_goes_through_the_proxy_that_it_is_told(lab: Room, origin: Host
         told = ("--proxy", f"http://me:hunter2@{way.address}")
         named = lab.helper(*told, "--allow-host", "files.example")
         unnamed = lab.helper(*told)
-        got = mine.get(url, "--group", "lab", "--connections", "1", "--proxy", f"http://{way.address}")
-        assert got.returncode == 0 and mine.got() == PAYLOAD
+        through = ("--proxy", f"http://{way.address}")
+        get = lab.start(mine, "get", url, *LOCAL, "--group", "lab", "--connections", "1", *through)
         named.wait_line(f"helps with {url}")
         unnamed.wait_line(f"refused .* {url}: .*proxy.*; --allow-host files.example allows it")
+        wait_until(lambda: b"Proxy-Authorization: Basic " in way.heard, "password at the proxy")
+        assert finish(get, origin).returncode == 0 and mine.got() == PAYLOAD
         assert [helper.running.stop() for helper in (named, unnamed)] == [0, 0]
-    assert b"Proxy-Authorization: Basic " in way.heard
     assert "hunter2" not in "".join(
         line for one in (named, unnamed) for line in (*one.running.out, *one.running.err)
     )
@@ -187,13 +212,16 @@ def test_a_helper_goes_through_the_proxy_that_it_is_told(lab: Room, origin: Host
 def test_a_member_or_a_tracker_that_does_not_answer_is_said_once(
     lab: Room, origin: HostileOrigin, wrong: tuple[str, str]
 ) -> None:
-    got = lab.machine().get(origin.url("/file.bin"), "--group", "lab", "--quiet", "--json", *wrong)
+    get = lab.start(lab.machine(), *getting(origin, "--quiet", "--json", *wrong))
+    get.wait_line(f'"note".*{NOBODY}')
+    got = finish(get, origin)
     assert got.returncode == 0
     assert len([line for line in got.stdout.splitlines() if '"note"' in line and NOBODY in line]) == 1, got
 
 
 def test_a_url_with_a_password_is_got_alone_and_says_why(lab: Room, origin: HostileOrigin) -> None:
     mine, helper = lab.machine(), lab.helper()
+    origin.rate = None
     url = origin.url("/file.bin").replace("//", "//me:secret@")
     check(mine.get(url, "--group", "lab"), ExitCode.OK, "downloads without the group: the URL names a user")
     assert "secret" not in "".join((*helper.running.out, *helper.running.err))
@@ -221,7 +249,9 @@ def test_who_does_not_help_and_why_is_said_once_and_its_owner_hears_what_would_a
 ) -> None:
     mine = lab.machine()
     helper = lab.helper(*options, local=())
-    got = mine.get(origin.url("/file.bin"), "--group", "lab", "--connections", "1")
+    get = lab.start(mine, *getting(origin))
+    get.wait_line("^shoal: helper ", on_stderr=True)
+    got = finish(get, origin)
     assert got.returncode == 0 and mine.got() == PAYLOAD
     remarks = [line for line in got.stderr.splitlines() if line.startswith("shoal: helper ")]
     assert remarks == [f"shoal: helper {helper.address} does not help: {reason}"]

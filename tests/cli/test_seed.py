@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from shoal.testing.scripted_peer import Script
 from shoal.units import KIB
 
 from ..conftest import Shoal
-from .machines import wait_until
+from .machines import logged, wait_until
 from .running import HOST, LOCAL, Offer, peer, start
 
 
@@ -84,7 +83,7 @@ def test_a_folder_without_the_payload_is_served_as_empty_and_said(tmp_path: Path
 def sent_by(log: Path) -> dict[int, int]:
     """Bytes of each piece."""
     sent: dict[int, int] = {}
-    for line in map(json.loads, log.read_text().splitlines()):
+    for line in logged(log):
         if line["event"] == "sent":
             sent[line["piece"]] = sent.get(line["piece"], 0) + line["bytes"]
     return sent
@@ -95,14 +94,14 @@ def test_the_log_tells_which_piece_went_to_whom(tmp_path: Path, offer: Offer) ->
     with start(tmp_path, *command) as seed:
         log = tmp_path / "log"
         with offer.scripted(Script(downloads=True), pieces=set()) as leecher:
-            wait_until(lambda: log.exists() and "listening" in log.read_text(), "address")
-            listening = json.loads(log.read_text().splitlines()[0])["address"]
+            wait_until(lambda: logged(log), "address")
+            listening = logged(log)[0]["address"]
             host, port = listening.split(":")
             leecher.connect((host, int(port)))
             leecher.wait_until(lambda: len(leecher.downloaded) == 64)
         all_of_it = dict.fromkeys(range(16), 64 * KIB)
         wait_until(lambda: sent_by(log) == all_of_it, "line of each piece")  # while it runs: it is flushed
         assert seed.stop() == 0
-    assert {json.loads(line)["name"] for line in log.read_text().splitlines()} == {"otto"}
+    assert {line["name"] for line in logged(log)} == {"otto"}
     assert sent_by(log) == all_of_it
     assert (seed.out, seed.err) == ([], [])

@@ -15,7 +15,7 @@ class Proxy:
     """`to`: where everything is connected to, whatever host is asked for. `heard`: all that clients said first."""
 
     def __init__(self, is_socks: bool, to: tuple[str, int] | None) -> None:
-        self.heard = b""
+        self.heard = bytearray()
         self._is_socks = is_socks
         self._to = to
         self._listener = socket.create_server((HOST, 0))

@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -78,11 +79,13 @@ class HostileOrigin:
         self.pages: dict[str, Pages] = {}
         self.asked: list[Asked] = []
         self.sent = 0  # bytes of bodies
+        self.rate: int | None = None  # bytes a second of all bodies together; it may change while they are sent
         self.most_running = 0  # requests answered at once, at most
         self.on_body: dict[
             str, Callable[[int], object]
         ] = {}  # by path: told after each slice how much was sent of it
         self._running = 0
+        self._is_free_at = 0.0  # of what `rate` allows
         self._counts: dict[str, int] = {}
         self._sent_of: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -190,6 +193,12 @@ class HostileOrigin:
     def _wait_for(self, page: Page, count: int) -> None:
         if page.rate is not None:
             self._ended.wait(count / page.rate)
+        if self.rate is not None:
+            with self._lock:
+                now = time.monotonic()
+                self._is_free_at = max(self._is_free_at, now) + count / self.rate
+                wait = self._is_free_at - now
+            self._ended.wait(wait)
 
     def _count(self, asked: Asked, count: int) -> None:
         path = asked.path.partition("?")[0]

@@ -31,6 +31,11 @@ def idle(rate: float = 2e6, *, fetchers: int = 2, idle: int = 2, waiting: int = 
     return Demand(rate, 0.05, fetchers, idle, waiting, begun)
 
 
+def board_begun(board: Board) -> int:
+    """The first pieces of its runs, which are what its fetchers are at."""
+    return bits_of(PieceRun(first, 1) for first, _ in board.my_runs)
+
+
 BUSY = idle(idle=0)
 
 
@@ -102,6 +107,17 @@ def test_while_most_of_a_run_waits_no_other_is_taken() -> None:
     board.decide(idle(5e6), 0.1)
     assert not board.decide(idle(5e6, idle=1, waiting=8 * MIB), 0.2).take
     assert board.decide(idle(5e6, idle=1, waiting=2 * MIB), 0.3).take
+
+
+def test_at_a_low_rate_idle_connections_make_nobody_take_runs_and_give_them_back_in_turn() -> None:
+    """Each time it would break off requests, and nobody counts on who talks without end and brings nothing."""
+    board, now, told = a_pair(is_helper=True), 0.1, []
+    for _ in range(50):
+        board.decide(idle(2e5, fetchers=15, idle=12, begun=board_begun(board)), now)
+        told.append(board.my_runs)
+        now += 0.1
+    assert told[-1]
+    assert sum(one != other for one, other in zip(told, told[1:], strict=False)) <= 4
 
 
 def test_when_the_rate_falls_what_was_not_asked_for_goes_first() -> None:

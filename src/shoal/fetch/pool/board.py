@@ -263,8 +263,9 @@ class Board:
             if self._claims_too_much(demand):
                 self._keep_close_to(demand)
 
-    def _claims_too_much(self, demand: Demand) -> bool:
-        return self._portions.is_too_much(min(demand.rate, self.rate), self._claimed)
+    def _claims_too_much(self, demand: Demand, more: int = 0) -> bool:
+        """Now, or with so many pieces `more`: what would be dropped at the next look is not taken."""
+        return self._portions.is_too_much(min(demand.rate, self.rate), self._claimed + more)
 
     @property
     def _claimed(self) -> int:
@@ -300,6 +301,8 @@ class Board:
             length = max(1, count // 2) if is_first_of_two else count
             spare = self._portions.spare_length(self.rate, self._claimed)
             run = self._next_run(free, min(length, spare))
+            if self._claims_too_much(demand, run.count):
+                break
             runs.append(run)
             self._mine |= run_mask(*run)
             free = without(free, run_mask(*run))
@@ -369,6 +372,8 @@ class Board:
             return []
         run = max(runs_of(bits), key=lambda run: run.count)
         share = min(share, max(1, run.count - 1), self._portions.run_length(self._rate, 1))
+        if self._claims_too_much(demand, share):
+            return []
         doubled = PieceRun(run.first + run.count - share, share)
         self._mine |= run_mask(*doubled)
         if seconds > LONGEST_LATE:
