@@ -21,11 +21,9 @@ from shoal.testing.group_floods import (
     invented_records,
 )
 from shoal.testing.hostile_member import HostileMember, MemberScript
-from shoal.units import KIB
 
 from .room import HOST, SMALL, Room, made_up, room
 
-SLOW = 512 * KIB
 BODY = made_up(SMALL)
 PIECES = -(-SMALL // piece_length_for(SMALL))
 ALL = frozenset(range(PIECES))
@@ -59,7 +57,7 @@ def play(
 
     async def story() -> None:
         async with room(folder) as here:
-            here.serve(BODY, rate=SLOW)
+            here.serve(BODY, rate=here.slow)
             await here.helper()
             async with bad_member(here, script, payload) as member:
                 got = await here.get(connections=2)
