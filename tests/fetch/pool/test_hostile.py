@@ -22,7 +22,7 @@ from shoal.testing.group_floods import (
 )
 from shoal.testing.hostile_member import HostileMember, MemberScript
 
-from .room import HOST, SMALL, Room, made_up, room
+from .room import HOST, LONGEST, SMALL, Room, made_up, room
 
 BODY = made_up(SMALL)
 PIECES = -(-SMALL // piece_length_for(SMALL))
@@ -68,7 +68,7 @@ def play(
 
 
 def run(story: Coroutine[None, None, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 60.0))
+    asyncio.run(asyncio.wait_for(story, LONGEST))
 
 
 def is_out(here: Room, member: HostileMember) -> bool:

@@ -126,7 +126,7 @@ def test_whoever_has_a_mirror_with_another_file_signs_nothing_of_it_and_is_calle
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
-        body = made_up(2 * SMALL)
+        body = made_up(SMALL)
         with HostileOrigin(MIRROR) as second:
             mirror = mirror_of(second, other(body))
             async with room(tmp_path) as here:
