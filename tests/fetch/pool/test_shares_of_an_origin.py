@@ -40,8 +40,8 @@ def test_a_pool_that_nobody_wants_any_more_has_no_share(tmp_path: Path) -> None:
 def test_members_that_fetch_have_all_connections_between_them_and_none_more(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here:
-            is_shared: list[bool] = []
-            here.serve(made_up(SMALL), rate=lambda: MIB if is_shared else 32 * KIB)
+            is_shared = asyncio.Event()
+            here.serve(made_up(SMALL), rate=lambda: MIB if is_shared.is_set() else 32 * KIB)
             helpers = [await here.helper(), await here.helper()]
             getting = asyncio.create_task(here.get(connections=15))
             groups = [helper.server.meetings for helper in helpers]
@@ -54,7 +54,7 @@ def test_members_that_fetch_have_all_connections_between_them_and_none_more(tmp_
 
             await until(lambda: shares() in ([5, 6], [6, 6]))
             await until(lambda: here.origin.most_running >= MOST_CONNECTIONS - 1)
-            is_shared.append(True)
+            is_shared.set()
             await getting
 
     run(story())
