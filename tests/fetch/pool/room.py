@@ -191,4 +191,5 @@ async def room(folder: Path) -> AsyncIterator[Room]:
                     helper.stop.set()
 
 
-SMALL = 6 * MIB  # two dozen pieces: enough that everybody gets some
+SMALL = 6 * MIB  # two dozen pieces: enough that one more gets some, whenever it comes ...
+LARGE = 4 * SMALL  # ... and enough for several, though the first ones each claim as much as they may

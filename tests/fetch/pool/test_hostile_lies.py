@@ -16,7 +16,7 @@ from shoal.units import KIB, MIB
 
 from ...peers.processes import free_port
 from .hostile import MOST_SENT, culprit_of, culprits, hostile, other, until
-from .room import HOST, SMALL, made_up, room
+from .room import HOST, LARGE, SMALL, made_up, room
 
 PIECE = 256 * KIB
 ALL = frozenset(range(SMALL // PIECE))
@@ -43,7 +43,7 @@ def test_a_helper_that_delivers_another_version_is_found_by_the_audit_of_its_fir
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
-        body = made_up(SMALL)
+        body = made_up(LARGE)
         async with room(tmp_path) as here, hostile(here, other(body), MemberScript(bring_rate=MIB)) as liar:
             here.serve(body, rate=here.slow)
             await here.helper()

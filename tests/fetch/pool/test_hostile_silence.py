@@ -11,7 +11,7 @@ from shoal.testing.hostile_member import MemberScript
 from shoal.units import KIB, MIB
 
 from .hostile import MOST_SENT, culprits, held_up, hostile, name_of
-from .room import SMALL, made_up, room
+from .room import LARGE, SMALL, made_up, room
 
 ALL = frozenset(range(SMALL // (256 * KIB)))
 CACHED = MemberScript(cached_pieces=ALL, claims=False)
@@ -103,7 +103,7 @@ def test_several_that_claim_everything_and_bring_nothing_hold_nobody_up_for_long
 
 def test_honest_helpers_go_on_when_one_among_them_freezes(tmp_path: Path) -> None:
     async def story() -> None:
-        body = made_up(2 * SMALL)
+        body = made_up(LARGE)
         script = MemberScript(freezes_after=4, bring_rate=2 * MIB)
         async with room(tmp_path) as here, hostile(here, body, script) as member:
             here.serve(body, rate=here.slow)

@@ -19,7 +19,7 @@ from shoal.units import KIB, MIB
 from ...engine.scene import until
 from ...peers.processes import free_port
 from .hostile import mostly_kept
-from .room import LONGEST, SMALL, made_up, room
+from .room import LARGE, LONGEST, SMALL, made_up, room
 
 
 def run(story) -> None:
@@ -28,7 +28,7 @@ def run(story) -> None:
 
 def test_a_file_comes_from_the_origin_by_way_of_two_helpers_and_ourselves(tmp_path: Path) -> None:
     async def story() -> None:
-        body = made_up(SMALL)
+        body = made_up(LARGE)
         async with room(tmp_path) as here:
             here.serve(body, rate=here.slow)
             await here.helper()
