@@ -105,6 +105,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcer_module, "STOP_TIMEOUT", 0.05)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goodbyes are heard, however busy the machine is."""
+    monkeypatch.setattr(announcer_module, "STOP_TIMEOUT", PATIENCE)
+
+
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 @pytest.mark.parametrize("scheme", ["http", "udp"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"], ids=["ipv4", "ipv6"])
@@ -136,6 +143,7 @@ def test_two_announcers_find_each_other_through_our_tracker(
     run(story())
 
 
+@pytest.mark.usefixtures("patient")
 def test_torrents_of_one_engine_share_their_connections() -> None:
     async def story() -> None:
         crowd, tracker, connections = Crowd(), Tracker(), Connections()
@@ -158,6 +166,7 @@ def test_torrents_of_one_engine_share_their_connections() -> None:
     asyncio.run(story())
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("scheme", ["http", "udp"])
 def test_a_private_tracker_knows_us_by_our_passkey_and_nobody_else_hears_of_it(scheme: str) -> None:
     async def story() -> None:
@@ -184,6 +193,7 @@ def test_a_private_tracker_knows_us_by_our_passkey_and_nobody_else_hears_of_it(s
     asyncio.run(story())
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_name_with_two_families_is_announced_to_over_both(monkeypatch: pytest.MonkeyPatch) -> None:
     async def both(_host: str, port: int, bind: str | None) -> list[tuple[object, ...]]:
         assert bind is None

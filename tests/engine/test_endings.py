@@ -58,8 +58,8 @@ def test_pieces_on_their_way_to_the_disk_at_the_end_still_count(
 
     async def story() -> None:
         with scene.scripted() as source:
-            async with scene.getting(peers=[source.listen()]):
-                await until(lambda: source.blocks_sent == 64)
+            async with scene.getting(peers=[source.listen()]) as torrent:
+                await until(lambda: source.blocks_sent == 64 and torrent.have_bytes > 0)
 
     play(story(), loop=loop)
     whole = remembered(scene)
@@ -127,7 +127,7 @@ def test_a_write_that_fails_ends_the_torrent_and_asks_for_no_more(
     scene = Scene(tmp_path, make_payload(4096 * KIB))
 
     async def story() -> None:
-        with scene.scripted(Script(block_delay=0.002)) as source:
+        with scene.scripted(Script(block_delay=0.02)) as source:
             async with scene.getting(peers=[source.listen()]) as torrent:
                 monkeypatch.setattr(torrent.storage, "write", breaking(DiskFullError("disk full: here")))
                 with pytest.raises(DiskFullError):

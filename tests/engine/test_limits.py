@@ -80,7 +80,7 @@ def test_a_limited_seed_serves_several(tmp_path: Path, loop: str, limits: dict[s
 
 @pytest.mark.parametrize(
     ("seed_limits", "leecher_limits"),
-    [({}, {"max_download_rate": 20 * KIB}), ({"max_upload_rate": 10 * KIB}, {})],
+    [({}, {"max_download_rate": 10 * KIB}), ({"max_upload_rate": 5 * KIB}, {})],
     ids=["ours as leecher", "ours as seed"],
 )
 def test_a_block_that_takes_seconds_is_neither_taken_for_silence_nor_asked_for_twice(
@@ -89,7 +89,7 @@ def test_a_block_that_takes_seconds_is_neither_taken_for_silence_nor_asked_for_t
     seed_limits: dict[str, int],
     leecher_limits: dict[str, int],
 ) -> None:
-    monkeypatch.setattr(pipeline, "SILENCE_BEFORE_SNUB", 1.0)  # a block takes 1.6 s
+    monkeypatch.setattr(pipeline, "SILENCE_BEFORE_SNUB", 2.5)  # a block takes 3.2 s
     scene = Scene(tmp_path, make_payload(64 * KIB), piece_length=16 * KIB)
 
     async def story() -> None:

@@ -185,10 +185,10 @@ def answer_in_tls(address: Address, security: MemberSecurity, server_name: str, 
     with socket.create_connection(address, timeout=60) as plain:
         context = security.context(ssl.PROTOCOL_TLS_CLIENT)
         with context.wrap_socket(plain, server_hostname=server_name) as sock:
-            sock.sendall(sent)
             try:
+                sock.sendall(sent)
                 return read_to_end(sock)
-            except ssl.SSLError:
+            except OSError:  # of which SSLError is one: it was closed while we spoke
                 return b""
 
 

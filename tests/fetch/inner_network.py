@@ -85,12 +85,17 @@ class Inner:
             (host, port), family=family, dualstack_ipv6=host == "::", backlog=64
         )
         self.seen: list[str] = []
+        self._marks: set[int] = set()  # ports from which nobody but `count` came
+        self._marked = threading.Semaphore(0)
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         while True:
-            connection, _ = self._socket.accept()
+            connection, address = self._socket.accept()
             with connection:
+                if address[1] in self._marks:
+                    self._marked.release()
+                    continue
                 self.seen.append(connection.getsockname()[0].removeprefix("::ffff:"))
                 connection.settimeout(5)
                 with contextlib.suppress(OSError):
@@ -98,6 +103,14 @@ class Inner:
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
 
     def count(self) -> int:
+        """Of all who came before this: connections are accepted in their order."""
+        with socket.socket() as mark:
+            mark.bind((PUBLIC, 0))
+            self._marks.add(mark.getsockname()[1])
+            host, port = self._socket.getsockname()[:2]
+            mark.connect((PUBLIC if host == "::" else host, port))
+            self._marked.acquire()
+        self._marks.clear()
         return sum(address != PUBLIC for address in self.seen)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from ..peers.processes import ROOT
 
-pytestmark = pytest.mark.namespaces
+pytestmark = [pytest.mark.namespaces, pytest.mark.timeout(300)]  # a thousand transfers
 
 Row = dict[str, Any]
 NOT_FOR_TORRENTS = (
@@ -44,7 +44,7 @@ def rows() -> dict[str, Row]:
         env={**os.environ, **proxies, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Row] = json.loads(done.stdout)

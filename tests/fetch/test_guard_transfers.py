@@ -124,5 +124,7 @@ def test_behind_a_proxy_named_hosts_are_served_and_no_others(
 
 
 def test_a_host_that_is_allowed_and_not_there_is_an_error_of_the_network() -> None:
+    with HostileOrigin() as origin:
+        closed = origin.url("/")
     with pytest.raises(NetworkError, match="cannot connect"):
-        fetched("http://127.0.0.1:9999/", Guard(allow_private=(parse_network("127.0.0.1"),)))
+        fetched(closed, Guard(allow_private=(parse_network("127.0.0.1"),)))

@@ -61,7 +61,8 @@ def named(origin: HostileOrigin) -> str:
 def test_a_file_whose_pieces_are_right_is_verified_by_them(piece_length: int, tmp_path: Path) -> None:
     with HostileOrigin() as origin:
         origin.pages["/file.bin"] = Page(BODY, rate=8 * MIB)
-        done = fetch(tmp_path, origin.url("/file.bin"), file=described(piece_length=piece_length))
+        file = described(piece_length=piece_length)
+        done = fetch(tmp_path, origin.url("/file.bin"), file=file, most_fetchers=1)
         assert done.path.read_bytes() == BODY
         assert (done.verified, done.received) == ("sha256 pieces", len(BODY))
 
@@ -97,7 +98,7 @@ def test_one_wrong_piece_comes_again_from_another_source_and_nothing_else_does(t
 def test_who_gives_a_second_wrong_piece_is_named_and_given_up(tmp_path: Path) -> None:
     notes: list[str] = []
     with HostileOrigin() as bad, HostileOrigin("127.0.0.2") as good:
-        bad.pages["/file.bin"] = Page(damaged(*range(1, len(BODY), PIECE)), rate=2 * MIB)
+        bad.pages["/file.bin"] = Page(damaged(*range(1, len(BODY), PIECE)), rate=256 * KIB)
         good.pages["/file.bin"] = Page(BODY, etag='"good"', rate=8 * MIB)
         done = fetch(tmp_path, bad.url("/file.bin"), good.url("/file.bin"), file=described(), notes=notes)
         assert done.path.read_bytes() == BODY

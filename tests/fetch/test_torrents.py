@@ -18,7 +18,7 @@ from shoal.fetch.torrents import web_seeds_of
 from shoal.formats.metainfo import parse_metainfo
 from shoal.formats.metainfo_build import build_metainfo, choose_piece_length
 from shoal.testing.hostile_origin import HostileOrigin, Page
-from shoal.units import MIB
+from shoal.units import KIB, MIB
 
 BODY = random.Random(1).randbytes(3 * MIB + 12345)
 URL = "https://host.example/pub/disk.iso"
@@ -41,7 +41,7 @@ def created(path: Path) -> bytes:
 def test_the_torrent_is_the_one_that_create_makes_with_the_urls_as_web_seeds(tmp_path: Path) -> None:
     seen: list[Progress] = []
     with HostileOrigin() as origin, HostileOrigin("127.0.0.2") as mirror, HostileOrigin("127.0.0.3") as wrong:
-        origin.pages["/disk.iso"] = Page(BODY, rate=1 * MIB)
+        origin.pages["/disk.iso"] = Page(BODY, rate=lambda: 4 * MIB if mirror.sent else 64 * KIB)
         mirror.pages["/copy"] = Page(BODY, etag='"copy"', rate=4 * MIB)
         wrong.pages["/copy"] = Page(BODY[1:], etag='"wrong"')
         got = api.get_blocking(

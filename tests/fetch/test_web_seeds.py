@@ -16,6 +16,7 @@ from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode
 from shoal.fetch.web_seeds.seeding import web_seeding
 from shoal.formats.metainfo import Metainfo, parse_metainfo
+from shoal.swarm.known_peers import Source
 from shoal.testing.build import Payload, build_torrent, make_payload, write_payload
 from shoal.testing.hostile_origin import HostileOrigin, Page, first, redirect
 from shoal.units import KIB, MIB
@@ -145,11 +146,18 @@ def test_what_is_here_already_is_not_asked_for(tmp_path: Path, server: Nginx) ->
 
 def test_a_peer_and_a_web_server_bring_parts_each_and_little_comes_twice(tmp_path: Path) -> None:
     with HostileOrigin() as origin:
-        origin.pages["/payload"] = Page(WHOLE, rate=500_000)  # of each connection
         story = Story(tmp_path, WHOLE, origin.url("/payload"))
 
         async def play_it() -> None:
-            async with story.a_peer(max_upload_rate=3 * MIB) as a, story.getting(peers=[a]) as torrent:
+            async with story.a_peer(max_upload_rate=1 * MIB) as a, story.getting(peers=[a]) as torrent:
+                ledger = torrent.ledger
+
+                def rate() -> int:
+                    """Of each connection; hardly any before the peer has had its part."""
+                    by_peer = ledger.received - sum(list(ledger.elsewhere.values()))
+                    return 500_000 if by_peer > 2 * MIB else 100_000
+
+                origin.pages["/payload"] = Page(WHOLE, rate=rate)
                 await finish(torrent)
                 (by_web,) = torrent.ledger.elsewhere.values()
                 by_peer = torrent.ledger.received - by_web
@@ -173,7 +181,9 @@ def test_one_that_has_a_file_wrong_is_not_asked_for_it_again_and_is_named(tmp_pa
         story = Story(tmp_path, SEVERAL, origin.url("/"))
 
         async def play_it() -> None:
-            async with story.a_peer(max_upload_rate=1 * MIB) as a, story.getting(peers=[a]) as torrent:
+            async with story.a_peer(max_upload_rate=512 * KIB) as a, story.getting() as torrent:
+                await until(lambda: "is not asked for big again" in story.said)
+                torrent.dialling.learn([a], Source.HAND)
                 await finish(torrent)
                 assert torrent.ledger.elsewhere
 
@@ -283,11 +293,12 @@ def test_a_limit_holds_for_web_seeds_and_neighbours_together(tmp_path: Path, ser
     story = Story(tmp_path, payload, f"{server.url}/payload")
 
     async def play_it() -> None:
-        async with story.a_peer() as a, story.getting(peers=[a], max_download_rate=1 * MIB) as torrent:
+        async with story.a_peer() as a, story.getting(max_download_rate=1 * MIB) as torrent:
             began = torrent.engine.now()
+            await until(lambda: bool(torrent.ledger.elsewhere))
+            torrent.dialling.learn([a], Source.HAND)
             await finish(torrent)
             assert torrent.engine.now() - began > 2.5
-            assert torrent.ledger.elsewhere
 
     play(play_it())
     story.check()

@@ -46,7 +46,9 @@ class Page:
     closes_after: int | None = None  # bytes of each body; then the connection ends as if all was well
     resets_after: int | None = None  # the same, with a reset
     stalls_after: int | None = None  # bytes of each body, then silence
-    rate: int | None = None  # bytes a second of each body
+    rate: int | Callable[[], int] | None = (
+        None  # bytes a second of each body; a function is asked before each slice
+    )
     most_at_once: int | None = None  # requests; others are told 503
     retry_after: str | None = None
 
@@ -80,12 +82,12 @@ class HostileOrigin:
         self.asked: list[Asked] = []
         self.sent = 0  # bytes of bodies
         self.rate: int | None = None  # bytes a second of all bodies together; it may change while they are sent
-        self.most_running = 0  # requests answered at once, at most
+        self._is_free_at = 0.0  # of what `rate` allows
+        self.running = 0  # requests that are being answered ...
+        self.most_running = 0  # ... and how many there were at most
         self.on_body: dict[
             str, Callable[[int], object]
-        ] = {}  # by path: told after each slice how much was sent of it
-        self._running = 0
-        self._is_free_at = 0.0  # of what `rate` allows
+        ] = {}  # by path: told after each slice how much was sent of it; the next one waits for its return
         self._counts: dict[str, int] = {}
         self._sent_of: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -147,9 +149,9 @@ class HostileOrigin:
             number = self._counts.get(path, 0)
             self._counts[path] = number + 1
             pages = self.pages.get(path, Page(b"no such page", status=404))
-            self._running += 1
-            self.most_running = max(self.most_running, self._running)
-            running = self._running
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+            running = self.running
         try:
             page = pages(number) if callable(pages) else pages
             if page.most_at_once is not None and running > page.most_at_once:
@@ -157,7 +159,7 @@ class HostileOrigin:
             self._send(connection, asked, page)
         finally:
             with self._lock:
-                self._running -= 1
+                self.running -= 1
 
     # ---- answers
 
@@ -192,7 +194,7 @@ class HostileOrigin:
 
     def _wait_for(self, page: Page, count: int) -> None:
         if page.rate is not None:
-            self._ended.wait(count / page.rate)
+            self._ended.wait(count / (page.rate() if callable(page.rate) else page.rate))
         if self.rate is not None:
             with self._lock:
                 now = time.monotonic()

@@ -11,12 +11,12 @@ from shoal.fetch.group.certificates import authority_certificate, member_certifi
 from shoal.fetch.group.signing import MemberKey, new_member_key
 from shoal.fetch.pieces import piece_length_for
 from shoal.testing.hostile_member import HostileMember, MemberScript
-from shoal.units import KIB
 
 from .room import HOST, LONGEST, Room
 
-SLOW = 512 * KIB  # bytes a second of each connection to the origin: so that members have something to do
-MOST_SENT = 1.7  # times the file, by the origin: the file is small, and its end is doubled
+MOST_SENT = (
+    2.2  # times the file, by the origin: what comes late is fetched by a second one, and some is audited
+)
 NOBODY = MemberScript(claims=False)
 
 
@@ -85,6 +85,11 @@ def parts(folder: Path) -> list[Path]:
 def taken_by(paths: list[Path]) -> int:
     """Bytes of the disk."""
     return sum(path.stat().st_blocks for path in paths) * 512
+
+
+async def mostly_kept(here: Room, size: int) -> None:
+    """Wait until the first helper has most of the file in its cache."""
+    await until(lambda: taken_by(parts(here.folder / "helper0")) >= size * 3 // 4)
 
 
 async def until(condition: Callable[[], object], within: float = LONGEST) -> None:

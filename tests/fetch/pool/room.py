@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,14 +22,16 @@ from shoal.fetch.pool.helping import HelperServer
 from shoal.fetch.pool.meetings import Contacts
 from shoal.fetch.pool.quota import Quota
 from shoal.fetch.pool.requesting import GroupWish
-from shoal.fetch.progress import Document, Downloaded, OnProgress, Wanted
+from shoal.fetch.progress import Document, Downloaded, OnProgress, Progress, Wanted
 from shoal.testing.hostile_origin import HostileOrigin, Page
-from shoal.units import MIB
+from shoal.units import KIB, MIB
 
 HOST = "127.0.0.1"
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 HELPER = HelperOptions(groups=("room",), bind=HOST, port=0, allow_private=(LOOPBACK,))
-LONGEST = 60.0  # seconds for any story, on a busy machine; all of them take a few
+LONGEST = 100.0  # seconds for any story, on a busy machine; most of them take a few, and none above twelve
+SLOW = 512 * KIB  # bytes a second of each connection to the origin: so that members have something to do
+BARELY = 128 * KIB  # the same as long as somebody is still to come, who takes a few seconds
 
 
 def made_up(size: int, seed: int = 1) -> bytes:
@@ -62,12 +64,26 @@ class Room:
     notes: list[str] = field(default_factory=list)
     requesters: int = 0
     members: dict[int, MemberKey] = field(default_factory=dict)  # by the number of the requester
+    to_meet: dict[int, int] = field(
+        default_factory=dict
+    )  # how many each requester that is at it has not met yet
 
     def url(self, path: str = "/file.bin") -> str:
         return self.origin.url(path)
 
     def serve(self, body: bytes, path: str = "/file.bin", **page: Any) -> None:
         self.origin.pages[path] = Page(body, **page)
+
+    def slow(self) -> int:
+        """The rate of a page that is not over before all have met whom requesters know, however long that takes."""
+        return BARELY if any(list(self.to_meet.values())) else SLOW
+
+    def once(self, is_so: Callable[[], object], rate: int = SLOW) -> Callable[[], int]:
+        """The rate of a page that is not over before this is so."""
+        return lambda: rate if is_so() else BARELY
+
+    def is_noted(self, text: str) -> bool:
+        return any(text in note for note in self.notes)
 
     async def helper(
         self, options: HelperOptions = HELPER, *, cache_size: int = 0, number: int | None = None
@@ -137,8 +153,20 @@ class Room:
             (self.url(path), *mirrors), self.folder_of(number),
             options=options or FetchOptions(), most_fetchers=connections, **wanted,
         )  # fmt: skip
-        async with asyncio.timeout(LONGEST):
-            return await download(asked, on_progress=on_progress, on_note=self.notes.append)
+        others = [peer for peer in self.peers if peer != (HOST, port) and asked.group is not None]
+        self.to_meet[number] = len(others)
+
+        def look(progress: Progress) -> None:
+            met = max(0, len(progress.members) - 1)  # it is one of them
+            self.to_meet[number] = max(0, len(others) - met)
+            if on_progress is not None:
+                on_progress(progress)
+
+        try:
+            async with asyncio.timeout(LONGEST):
+                return await download(asked, on_progress=look, on_note=self.notes.append)
+        finally:
+            del self.to_meet[number]
 
     def wish(self, group: JoinedGroup, port: int = 0) -> GroupWish:
         return GroupWish(group, Contacts(peers=tuple(self.peers)), bind=HOST, port=port)
@@ -163,4 +191,5 @@ async def room(folder: Path) -> AsyncIterator[Room]:
                     helper.stop.set()
 
 
-SMALL = 6 * MIB  # two dozen pieces: enough that everybody gets some
+SMALL = 6 * MIB  # two dozen pieces: enough that one more gets some, whenever it comes ...
+LARGE = 4 * SMALL  # ... and enough for several, though the first ones each claim as much as they may

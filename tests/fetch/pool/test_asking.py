@@ -38,6 +38,11 @@ def test_a_full_line_asks_nobody_however_long_the_file_is() -> None:
     assert is_worth_it(1024 * GIB, FULL * 0.9, 1.0)
 
 
+@pytest.mark.parametrize(("rate", "is_asked"), [(0.7 * MIB, True), (0.9 * MIB, False), (MIB, False)])
+def test_who_nearly_reaches_the_limit_of_the_download_alone_asks_nobody(rate: float, is_asked: bool) -> None:
+    assert Asking(7.0, limit=MIB).is_worth_it(1024 * MIB, int(rate), rate, 8.0) == is_asked
+
+
 def test_what_a_pause_hides_is_remembered() -> None:
     """A server that paces a connection sends at once what is for a second, and then nothing for a while."""
     assert not Asking(7.0).is_worth_it(5 * MIB, 4 * MIB, 0.0, 7.5)

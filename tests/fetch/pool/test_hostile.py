@@ -21,13 +21,12 @@ from shoal.testing.group_floods import (
     invented_records,
 )
 from shoal.testing.hostile_member import HostileMember, MemberScript
-from shoal.units import KIB
 
-from .room import HOST, SMALL, Room, made_up, room
+from .room import HOST, LONGEST, SLOW, SMALL, Room, made_up, room
 
-SLOW = 512 * KIB
-BODY = made_up(SMALL)
-PIECES = -(-SMALL // piece_length_for(SMALL))
+LENGTH = 2 * SMALL
+BODY = made_up(LENGTH)
+PIECES = -(-LENGTH // piece_length_for(LENGTH))
 ALL = frozenset(range(PIECES))
 
 
@@ -59,7 +58,7 @@ def play(
 
     async def story() -> None:
         async with room(folder) as here:
-            here.serve(BODY, rate=SLOW)
+            here.serve(BODY, rate=lambda: SLOW if here.is_noted("is out of group") else here.slow())
             await here.helper()
             async with bad_member(here, script, payload) as member:
                 got = await here.get(connections=2)
@@ -70,7 +69,7 @@ def play(
 
 
 def run(story: Coroutine[None, None, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 60.0))
+    asyncio.run(asyncio.wait_for(story, LONGEST))
 
 
 def is_out(here: Room, member: HostileMember) -> bool:
@@ -89,7 +88,7 @@ def test_who_delivers_another_version_is_out(tmp_path: Path) -> None:
     def check(here: Room, member: HostileMember) -> None:
         assert is_out(here, member)
 
-    play(tmp_path, MemberScript(), check, made_up(SMALL, 2))
+    play(tmp_path, MemberScript(), check, made_up(LENGTH, 2))
 
 
 def test_who_serves_what_it_did_not_sign_does_no_harm(tmp_path: Path) -> None:

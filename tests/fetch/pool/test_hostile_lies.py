@@ -15,8 +15,8 @@ from shoal.testing.hostile_member import MemberScript
 from shoal.units import KIB, MIB
 
 from ...peers.processes import free_port
-from .hostile import MOST_SENT, SLOW, culprit_of, culprits, hostile, other, until
-from .room import HOST, SMALL, made_up, room
+from .hostile import MOST_SENT, culprit_of, culprits, hostile, other, until
+from .room import HOST, LARGE, SMALL, made_up, room
 
 PIECE = 256 * KIB
 ALL = frozenset(range(SMALL // PIECE))
@@ -43,9 +43,9 @@ def test_a_helper_that_delivers_another_version_is_found_by_the_audit_of_its_fir
     tmp_path: Path,
 ) -> None:
     async def story() -> None:
-        body = made_up(SMALL)
+        body = made_up(LARGE)
         async with room(tmp_path) as here, hostile(here, other(body), MemberScript(bring_rate=MIB)) as liar:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
@@ -60,7 +60,7 @@ def test_one_that_has_all_of_another_version_in_its_cache_is_found_too(tmp_path:
         body = made_up(SMALL)
         script = MemberScript(cached_pieces=ALL, claims=False)
         async with room(tmp_path) as here, hostile(here, other(body), script) as liar:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             got = await here.get()
             assert got.path.read_bytes() == body
             assert culprits(here) == [culprit_of(liar)]
@@ -76,13 +76,13 @@ def test_what_no_audit_saw_is_found_by_the_digest_and_only_what_others_brought_i
         body = made_up(SMALL)
         script = MemberScript(cached_pieces=SOME, false_pieces=SOME, claims=False)
         async with room(tmp_path) as here, hostile(here, body, script) as liar:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             got = await here.get(checksums=(sha256_of(body),))
             assert got.path.read_bytes() == body
             assert got.verified == "sha256"
             assert any("the digest is wrong" in note for note in here.notes)
             assert culprits(here) == [culprit_of(liar)]
-            assert here.origin.sent < 2.2 * len(body)
+            assert here.origin.sent < MOST_SENT * len(body)
 
     run(story())
 
@@ -96,7 +96,7 @@ def test_a_liar_with_everything_is_found_by_the_digest_and_brings_nothing_more(
         body = made_up(SMALL)
         script = MemberScript(cached_pieces=ALL, claims=False)
         async with room(tmp_path) as here, hostile(here, other(body), script) as liar:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             got = await here.get(checksums=(sha256_of(body),))
             assert got.path.read_bytes() == body
             assert culprits(here) == [culprit_of(liar)]
@@ -110,7 +110,7 @@ def test_bytes_that_differ_from_their_senders_own_record_put_it_out(tmp_path: Pa
         body = made_up(SMALL)
         script = MemberScript(cached_pieces=ALL, broken_pieces=SOME, claims=False)
         async with room(tmp_path) as here, hostile(here, body, script) as culprit:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
@@ -128,7 +128,7 @@ def test_two_authors_that_sign_different_things_the_origin_decides(tmp_path: Pat
         bodies = [(body, honest), (other(body), liar)]
         first, second = bodies if asks_first else reversed(bodies)
         async with room(tmp_path) as here, hostile(here, *first) as one, hostile(here, *second) as two:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             got = await here.get()
             assert got.path.read_bytes() == body
             assert culprits(here) == [culprit_of(two if asks_first else one)]
@@ -152,7 +152,7 @@ def test_a_liar_that_two_requesters_meet_is_named_and_neither_suspects_the_other
                 here, body, MemberScript(cached_pieces=low | high, false_pieces=SOME, claims=False), key=key
             ),
         ):
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             here.peers += [(HOST, port) for port in ports]
             got = await asyncio.gather(*(here.get(port=port, checksums=(sha256_of(body),)) for port in ports))
             assert all(one.path.read_bytes() == body for one in got)
@@ -177,7 +177,7 @@ def test_an_innocent_relay_of_a_liars_pieces_stays(tmp_path: Path) -> None:
             room(tmp_path) as here,
             hostile(here, other(body), script, known=False) as liar,
         ):
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.once(lambda: liar.served))
             here.peers += [(HOST, port) for port in ports]
 
             async def meet_the_first() -> None:
@@ -200,7 +200,7 @@ def test_forged_signatures_put_their_bearer_out(tmp_path: Path) -> None:
         body = made_up(SMALL)
         script = MemberScript(cached_pieces=ALL, has_wrong_signatures=True, claims=False)
         async with room(tmp_path) as here, hostile(here, body, script) as culprit:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
@@ -215,7 +215,7 @@ def test_pieces_of_which_nobody_has_a_record_are_asked_of_nobody(tmp_path: Path)
         body = made_up(SMALL)
         script = MemberScript(cached_pieces=ALL, claims=False, signs=False)
         async with room(tmp_path) as here, hostile(here, body, script) as silent:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             got = await here.get()
             assert got.path.read_bytes() == body
             assert not silent.served

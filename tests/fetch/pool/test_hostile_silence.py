@@ -10,8 +10,8 @@ import pytest
 from shoal.testing.hostile_member import MemberScript
 from shoal.units import KIB, MIB
 
-from .hostile import MOST_SENT, SLOW, culprits, held_up, hostile, name_of
-from .room import SMALL, made_up, room
+from .hostile import MOST_SENT, culprits, held_up, hostile, name_of
+from .room import LARGE, SMALL, made_up, room
 
 ALL = frozenset(range(SMALL // (256 * KIB)))
 CACHED = MemberScript(cached_pieces=ALL, claims=False)
@@ -21,19 +21,17 @@ def run(story) -> None:
     asyncio.run(story)
 
 
-def the_file_is_right_with(
-    folder: Path, script: MemberScript, *, rate: int = SLOW, most_sent: float = MOST_SENT
-) -> None:
+def the_file_is_right_with(folder: Path, script: MemberScript) -> None:
     """One hostile helper and nobody else. Nobody is called a liar, and what it held up comes from the origin."""
 
     async def story() -> None:
         body = made_up(SMALL)
         async with room(folder) as here, hostile(here, body, script) as member:
-            here.serve(body, rate=rate)
+            here.serve(body, rate=here.slow)
             got = await here.get(connections=2)  # it takes long enough for the trouble to matter
             assert got.path.read_bytes() == body
             assert member.lines, "it was met"
-            assert here.origin.sent < most_sent * len(body)
+            assert here.origin.sent < MOST_SENT * len(body)
             assert culprits(here) == []
             assert set(held_up(here)) <= {name_of(member)}
             if script.dies_after or script.freezes_after:
@@ -90,7 +88,7 @@ def test_several_that_claim_everything_and_bring_nothing_hold_nobody_up_for_long
     async def story() -> None:
         body = made_up(SMALL)
         async with room(tmp_path) as here:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             script = MemberScript(claims_everything=True, brings=False, told_rate=1)
             async with (
                 hostile(here, body, script),
@@ -105,10 +103,10 @@ def test_several_that_claim_everything_and_bring_nothing_hold_nobody_up_for_long
 
 def test_honest_helpers_go_on_when_one_among_them_freezes(tmp_path: Path) -> None:
     async def story() -> None:
-        body = made_up(2 * SMALL)
+        body = made_up(LARGE)
         script = MemberScript(freezes_after=4, bring_rate=2 * MIB)
         async with room(tmp_path) as here, hostile(here, body, script) as member:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             await here.helper()
             await here.helper()
             got = await here.get()

@@ -27,8 +27,8 @@ from shoal.testing.group_floods import (
 from shoal.testing.hostile_member import HostileMember, MemberScript
 from shoal.units import MIB
 
-from .hostile import SLOW, culprit_of, culprits, hostile, parts, taken_by, until
-from .room import HOST, LONGEST, SMALL, Room, made_up, room
+from .hostile import MOST_SENT, culprit_of, culprits, hostile, parts, taken_by, until
+from .room import HOST, LONGEST, SLOW, SMALL, Room, made_up, room
 
 PIECES = SMALL // (256 * 1024)
 UNKNOWN = bencode.encode({"kind": "of the future", "x": b"x" * 20_000})
@@ -62,12 +62,12 @@ def test_who_floods_a_pool_or_talks_nonsense_in_it_is_out_and_named(tmp_path: Pa
         body = made_up(SMALL)
         script = MemberScript(claims=False, says_in_pool=IN_POOL[name])
         async with room(tmp_path) as here, hostile(here, body, script) as culprit:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
             assert culprits(here) == [culprit_of(culprit)]
-            assert here.origin.sent < 1.7 * len(body)  # the file is small: a piece cut off is a part of it
+            assert here.origin.sent < MOST_SENT * len(body)
 
     run(story())
 
@@ -78,7 +78,7 @@ def test_who_floods_the_meeting_or_talks_nonsense_in_it_is_out_and_named(tmp_pat
         body = made_up(SMALL)
         script = MemberScript(claims=False, says_in_meeting=IN_MEETING[name])
         async with room(tmp_path) as here, hostile(here, body, script) as culprit:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.once(lambda: here.is_noted("is out of group")))
             await here.helper()
             got = await here.get()
             assert got.path.read_bytes() == body
@@ -117,7 +117,7 @@ def test_a_stranger_at_the_port_learns_nothing_and_disturbs_nobody(tmp_path: Pat
         body = made_up(SMALL)
         heard = b""
         async with room(tmp_path) as here:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             helper = await here.helper()
             getting = here.group.create_task(here.get())
             await until(lambda: helper.server._begun)
@@ -174,7 +174,7 @@ def test_who_asks_for_a_thousand_files_gets_a_few_and_leaves_places_for_others(t
     async def story() -> None:
         body = made_up(SMALL)
         async with room(tmp_path) as here, hostile(here, body, known=False) as greedy:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             helper = await here.helper()
             asks = [ask_of(here, here.url(f"/{number}.bin")) for number in range(400)]
             await _asking(here, greedy, helper.port, asks)
@@ -256,7 +256,7 @@ def test_who_asks_in_the_moment_in_which_a_work_ends_is_helped(
     async def story() -> None:
         body = made_up(SMALL)
         async with room(tmp_path) as here, hostile(here, body, known=False) as first:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             helper = await here.helper()
             await _asking(here, first, helper.port, [ask_of(here, here.url())])
             await until(lambda: helper.fields_of("helping"))
@@ -280,7 +280,7 @@ def test_a_group_that_is_left_while_a_work_ends_has_no_other_and_the_helper_goes
     async def story() -> None:
         body = made_up(SMALL)
         async with room(tmp_path) as here, hostile(here, body, known=False) as first:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             helper = await here.helper()
             usual, may_end = helper.server._cache.put_back, threading.Event()
 
@@ -321,7 +321,7 @@ def test_a_requester_that_leaves_and_comes_back_at_once_is_helped_again(tmp_path
     async def story() -> None:
         body = made_up(2 * SMALL)
         async with room(tmp_path) as here:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=here.slow)
             helper = await here.helper()
             getting = here.group.create_task(here.get())
             await until(lambda: here.origin.sent > SMALL)

@@ -8,12 +8,10 @@ from pathlib import Path
 from shoal.fetch.pool.meetings import AtOrigin
 from shoal.fetch.pool.pooled import MOST_CONNECTIONS
 from shoal.fetch.pool.tags import origin_tag_of
-from shoal.units import KIB
+from shoal.units import KIB, MIB
 
 from ...engine.scene import until
 from .room import SMALL, Room, RunningHelper, made_up, room
-
-SLOW = 128 * KIB  # bytes a second of each connection
 
 
 def run(story) -> None:
@@ -28,7 +26,7 @@ def one_more(here: Room, helper: RunningHelper) -> AtOrigin:
 def test_a_pool_that_nobody_wants_any_more_has_no_share(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here:
-            here.serve(made_up(SMALL), rate=4 * SLOW)
+            here.serve(made_up(SMALL), rate=here.slow)
             helpers = [await here.helper(), await here.helper()]
             await here.get(connections=2)
             assert all(helper.fields_of("helping") for helper in helpers)
@@ -42,7 +40,8 @@ def test_a_pool_that_nobody_wants_any_more_has_no_share(tmp_path: Path) -> None:
 def test_members_that_fetch_have_all_connections_between_them_and_none_more(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here:
-            here.serve(made_up(SMALL), rate=SLOW)
+            is_shared = asyncio.Event()
+            here.serve(made_up(SMALL), rate=lambda: MIB if is_shared.is_set() else 32 * KIB)
             helpers = [await here.helper(), await here.helper()]
             getting = asyncio.create_task(here.get(connections=15))
             groups = [helper.server.meetings for helper in helpers]
@@ -53,8 +52,9 @@ def test_members_that_fetch_have_all_connections_between_them_and_none_more(tmp_
                 ours = [one for meetings in groups for one in meetings._groups["room"].origins.get(tag, ())]
                 return sorted(one.share_of(17) for one in ours)
 
-            await until(lambda: shares() in ([5, 6], [6, 6]), within=10)
-            await until(lambda: here.origin.most_running >= MOST_CONNECTIONS - 1, within=10)
+            await until(lambda: shares() in ([5, 6], [6, 6]))
+            await until(lambda: here.origin.most_running >= MOST_CONNECTIONS - 1)
+            is_shared.set()
             await getting
 
     run(story())

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from shoal.cli.course import Course, FileCourse
 from shoal.fetch.progress import Downloaded, MemberShare
-from shoal.units import KIB
 
-from ...engine.scene import until
-from .room import HOST, SMALL, Room, RunningHelper, made_up, room
-
-SLOW = 512 * KIB  # bytes a second of each connection: so that helpers have something to do
+from .hostile import mostly_kept
+from .room import HOST, SMALL, RunningHelper, made_up, room
 
 
 def run(story) -> None:
@@ -27,15 +24,10 @@ def records_of(got: Downloaded) -> list[dict[str, object]]:
     return FileCourse(got.path, got.length, sources=got.sources, members=got.members).source_records()
 
 
-async def wait_until_all_is_kept(here: Room, helper: RunningHelper) -> None:
-    kept = here.folder / "helper0"
-    await until(lambda: any(path.stat().st_blocks * 512 >= SMALL for path in kept.glob("*.part")), within=20)
-
-
 def test_what_members_fetch_now_they_did_not_have(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here:
-            here.serve(made_up(SMALL), rate=SLOW)
+            here.serve(made_up(SMALL), rate=here.slow)
             await here.helper()
             await here.helper()
             got = await here.get(connections=2)
@@ -48,11 +40,11 @@ def test_what_members_fetch_now_they_did_not_have(tmp_path: Path) -> None:
 def test_what_comes_out_of_a_cache_is_its_keeper_s_whoever_fetched_it_once(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here:
-            here.serve(made_up(SMALL), rate=SLOW)
+            here.serve(made_up(SMALL), rate=here.slow)
             helper = await here.helper(cache_size=4 * SMALL)
             first = await here.get(connections=2)
             assert {one.name for one in first.members} == {"this machine", name_of(helper)}
-            await wait_until_all_is_kept(here, helper)
+            await mostly_kept(here, SMALL)
             for number in (None, 1):  # another machine, and the one that fetched some of it
                 sent = here.origin.sent
                 got = await here.get(connections=2, number=number, overwrite=True)
@@ -69,7 +61,7 @@ def test_what_comes_out_of_a_cache_is_its_keeper_s_whoever_fetched_it_once(tmp_p
 def test_the_records_add_up_to_the_file_and_say_what_the_lines_say(tmp_path: Path) -> None:
     async def story() -> None:
         async with room(tmp_path) as here:
-            here.serve(made_up(SMALL), rate=SLOW)
+            here.serve(made_up(SMALL), rate=here.slow)
             await here.helper()
             got = await here.get(connections=2)
             records = records_of(got)

@@ -105,14 +105,14 @@ class Pool:
     def sent_bytes(self) -> int:
         return 0 if self.torrent is None else self.torrent.ledger.sent
 
-    @property
-    def is_needed(self) -> bool:
-        """Whether somebody wants a piece that nobody but us has, of those who are here."""
+    def is_needed(self, *, is_soon: bool = False) -> bool:
+        """Whether somebody here wants a piece that nobody but us has; `is_soon`: or will, having taken others of us."""
         peers = [neighbour.peer for neighbour in self._neighbours if neighbour.peer is not None]
         elsewhere = 0
         for peer in peers:
             elsewhere |= peer.has
-        return bool(self.holdings.told_bits & ~elsewhere) and any(peer.peer_interested for peer in peers)
+        is_wanted = any(peer.peer_interested or (is_soon and peer.sent.total) for peer in peers)
+        return is_wanted and bool(self.holdings.told_bits & ~elsewhere)
 
     @property
     def members(self) -> list[Neighbour]:

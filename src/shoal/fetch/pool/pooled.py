@@ -111,7 +111,7 @@ class Pooled:
         if self.pool.board.forced:
             return False  # what is in doubt is ours alone to fetch
         if self._stays:
-            return self.pool.is_needed
+            return self.pool.is_needed()
         now = time.monotonic()
         is_anybody_here = bool(self.pool.members) or now - self._began_at < MET_WITHIN
         return is_anybody_here and now - self._moved_at < LONGEST_LULL

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 PROBE_END = 16 * KIB  # what the first request asks for, of every member of a crowd: it shows the facts
 LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
 LINGER_WITHOUT = 2.0  # ... and without anybody taking any
+ASKED_WITHIN = 1.0  # seconds; whoever took what came before asks for the last piece by then
 LOOK_EVERY = 0.1  # seconds
 
 
@@ -203,11 +204,13 @@ class Requesting:
 
     async def _linger(self, pool: Pool) -> None:
         """Whoever is fetching from us gets what it asks for, for a while."""
-        began = moved_at = time.monotonic()
+        began = moved_at = now = time.monotonic()
         sent = pool.sent_bytes
-        if pool.is_needed:
-            self._note("it is here; others still take parts of it that only this machine has")
-        while pool.is_needed and not self._is_over.is_set():
+        is_noted = False
+        while pool.is_needed(is_soon=now - began < ASKED_WITHIN) and not self._is_over.is_set():
+            if pool.is_needed() and not is_noted:
+                is_noted = True
+                self._note("it is here; others still take parts of it that only this machine has")
             await asyncio.sleep(LOOK_EVERY)
             now = time.monotonic()
             if pool.sent_bytes != sent:
