@@ -11,26 +11,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from shoal.errors import ShoalError
-from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.pool.audits import SHARE, SHARE_WITH_DIGEST
 from shoal.fetch.pool.keeping import Keeping
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meeting import Attendant
-from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
+from shoal.fetch.pool.meetings import AtOrigin, Events, Meetings
 from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.pool.pooled import Pooled
 from shoal.fetch.pool.question import question_of
 from shoal.fetch.pool.records_file import RecordsFile
 from shoal.fetch.pool.tags import origin_tag_of
+from shoal.fetch.pool.wish import GroupWish
+from shoal.fetch.pooling import PROBE_END
 from shoal.formats.bitfield import all_bits
 from shoal.net.sockets import format_address
 from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
-from shoal.units import KIB
 
 if TYPE_CHECKING:
     from shoal.disk.part_file import PartFile
@@ -41,21 +41,9 @@ if TYPE_CHECKING:
     from shoal.fetch.sources import Source
     from shoal.net.shared_limit import SharedLimit
 
-PROBE_END = 16 * KIB  # what the first request asks for, of every member of a crowd: it shows the facts
 LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
 LINGER_WITHOUT = 2.0  # ... and without anybody taking any
 LOOK_EVERY = 0.1  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class GroupWish:
-    """With whom to download."""
-
-    group: JoinedGroup
-    contacts: Contacts = field(default_factory=Contacts)
-    bind: str | None = None
-    port: int | None = None
-    max_upload_rate: int | None = None
 
 
 class Requesting:
@@ -116,11 +104,6 @@ class Requesting:
         return self.meetings.engine.make_limit()
 
     # ---- the pool
-
-    @property
-    def probe_end(self) -> int:
-        """How far the first request asks."""
-        return PROBE_END
 
     def pooled(
         self,

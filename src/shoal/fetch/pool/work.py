@@ -39,7 +39,7 @@ from shoal.net.curl_errors import host_of
 from shoal.protocol.group.messages import AskHelp, PieceRecord
 
 if TYPE_CHECKING:
-    from shoal.fetch.group.membership import JoinedGroup
+    from shoal.fetch.group.joined import JoinedGroup
     from shoal.fetch.pool.quota import Quota
 
 LEAVES_AFTER = (
