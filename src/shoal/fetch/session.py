@@ -245,8 +245,7 @@ class Session:
             has_digest=self._verification.is_known, sha256=self._verification.sha256,
             on_lost=self._verification.restart,
         )  # fmt: skip
-        shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
-        self._writing = Writing(self._part, self._on_trouble, *shared)
+        self._writing = Writing(self._part, self._on_trouble, None if pooled is None else pooled.sharing)
         self._writing.is_first_hand = lambda: all(one.url == self._first_url for one in self._sources)
         ranged = self._work = Ranged(
             origins, plan, self._writing, name, self._beat, pooled,

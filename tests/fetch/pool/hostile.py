@@ -11,6 +11,7 @@ from shoal.fetch.group.certificates import authority_certificate, member_certifi
 from shoal.fetch.group.signing import MemberKey, new_member_key
 from shoal.fetch.pieces import piece_length_for
 from shoal.testing.hostile_member import HostileMember, MemberScript
+from shoal.testing.member_line import MemberLine
 from shoal.units import KIB
 
 from .room import HOST, LONGEST, Room
@@ -85,6 +86,16 @@ def parts(folder: Path) -> list[Path]:
 def taken_by(paths: list[Path]) -> int:
     """Bytes of the disk."""
     return sum(path.stat().st_blocks for path in paths) * 512
+
+
+async def dial_in_time(member: HostileMember, port: int, info_hash: bytes) -> MemberLine:
+    """As soon as somebody listens there: a requester does when its first request has gone."""
+    async with asyncio.timeout(LONGEST):
+        while True:
+            try:
+                return await member.dial(HOST, port, info_hash)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], object], within: float = LONGEST) -> None:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from shoal.fetch.facts import Facts
     from shoal.fetch.origins import Origins
     from shoal.fetch.plan import Plan
-    from shoal.fetch.pool.pool import Pool
     from shoal.fetch.sources import Source
     from shoal.net.shared_limit import SharedLimit
 
@@ -170,7 +169,7 @@ class Requesting:
             if pooled.keeping is not None:
                 await pooled.keeping.save()
             if lingers:
-                await self._linger(pool)
+                await self._linger(pooled)
             if self._is_meeting:
                 await self.meetings.close_pool(self._group, pool)
         finally:
@@ -184,9 +183,14 @@ class Requesting:
         await self.meetings.open_pool(self._group, pool, pool.wanted_bits)
         self._ask_all()
 
-    async def _linger(self, pool: Pool) -> None:
+    async def _linger(self, pooled: Pooled) -> None:
         """Whoever is fetching from us gets what it asks for, for a while."""
+        pool, keeping = pooled.pool, pooled.keeping
         began = moved_at = time.monotonic()
+        while keeping is not None and keeping.holds_back and not self._is_over.is_set():
+            await keeping.look()
+            if time.monotonic() - began > LONGEST_LINGER:
+                return
         sent = pool.sent_bytes
         if pool.is_needed:
             self._note("it is here; others still take parts of it that only this machine has")
