@@ -28,7 +28,7 @@ from shoal.formats.safe_names import seen_name
 from shoal.protocol.tracker.urls import shown_url
 
 if TYPE_CHECKING:
-    from shoal.fetch.pool.requesting import GroupWish
+    from shoal.fetch.pool.wish import GroupWish
 
 FILE, METALINK, TORRENT = "file", "metalink", "torrent"
 
@@ -196,9 +196,8 @@ def _group_wish(how: How) -> GroupWish | None:
     """Raises `NotFoundError` for a group of which this machine has no key."""
     if "group" not in how:
         return None
-    from shoal.fetch.group.keyring import Keyring  # these load much that a download alone does not need
-    from shoal.fetch.pool.meetings import Contacts
-    from shoal.fetch.pool.requesting import GroupWish
+    from shoal.fetch.group.keyring import Keyring
+    from shoal.fetch.pool.wish import Contacts, GroupWish
 
     return GroupWish(
         Keyring().load(how["group"]),

@@ -20,8 +20,8 @@ from shoal.cli.app import stop_writing
 from shoal.errors import DiskFullError, FileError, UsageError
 
 if TYPE_CHECKING:
+    from shoal.fetch.group.joined import JoinedGroup
     from shoal.fetch.group.keyring import Keyring
-    from shoal.fetch.group.membership import JoinedGroup
 
 KEY_LINE_LENGTH = 4096  # bytes; a key has a hundred, and what else is there is not a key
 UNSEEN_HINT = "no group was made: a key is shown once, and nobody would have this one"

@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from shoal.errors import ChecksumError, NetworkError
+from shoal.fetch.joining import Joining
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll
@@ -22,9 +22,6 @@ from shoal.fetch.session import Session
 from shoal.fetch.transfer import Transfers
 from shoal.fetch.trust import Trust
 from shoal.net.curl_errors import host_of
-
-if TYPE_CHECKING:
-    from shoal.fetch.pool.requesting import Requesting
 
 MOST_CHANGES = 1  # of the file while it is downloaded; then somebody is still writing it
 MOST_MISFITS = 2  # ranges that do not fit: first it may be another file, then the server cannot do it
@@ -47,7 +44,10 @@ async def download(
     async with (
         company(wanted, asked[0], on_note) as others,
         Transfers(
-            wanted.options, asked[0], limit=None if others is None else others.make_limit()
+            wanted.options,
+            asked[0],
+            limit=None if others is None else others.limit,
+            on_request=None if others is None else others.begin,
         ) as transfers,
     ):
         while len(changes) <= MOST_CHANGES:
@@ -87,15 +87,12 @@ async def download(
 
 
 @contextlib.asynccontextmanager
-async def company(
-    wanted: Wanted, first: AskedUrl, on_note: OnNote | None
-) -> AsyncIterator[Requesting | None]:
+async def company(wanted: Wanted, first: AskedUrl, on_note: OnNote | None) -> AsyncIterator[Joining | None]:
     """The group that downloads with us, if one was named and this URL may be told to others."""
     if wanted.group is None:
         yield None
         return
     from shoal.fetch.pool.poolable import reason_not_to_pool
-    from shoal.fetch.pool.requesting import Requesting
 
     note = on_note or _say_nothing
     reason = reason_not_to_pool(first, wanted.options)
@@ -103,8 +100,8 @@ async def company(
         note(f"downloads without the group: {reason}")
         yield None
         return
-    async with Requesting(wanted.group, note, wanted.options.max_rate) as requesting:
-        yield requesting
+    async with Joining(wanted.group, note, wanted.options.max_rate) as joining:
+        yield joining
 
 
 def _say_nothing(text: str) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from shoal.fetch.progress import OnNote
+from shoal.units import KIB
 
 if TYPE_CHECKING:
     from shoal.disk.part_file import PartFile
     from shoal.disk.piece_digests import PieceDigests
     from shoal.fetch.facts import Facts
+    from shoal.fetch.joining import Joining
     from shoal.fetch.origins import Origins
     from shoal.fetch.plan import Plan
     from shoal.fetch.pool.pooled import Pooled
@@ -22,26 +24,29 @@ if TYPE_CHECKING:
     from shoal.fetch.ranged import Ranged
     from shoal.fetch.sources import Source
 
+PROBE_END = 16 * KIB  # what the first request asks for, of every member of a crowd: it shows the facts
+
 
 class Pooling:
-    """`requesting` None: alone. `had_help`: members brought some of it."""
+    """`joining` None: alone. `had_help`: members brought some of it."""
 
-    def __init__(self, requesting: Requesting | None, note: OnNote) -> None:
+    def __init__(self, joining: Joining | None, note: OnNote) -> None:
         self.pooled: Pooled | None = None
         self.had_help = False
-        self._requesting = requesting
+        self._joining = joining
+        self._requesting: Requesting | None = None
         self._note = note
 
     @property
     def is_wanted(self) -> bool:
-        return self._requesting is not None
+        return self._joining is not None
 
     @property
     def probe_end(self) -> int | None:
         """How far the first request asks; None: to the end."""
-        return None if self._requesting is None else self._requesting.probe_end
+        return None if self._joining is None else PROBE_END
 
-    def join(
+    async def join(
         self,
         source: Source,
         first_url: str,
@@ -57,6 +62,8 @@ class Pooling:
         on_lost: Callable[[], None],
     ) -> Pooled | None:
         """The pool of this file, of which nobody knows before `begin`. None: it is downloaded alone."""
+        if self._joining is not None:
+            self._requesting = await self._joining.requesting()
         if self._requesting is not None:
             self.pooled = self._requesting.pooled(
                 source, first_url, facts, part, plan, origins,

@@ -15,7 +15,7 @@ from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
 from shoal.formats.metalink import MetalinkFile
 
 if TYPE_CHECKING:
-    from shoal.fetch.pool.requesting import GroupWish
+    from shoal.fetch.pool.wish import GroupWish
 
 
 @dataclass(frozen=True, slots=True)

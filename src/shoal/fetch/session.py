@@ -47,7 +47,7 @@ from shoal.net.curl_errors import host_of
 from shoal.units import format_size
 
 if TYPE_CHECKING:
-    from shoal.fetch.pool.requesting import Requesting
+    from shoal.fetch.joining import Joining
 
 MOST_DOCUMENT = MAX_METAINFO_LENGTH  # bytes; of a Metalink its own parser takes less
 
@@ -65,7 +65,7 @@ class Session:
         in_runs: bool,
         on_progress: OnProgress | None,
         on_note: OnNote | None,
-        requesting: Requesting | None,
+        joining: Joining | None,
         is_anew: bool,
     ) -> None:
         """`is_anew`: what is here is not gone on with."""
@@ -73,7 +73,7 @@ class Session:
         self._wanted = wanted
         self._asked = {one.url: one for one in asked if one.url in trust.usable}
         self._takes_mirrors = not trust.is_alone
-        self._pooling = Pooling(requesting, self.note)
+        self._pooling = Pooling(joining, self.note)
         self._first_url = asked[0].url
         self._transfers = transfers
         self._started_at = started_at
@@ -240,13 +240,12 @@ class Session:
         is_fresh = not plan.have_bits
         if not is_fresh:
             origins.end(receiver)
-        pooled = None if not is_split else self._pooling.join(
+        pooled = None if not is_split else await self._pooling.join(
             source, self._first_url, self._facts, self._part, plan, origins, name=name, most=most,
             has_digest=self._verification.is_known, sha256=self._verification.sha256,
             on_lost=self._verification.restart,
         )  # fmt: skip
-        shared = () if pooled is None else (pooled.pool.on_pieces, pooled.pool.store.write_own)
-        self._writing = Writing(self._part, self._on_trouble, *shared)
+        self._writing = Writing(self._part, self._on_trouble, None if pooled is None else pooled.sharing)
         self._writing.is_first_hand = lambda: all(one.url == self._first_url for one in self._sources)
         ranged = self._work = Ranged(
             origins, plan, self._writing, name, self._beat, pooled,

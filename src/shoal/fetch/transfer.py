@@ -75,8 +75,13 @@ class Transfers:
         first: AskedUrl,
         guard: AddressGuard | None = None,
         limit: SharedLimit | None = None,
+        on_request: Callable[[], None] | None = None,
     ) -> None:
-        """`limit` is one that others share, and instead of `options.max_rate`."""
+        """`limit` is one that others share, and instead of `options.max_rate`.
+
+        `on_request` is called just after a request has gone; not where there is a guard.
+        """
+        self._on_request = on_request
         self._options = options
         self._guard = guard
         self._public: set[Origin] = set()  # those that were seen at a public address
@@ -180,6 +185,8 @@ class Transfers:
             _QUICK_EXIT: 1,
             _SUPPRESS_CONNECT_HEADERS: 1,
         }
+        if self._on_request is not None:
+            values[pycurl.PREREQFUNCTION] = self._before_request
         if transfer.range is not None:
             values[pycurl.RANGE] = transfer.range
         if told.user is not None:
@@ -201,6 +208,11 @@ class Transfers:
         except (pycurl.error, ValueError):
             raise FormatError(f"{host_of(transfer.url)}: not a URL") from None
         self._cookie_file = ""  # it is in the shared jar now, and what servers set since then stays there
+
+    def _before_request(self, *connection: object) -> int:
+        if self._on_request is not None:
+            self._loop.call_soon(self._on_request)
+        return int(pycurl.PREREQFUNC_OK)
 
 
 class _Transfer:

@@ -1,7 +1,7 @@
 """Bytes on their way from transfers to the part file, by one thread, in the order they came.
 
 Always true: a piece is said to be here only after all of its bytes are written; no more than `MOST_QUEUED` bytes and
-what the connections' buffers hold wait for the disk: above that, whoever brings more is held. Where somebody asks for
+what the connections' buffers hold wait for the disk: above that, whoever brings more is held. Where somebody wants
 them, the SHA-256 of whole pieces are computed by the same thread.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from shoal.disk.part_file import PartFile
 from shoal.disk.workers import Workers
@@ -22,6 +22,24 @@ OnPieces = Callable[[Sequence[tuple[int, bytes]]], None]
 WriteOwn = Callable[[int, Sequence[bytes], Sequence[int]], Sequence[int]]
 
 MOST_QUEUED: Final = 32 * MIB  # bytes; a disk that pauses for a tenth of a second holds nobody
+
+
+class Sharing(NamedTuple):
+    """Where others bring pieces of the same file, and get some."""
+
+    write_own: WriteOwn  # (offset, chunks, pieces): writes what is ours to write, and says which of `pieces` are ours
+    on_pieces: OnPieces  # they are written; each with its SHA-256
+    on_unhashed: Callable[[Sequence[int]], None] | None = (
+        None  # they are written, and nobody wanted it; None: always
+    )
+    is_wanted: Callable[[], bool] = lambda: True  # the SHA-256
+
+
+class Written(NamedTuple):
+    begin: int
+    end: int
+    unhashed: list[int]
+    found: list[tuple[int, bytes]]
 
 
 class Keeper(Protocol):
@@ -42,18 +60,13 @@ class Writing:
         self,
         part: PartFile,
         on_trouble: Callable[[ShoalError], None],
-        on_pieces: OnPieces | None = None,
-        write_own: WriteOwn | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        """`on_pieces` is told of pieces that are written, each with its SHA-256.
-
-        `write_own(offset, chunks, pieces)` writes where others do too, and says which of `pieces` are ours.
-        """
         self.part = part
-        self._write_own = write_own or self._write_all
+        self._write_own = self._write_all if sharing is None else sharing.write_own
         self.is_first_hand: Callable[[], bool] = lambda: False  # whether all comes from the URL itself
         self.on_span: Callable[[int, int], object] = lambda begin, end: None  # these bytes are written
-        self._on_pieces = on_pieces
+        self._sharing = sharing
         self._piece_length = piece_length_for(part.length or 0)
         self.written = 0  # bytes
         self._loop = asyncio.get_running_loop()
@@ -79,20 +92,30 @@ class Writing:
         count = sum(map(len, chunks))
         self._queued += count
         is_first_hand = bool(pieces) and self.is_first_hand()
+        is_hashed = self._is_hashed(is_first_hand)
 
-        def write() -> tuple[int, int, list[tuple[int, bytes]]]:
-            digests = []
+        def write() -> Written:
+            written = Written(offset, offset + count, [], [])
             if self._error is None:
                 try:
                     for piece in self._write_own(offset, chunks, pieces):
                         self.part.on_piece(piece, is_first_hand=is_first_hand)
-                        if self._on_pieces is not None:
-                            digests.append((piece, self._digest(piece)))
+                        if is_hashed:
+                            written.found.append((piece, self._digest(piece)))
+                        else:
+                            written.unhashed.append(piece)
                 except ShoalError as error:
                     self._error = error
-            return offset, count, digests
+            return written
 
         self._workers.submit(write, self._on_written)
+
+    def _is_hashed(self, is_first_hand: bool) -> bool:
+        """Now; what is not of the URL itself is never left for later, for nothing else shows that it is right."""
+        sharing = self._sharing
+        if sharing is None or sharing.on_unhashed is None:
+            return sharing is not None
+        return not is_first_hand or sharing.is_wanted()
 
     def _write_all(self, offset: int, chunks: Sequence[bytes], pieces: Sequence[int]) -> Sequence[int]:
         self.part.write_all(offset, chunks)
@@ -120,14 +143,16 @@ class Writing:
         """Write what is queued, and end the thread. For that moment the loop stands still."""
         self._workers.close()
 
-    def _on_written(self, done: tuple[int, int, list[tuple[int, bytes]]]) -> None:
-        offset, count, digests = done
-        if digests and self._on_pieces is not None:
-            self._on_pieces(digests)
-        self._queued -= count
-        self.written += count
+    def _on_written(self, written: Written) -> None:
+        begin, end, unhashed, found = written
+        if self._sharing is not None and found:
+            self._sharing.on_pieces(found)
+        if self._sharing is not None and self._sharing.on_unhashed is not None and unhashed:
+            self._sharing.on_unhashed(unhashed)
+        self._queued -= end - begin
+        self.written += end - begin
         if self._error is None:
-            self.on_span(offset, offset + count)
+            self.on_span(begin, end)
         if self._error is not None and not self._was_told:
             self._was_told = True
             self._on_trouble(self._error)

@@ -81,7 +81,9 @@ class HostileOrigin:
         self.pages: dict[str, Pages] = {}
         self.asked: list[Asked] = []
         self.sent = 0  # bytes of bodies
-        self.rate: int | None = None  # bytes a second of all bodies together; it may change while they are sent
+        self.rate: int | None = (
+            None  # bytes a second of all bodies together; it may change while they are sent
+        )
         self._is_free_at = 0.0  # of what `rate` allows
         self.running = 0  # requests that are being answered ...
         self.most_running = 0  # ... and how many there were at most

@@ -9,8 +9,9 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from shoal.engine.security import Secured
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.key import GroupKey, new_key
-from shoal.fetch.group.membership import JoinedGroup, Membership
+from shoal.fetch.group.membership import Membership
 from shoal.fetch.group.signing import new_member_key
 
 Result = TypeVar("Result")

@@ -26,8 +26,9 @@ from shoal.fetch.group.certificates import (
     member_certificate,
     tls_context,
 )
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.key import GroupKey
-from shoal.fetch.group.membership import JoinedGroup, Membership, info_hash_of, server_name_of
+from shoal.fetch.group.membership import Membership, info_hash_of, server_name_of
 from shoal.fetch.group.signing import MemberKey, new_member_key
 from shoal.net.tls import TlsSocket, secure, secure_incoming
 

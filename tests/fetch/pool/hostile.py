@@ -11,6 +11,7 @@ from shoal.fetch.group.certificates import authority_certificate, member_certifi
 from shoal.fetch.group.signing import MemberKey, new_member_key
 from shoal.fetch.pieces import piece_length_for
 from shoal.testing.hostile_member import HostileMember, MemberScript
+from shoal.testing.member_line import MemberLine
 
 from .room import HOST, LONGEST, Room
 
@@ -90,6 +91,16 @@ def taken_by(paths: list[Path]) -> int:
 async def mostly_kept(here: Room, size: int) -> None:
     """Wait until the first helper has most of the file in its cache."""
     await until(lambda: taken_by(parts(here.folder / "helper0")) >= size * 3 // 4)
+
+
+async def dial_in_time(member: HostileMember, port: int, info_hash: bytes) -> MemberLine:
+    """As soon as somebody listens there: a requester does when its first request has gone."""
+    async with asyncio.timeout(LONGEST):
+        while True:
+            try:
+                return await member.dial(HOST, port, info_hash)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], object], within: float = LONGEST) -> None:

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from shoal.fetch.download import download
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.key import GroupKey, new_key
-from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.group.signing import MemberKey, new_member_key
 from shoal.fetch.options import FetchOptions
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
 from shoal.fetch.pool.helping import HelperServer
-from shoal.fetch.pool.meetings import Contacts
 from shoal.fetch.pool.quota import Quota
-from shoal.fetch.pool.requesting import GroupWish
+from shoal.fetch.pool.wish import Contacts, GroupWish
 from shoal.fetch.progress import Document, Downloaded, OnProgress, Progress, Wanted
 from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB, MIB

@@ -15,7 +15,7 @@ from shoal.testing.hostile_member import MemberScript
 from shoal.units import KIB, MIB
 
 from ...peers.processes import free_port
-from .hostile import MOST_SENT, culprit_of, culprits, hostile, other, until
+from .hostile import MOST_SENT, culprit_of, culprits, dial_in_time, hostile, other, until
 from .room import HOST, LARGE, SMALL, made_up, room
 
 PIECE = 256 * KIB
@@ -182,7 +182,7 @@ def test_an_innocent_relay_of_a_liars_pieces_stays(tmp_path: Path) -> None:
 
             async def meet_the_first() -> None:
                 await until(lambda: here.origin.asked)
-                await liar.dial(HOST, ports[0], here.key.meeting_hash)
+                await dial_in_time(liar, ports[0], here.key.meeting_hash)
 
             meeting = here.group.create_task(meet_the_first())
             got = await asyncio.gather(*(here.get(port=port) for port in ports))

@@ -17,8 +17,8 @@ import pytest
 from shoal.disk.checksum import parse_checksum
 from shoal.disk.part_rows import PartRows
 from shoal.fetch import remembering
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.key import new_key
-from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.group.signing import new_member_key
 from shoal.fetch.pool import audits, requesting
 from shoal.fetch.progress import Progress

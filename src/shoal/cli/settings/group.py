@@ -72,7 +72,7 @@ def refuse_unjoined(values: Values, group: str, way_out: str = "") -> None:
 
     `way_out` is behind the hint unless the command line named it: that is to be corrected.
     """
-    from shoal.fetch.group.keyring import Keyring  # it loads OpenSSL
+    from shoal.fetch.group.keyring import Keyring
 
     origin = values.origins["group"]
     try:

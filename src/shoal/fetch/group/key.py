@@ -15,9 +15,6 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from shoal.errors import FormatError, UsageError
 from shoal.formats.bencode import Value, encode
 
@@ -66,6 +63,11 @@ class GroupKey:
         return self._tell(b"origin", [scheme.lower().encode(), host.lower().encode(), port])[:TAG_LENGTH]
 
     def _derive(self, label: bytes, length: int) -> bytes:
+        from cryptography.hazmat.primitives.hashes import (
+            SHA256,
+        )  # here, since a key is read before it is used
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         return HKDF(SHA256(), length, salt=self.name.encode(), info=label).derive(self.secret)
 
     def _tell(self, label: bytes, fields: list[Value]) -> bytes:

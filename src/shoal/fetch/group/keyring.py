@@ -18,8 +18,8 @@ from typing import Final
 
 from shoal.disk.faults import file_fault
 from shoal.errors import ExistsError, FileError, FormatError, NotFoundError
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.key import GroupKey, checked_name, is_name, parse_key
-from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.group.signing import SEED_LENGTH, MemberKey, new_member_key
 
 MAX_LENGTH: Final = 4096  # bytes; what is longer is no key

@@ -16,25 +16,13 @@ from typing import Final
 from shoal.engine.security import Secured
 from shoal.errors import PeerError
 from shoal.fetch.group.certificates import authority_certificate, member_certificate, member_of, tls_context
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.key import INFO_HASH_LENGTH, GroupKey
-from shoal.fetch.group.signing import MemberKey
 from shoal.net.sockets import Socket
 from shoal.net.tls import TlsSocket, secure, secure_incoming
 
 HANDSHAKE_SECONDS: Final = 8.0  # as for a dial: some round trips, the slowest ones too
 _SERVER_NAME: Final = re.compile(rf"([0-9a-f]{{{2 * INFO_HASH_LENGTH}}})\.shoal")
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedGroup:
-    """A group that this machine is in, and who it is there."""
-
-    key: GroupKey
-    member: MemberKey
-
-    @property
-    def name(self) -> str:
-        return self.key.name
 
 
 @dataclass(frozen=True, slots=True)

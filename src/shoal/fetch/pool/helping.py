@@ -26,17 +26,18 @@ from shoal.errors import (
     OwnWayNotFoundError,
     ShoalError,
 )
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.keyring import Keyring
-from shoal.fetch.group.membership import JoinedGroup
 from shoal.fetch.guard import MOST_REDIRECTS, Guard
 from shoal.fetch.options import AskedUrl, FetchOptions
 from shoal.fetch.pool.cache import Cache
 from shoal.fetch.pool.helper_options import HelperOptions
 from shoal.fetch.pool.meeting import Attendant
-from shoal.fetch.pool.meetings import Contacts, Events, Meetings
+from shoal.fetch.pool.meetings import Events, Meetings
 from shoal.fetch.pool.poolable import reason_not_to_pool, reason_not_to_pool_length
 from shoal.fetch.pool.question import belongs
 from shoal.fetch.pool.quota import Quota
+from shoal.fetch.pool.wish import Contacts
 from shoal.fetch.pool.work import Work
 from shoal.fetch.transfer import Transfers
 from shoal.net.curl_errors import host_of

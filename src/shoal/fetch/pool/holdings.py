@@ -9,7 +9,7 @@ in the part file's record, not in the plan, not among what is to be audited.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
@@ -19,7 +19,7 @@ from shoal.fetch.pool.backing import Backing
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.company import Company
 from shoal.fetch.pool.content import PartStore
-from shoal.fetch.pool.runs import PieceRun, span_of
+from shoal.fetch.pool.runs import PieceRun, bits_of, span_of
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.layout import Layout
 from shoal.protocol.group.messages import Claims, PieceRecord, PoolMessage
@@ -49,7 +49,9 @@ class Holdings:
         self.kept_bits = 0  # fetched in an earlier run, by whomever: of ours, or of a member that has it
         self.private_bits = 0  # pieces that are here, and of which nobody is told
         self._digests: dict[int, bytes] = {}  # of those
-        self.unproved_bits = 0  # here since an earlier run, and not looked at yet: nobody is asked for them
+        self.unproved_bits = 0  # here, and not hashed yet: nobody is asked for them, nobody told of them
+        self.earlier_bits = 0  # here since an earlier run
+        self.has_met = False  # somebody was here who may want some of it
         self._part = part
         self._plan = plan
         self._layout = Layout(plan.piece_length, [plan.length])
@@ -79,8 +81,12 @@ class Holdings:
 
     @property
     def is_unproved(self) -> bool:
-        """Whether others brought some of it in an earlier run, and it is yet to be seen whether that counts."""
-        return bool(self.unproved_bits & ~self._part.first_hand_bits)
+        """Whether it is yet to be seen of something that counts as here whether it is right.
+
+        What the URL itself gave is, unless it is known what it must be.
+        """
+        surely = 0 if self._authors.knows_all else self._part.first_hand_bits
+        return bool(self.unproved_bits & ~surely)
 
     def records(self, bits: int = -1) -> list[PieceRecord]:
         """Of all of these that can be passed on."""
@@ -89,6 +95,7 @@ class Holdings:
 
     def greeting(self, claims: Claims, *, is_old: bool) -> list[PoolMessage]:
         """For whom we have just met: records of what is here from another run (or all is), claims, the rest."""
+        self.has_met = True
         old = self.told_bits if is_old else self.kept_bits
         return [*split_records(self.records(old)), claims, *split_records(self.records(~old))]
 
@@ -110,7 +117,7 @@ class Holdings:
         if self.told_bits & bit:
             return False
         self.told_bits |= bit
-        is_earlier = bool(self.unproved_bits & bit)
+        is_earlier = bool(self.unproved_bits & self.earlier_bits & bit)
         self.unproved_bits &= ~bit
         if is_earlier:
             self.kept_bits |= bit
@@ -127,9 +134,23 @@ class Holdings:
                 self._note_who_brought(piece, author, giver)
             if author != self._me and not self._authors.knows_all:
                 self._audits.on_piece(piece, author)
+        self._look_whether_whole()
+        return True
+
+    def _look_whether_whole(self) -> None:
         if self._plan.is_complete and not self.is_unproved:
             self._audits.on_whole()
-        return True
+
+    def on_unhashed(self, pieces: Sequence[int]) -> None:
+        """Our sources gave them, and nobody is here who could want them: hashed and told of when somebody is."""
+        bits, now = bits_of(PieceRun(piece, 1) for piece in pieces), self._clock()
+        self.unproved_bits |= bits
+        self.earlier_bits &= ~bits
+        self._backing.drop(bits)
+        for piece in pieces:
+            self._company.on_piece(piece, self._me, now)
+            self._board.on_piece(piece, now)
+        self._look_whether_whole()
 
     def _note_who_brought(self, piece: int, author: bytes, giver: bytes | None) -> None:
         """Whoever fetched it in this run; of what was fetched before, whose record is old, whoever had kept it."""

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from shoal.disk.part_file import PartFile
-from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.group.signing import verify
 from shoal.fetch.pool.audits import Audits
 from shoal.fetch.pool.authors import Authors

@@ -18,11 +18,13 @@ from typing import Any, Self
 from shoal.engine.engine import Engine
 from shoal.engine.resolving import resolve
 from shoal.engine.torrent import Torrent
-from shoal.fetch.group.membership import JoinedGroup, Membership
+from shoal.fetch.group.joined import JoinedGroup
+from shoal.fetch.group.membership import Membership
 from shoal.fetch.pool.content import MeetingContent, NoStore
 from shoal.fetch.pool.hearing import program_of
 from shoal.fetch.pool.meeting import Attendant, Meeting
 from shoal.fetch.pool.pool import Pool
+from shoal.fetch.pool.wish import Contacts
 from shoal.net.local_discovery import LocalDiscovery
 from shoal.net.sockets import Address, format_address
 from shoal.protocol.group.messages import Pause, Presence
@@ -34,14 +36,6 @@ AMONG_MEMBERS = Tactics(super_seeds=False, parts_when_pointless=False)
 
 
 SECOND_DIAL = 1.0  # seconds after which whoever was to be dialled dials, for it may be behind a router
-
-
-@dataclass(frozen=True, slots=True)
-class Contacts:
-    """How members of one group are found, beside the LAN."""
-
-    trackers: tuple[str, ...] = ()
-    peers: tuple[tuple[str, int], ...] = ()  # hosts, by address or by name
 
 
 @dataclass(frozen=True, slots=True)

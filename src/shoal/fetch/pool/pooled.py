@@ -21,6 +21,7 @@ from shoal.fetch.progress import MemberProgress, MemberShare
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.repairs import MOST_WRONG, wrong_source
 from shoal.fetch.transfer import Flow
+from shoal.fetch.writing import Sharing
 
 if TYPE_CHECKING:
     from shoal.disk.piece_digests import PieceDigests
@@ -98,6 +99,13 @@ class Pooled:
         if expected.name == "sha-256" and expected.layout.piece_length == plan.piece_length:
             self.pool.know(expected.digests)
             self._origins.sources.admit()
+
+    @property
+    def sharing(self) -> Sharing:
+        """Of a requester."""
+        assert self.keeping is not None
+        pool, keeping = self.pool, self.keeping
+        return Sharing(pool.store.write_own, pool.on_pieces, keeping.on_unhashed, lambda: keeping.is_wanted)
 
     def attach(self, ranged: Ranged, group: asyncio.TaskGroup) -> None:
         """Before `ranged` runs, in whose group audits do."""

@@ -11,52 +11,39 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from shoal.errors import ShoalError
-from shoal.fetch.group.membership import JoinedGroup
+from shoal.fetch.group.joined import JoinedGroup
 from shoal.fetch.pool.audits import SHARE, SHARE_WITH_DIGEST
 from shoal.fetch.pool.keeping import Keeping
 from shoal.fetch.pool.making import make_pool
 from shoal.fetch.pool.meeting import Attendant
-from shoal.fetch.pool.meetings import AtOrigin, Contacts, Events, Meetings
+from shoal.fetch.pool.meetings import AtOrigin, Events, Meetings
 from shoal.fetch.pool.poolable import reason_not_to_pool_file
 from shoal.fetch.pool.pooled import Pooled
 from shoal.fetch.pool.question import question_of
 from shoal.fetch.pool.records_file import RecordsFile
 from shoal.fetch.pool.tags import origin_tag_of
+from shoal.fetch.pool.wish import GroupWish
+from shoal.fetch.pooling import PROBE_END
 from shoal.formats.bitfield import all_bits
 from shoal.net.sockets import format_address
 from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
-from shoal.units import KIB
 
 if TYPE_CHECKING:
     from shoal.disk.part_file import PartFile
     from shoal.fetch.facts import Facts
     from shoal.fetch.origins import Origins
     from shoal.fetch.plan import Plan
-    from shoal.fetch.pool.pool import Pool
     from shoal.fetch.sources import Source
     from shoal.net.shared_limit import SharedLimit
 
-PROBE_END = 16 * KIB  # what the first request asks for, of every member of a crowd: it shows the facts
 LONGEST_LINGER = 15.0  # seconds that a finished requester stays for those who still take pieces from it ...
 LINGER_WITHOUT = 2.0  # ... and without anybody taking any
 ASKED_WITHIN = 1.0  # seconds; whoever took what came before asks for the last piece by then
 LOOK_EVERY = 0.1  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class GroupWish:
-    """With whom to download."""
-
-    group: JoinedGroup
-    contacts: Contacts = field(default_factory=Contacts)
-    bind: str | None = None
-    port: int | None = None
-    max_upload_rate: int | None = None
 
 
 class Requesting:
@@ -117,11 +104,6 @@ class Requesting:
         return self.meetings.engine.make_limit()
 
     # ---- the pool
-
-    @property
-    def probe_end(self) -> int:
-        """How far the first request asks."""
-        return PROBE_END
 
     def pooled(
         self,
@@ -188,7 +170,7 @@ class Requesting:
             if pooled.keeping is not None:
                 await pooled.keeping.save()
             if lingers:
-                await self._linger(pool)
+                await self._linger(pooled)
             if self._is_meeting:
                 await self.meetings.close_pool(self._group, pool)
         finally:
@@ -202,12 +184,18 @@ class Requesting:
         await self.meetings.open_pool(self._group, pool, pool.wanted_bits)
         self._ask_all()
 
-    async def _linger(self, pool: Pool) -> None:
+    async def _linger(self, pooled: Pooled) -> None:
         """Whoever is fetching from us gets what it asks for, for a while."""
-        began = moved_at = now = time.monotonic()
+        pool, keeping = pooled.pool, pooled.keeping
+        began = time.monotonic()
+        while keeping is not None and keeping.holds_back and not self._is_over.is_set():
+            await keeping.look()
+            if time.monotonic() - began > LONGEST_LINGER:
+                return
+        shown_at = moved_at = now = time.monotonic()
         sent = pool.sent_bytes
         is_noted = False
-        while pool.is_needed(is_soon=now - began < ASKED_WITHIN) and not self._is_over.is_set():
+        while pool.is_needed(is_soon=now - shown_at < ASKED_WITHIN) and not self._is_over.is_set():
             if pool.is_needed() and not is_noted:
                 is_noted = True
                 self._note("it is here; others still take parts of it that only this machine has")

@@ -33,13 +33,13 @@ from shoal.fetch.pool.tags import origin_tag_of
 from shoal.fetch.ranged import Changed, NoRangesAfterAll, Ranged
 from shoal.fetch.sources import Sources
 from shoal.fetch.transfer import Transfers
-from shoal.fetch.writing import Writing
+from shoal.fetch.writing import Sharing, Writing
 from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.net.curl_errors import host_of
 from shoal.protocol.group.messages import AskHelp, PieceRecord
 
 if TYPE_CHECKING:
-    from shoal.fetch.group.membership import JoinedGroup
+    from shoal.fetch.group.joined import JoinedGroup
     from shoal.fetch.pool.quota import Quota
 
 LEAVES_AFTER = (
@@ -119,7 +119,7 @@ class Work:
         self._part = part
         self._take_up(part, plan, records)
         self._is_trusted |= plan.is_complete
-        writing = Writing(part, self._on_trouble, pool.on_pieces, pool.store.write_own)
+        writing = Writing(part, self._on_trouble, Sharing(pool.store.write_own, pool.on_pieces))
         failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -231,7 +231,9 @@ class Work:
         left = deque(iter_bits(part.have_bits))
         proved = []
         while left:
-            for piece, digest in await asyncio.to_thread(read_some, part, left, piece_length):
+            for piece, digest in await asyncio.to_thread(
+                read_some, part.read_into, left, piece_length, self.ask.length
+            ):
                 record = records.get(piece)
                 if record is not None and record.digest == digest:
                     proved.append(record)
