@@ -154,7 +154,8 @@ def test_a_flood_is_read_no_faster_than_allowed_and_the_rest_goes_on(monkeypatch
     hear = LocalDiscovery._hear
 
     def count(discovery: LocalDiscovery, data: bytes, host: str, now: float) -> None:
-        read[int(now)] += 1
+        if host == HOST:  # other machines may call meanwhile
+            read[int(now)] += 1
         hear(discovery, data, host, now)
 
     monkeypatch.setattr(LocalDiscovery, "_hear", count)

@@ -21,7 +21,7 @@ import pytest
 from shoal.net.sockets import format_address
 
 from .payloads import Offer
-from .processes import ROOT, Pen, Running, answers, free_port, listed
+from .processes import ROOT, Pen, Running, answers, free_port, listed, wait_until
 
 HOST = "127.0.0.1"
 LIBTORRENT = Path(__file__).with_name("libtorrent_client.py")
@@ -118,19 +118,29 @@ def aria2(pen: Pen, offer: Offer, folder: Path, is_seed: bool, bind: str = HOST)
 
 
 def transmission(pen: Pen, offer: Offer, folder: Path, is_seed: bool) -> tuple[Running, str]:
-    """It never dials a loopback address, so the other side must; and a second caller from one address waits."""
+    """It never dials a loopback address, so the other side must; and a second caller from one address waits.
+
+    3.00 looks at itself five times a second, and ends when it finds itself between verifying and beginning.
+    """
     program = require("transmission-cli")
     port = free_port()
     config = pen.make_folder("transmission-config")
     (config / "settings.json").write_text(json.dumps(TRANSMISSION_SETTINGS))
-    running = pen.start(
-        "transmission",
+    command: list[str | Path] = (
         [require("stdbuf"), "--output=0",  # or its status would come in lumps of 20 seconds
          program, "--config-dir", config, "--download-dir", folder, "--port", str(port), "--no-portmap",
-         "--encryption-tolerated", "--verify", offer.torrent],
+         "--encryption-tolerated", "--verify", offer.torrent]
     )  # fmt: skip
     status = "Seeding," if is_seed else "Progress:"
-    running.wait_until(lambda: status in running.said, f"status of '{status}'")
+    running = pen.start("transmission", command)
+
+    def has_begun() -> bool:
+        nonlocal running
+        if running.process.poll() == 0:
+            running = pen.start("transmission", command)
+        return status in running.said
+
+    wait_until(has_begun, f"status of '{status}'")
     return running, f"{HOST}:{port}"
 
 
