@@ -105,7 +105,7 @@ def test_honest_helpers_go_on_when_one_among_them_freezes(tmp_path: Path) -> Non
     async def story() -> None:
         body = made_up(LARGE)
         script = MemberScript(freezes_after=4, bring_rate=2 * MIB)
-        async with room(tmp_path) as here, hostile(here, body, script) as member:
+        async with room(tmp_path) as here, hostile(here, body, script):
             here.serve(body, rate=here.slow)
             await here.helper()
             await here.helper()
@@ -114,6 +114,5 @@ def test_honest_helpers_go_on_when_one_among_them_freezes(tmp_path: Path) -> Non
             assert sum(count > 0 for _, count, _ in got.members) >= 3
             assert here.origin.sent < MOST_SENT * len(body)
             assert culprits(here) == []
-            assert set(held_up(here)) <= {name_of(member)}
 
     run(story())
