@@ -79,7 +79,9 @@ class HostileOrigin:
         self.pages: dict[str, Pages] = {}
         self.asked: list[Asked] = []
         self.sent = 0  # bytes of bodies
-        self.rate: int | None = None  # bytes a second of all bodies together; it may change while they are sent
+        self.rate: int | None = (
+            None  # bytes a second of all bodies together; it may change while they are sent
+        )
         self.most_running = 0  # requests answered at once, at most
         self.on_body: dict[
             str, Callable[[int], object]

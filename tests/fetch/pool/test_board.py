@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from shoal.errors import PeerError
@@ -117,7 +119,7 @@ def test_at_a_low_rate_idle_connections_make_nobody_take_runs_and_give_them_back
         told.append(board.my_runs)
         now += 0.1
     assert told[-1]
-    assert sum(one != other for one, other in zip(told, told[1:], strict=False)) <= 4
+    assert sum(one != other for one, other in pairwise(told)) <= 4
 
 
 def test_when_the_rate_falls_what_was_not_asked_for_goes_first() -> None:
