@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import sqlite3
@@ -247,7 +248,7 @@ class Round:
         """Kill once some more bytes have come; False if it was done before that."""
         goal = proxy.passed + self.rng.randrange(sum(self.kind.sizes) // 2)
         deadline = time.monotonic() + PATIENCE
-        while proxy.passed < goal:
+        while proxy.passed < goal or not self._has_record():
             if process.poll() is not None:
                 return False
             if time.monotonic() > deadline:
@@ -257,6 +258,20 @@ class Round:
         process.communicate(timeout=PATIENCE)
         self.kills += 1
         return True
+
+    def _has_record(self) -> bool:
+        """A kill before anything is on record shows little: all but the first wait for that."""
+        is_first = self.kills == 0 and self.most_kills > 1
+        if is_first or self.metainfo.layout.piece_count < 4:
+            return True
+        with (
+            tempfile.TemporaryDirectory() as folder
+        ):  # who reads the file itself would be in the way of its writer
+            try:
+                shutil.copytree(self.folder / "state", folder, dirs_exist_ok=True)
+                return bool(remembered_pieces(Path(folder)))
+            except (OSError, sqlite3.DatabaseError):  # it was being written
+                return False
 
     def _check_after_kill(self) -> None:
         self.believed = remembered_pieces(self.folder / "state")

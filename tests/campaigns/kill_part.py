@@ -49,19 +49,25 @@ count = -(-length // piece)
 todo = [number for number in range(count) if not part.have_bits >> number & 1]
 random.Random(seed).shuffle(todo)
 is_done = threading.Event()
+room = threading.Semaphore(4)  # pieces that are not remembered yet: however slow the disk is, it is asked often
 
 def write(numbers):
     for number in numbers:
+        room.acquire()
         for begin in range(number * piece, min(length, (number + 1) * piece), 16384):
             part.write(begin, data[begin : min(begin + 16384, (number + 1) * piece)])
             time.sleep(0.002)
         part.on_piece(number)
 
 def remember():
+    before = part.have_bits
     while not is_done.wait(0.005):
         have = part.have_bits
         part.remember()
-        print("remembered", have, flush=True)
+        if have != before:
+            print("remembered", have, flush=True)
+            room.release((have & ~before).bit_count())
+            before = have
 
 writers = [threading.Thread(target=write, args=(todo[n::3],)) for n in range(3)]
 remembering = threading.Thread(target=remember)

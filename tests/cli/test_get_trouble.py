@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -214,11 +215,24 @@ def test_a_server_that_says_it_serves_parts_and_does_not_is_told_so(
 # ---- the terminal goes
 
 
-def drain(terminal: int) -> None:
-    """Read what is shown until nobody shows anything any more: else whoever shows it waits for a reader."""
-    with suppress(OSError):
-        while os.read(terminal, 64 * KIB):
-            pass
+@contextmanager
+def read_by_somebody(terminal: int) -> Iterator[None]:
+    """Else whoever shows something there waits for a reader."""
+    is_over = threading.Event()
+
+    def read() -> None:
+        with suppress(OSError):  # nobody shows anything any more
+            while not is_over.is_set():
+                if select.select([terminal], [], [], 0.05)[0]:
+                    os.read(terminal, 64 * KIB)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("is_terminal_gone", [True, False])
@@ -232,22 +246,20 @@ def test_a_hangup_keeps_what_came(is_terminal_gone: bool, tmp_path: Path, origin
     )  # fmt: skip
     os.close(theirs)
     signal.signal(signal.SIGHUP, before)
-    reader = threading.Thread(target=drain, args=(ours,))
     record = tmp_path / "data.iso.part.shoal"
     try:
-        wait_until(lambda: bool(remembered(record, PIECES)))
+        with read_by_somebody(ours):
+            wait_until(lambda: bool(remembered(record, PIECES)))
         if is_terminal_gone:
             os.close(ours)
-        else:
-            reader.start()
-        process.send_signal(signal.SIGHUP)
-        process.send_signal(signal.SIGHUP)  # shell and system both send one
-        assert process.wait(PATIENCE) == ExitCode.UNFINISHED
+        with nullcontext() if is_terminal_gone else read_by_somebody(ours):
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGHUP)  # shell and system both send one
+            assert process.wait(PATIENCE) == ExitCode.UNFINISHED
     finally:
         process.kill()
         process.wait()
         if not is_terminal_gone:
-            reader.join()
             os.close(ours)
     assert names(tmp_path) == ["data.iso.part", "data.iso.part.shoal"]
 

