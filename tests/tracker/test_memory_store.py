@@ -93,7 +93,7 @@ def test_a_flood_of_starts_and_stops_leaves_nothing_behind() -> None:
         tracemalloc.stop()
     assert store.count(30) == StoreCounts(1, 1, 0)
     check_wheel(store)
-    assert grown < 20_000  # bytes, after 25,000 swarms; one that stays costs 600
+    assert grown < 20_000  # bytes, after 25,000 swarms; one that stays costs 350
 
 
 def test_a_flood_that_never_stops_is_forgotten_when_its_time_is_over() -> None:

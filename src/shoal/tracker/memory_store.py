@@ -23,8 +23,8 @@ from shoal.tracker.store import (
     Visit,
 )
 
-MAX_PEERS = 1_000_000  # about 100 bytes each in swarms of ten
-MAX_SWARMS = 500_000  # about 600 bytes each: a stranger who invents info hashes costs 300 MB
+MAX_PEERS = 1_000_000  # about 50 bytes each in swarms of ten, 150 in crowded ones, which have an index
+MAX_SWARMS = 500_000  # about 350 bytes each: a stranger who invents info hashes costs 175 MB
 MAX_SWARMS_A_TIME = 20_000  # looked at in one call, 50 ms: those of a flood fall silent all at once
 SEEDING, GONE, LOOKING = Presence.SEEDING, Presence.GONE, Presence.LOOKING  # names cost less than attributes
 WHEEL_STEPS = 100  # ticks in a lifetime: who is silent stays at most a hundredth of it too long
