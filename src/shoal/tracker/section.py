@@ -195,7 +195,7 @@ class Section(Struct, gc=False, eq=False):
             if start >= end:  # or who stands behind it would be told twice as often
                 start -= end - begin
         stop = start + count * length
-        run = bytes(packed[start : min(stop, end)])
+        run = bytes(packed[start : stop if stop < end else end])
         if stop > end:
             run += packed[begin : begin + stop - end]
         if own_slot < 0:
