@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.tracker.memory_store import MAX_SWARMS_A_TIME, WHEEL_STEPS, MemoryStore
+from shoal.tracker.section import chain
 from shoal.tracker.store import StoreCounts
 
 from .stores import HASH, LIFETIME, gone, leeching, seeding, v4
@@ -22,15 +23,15 @@ def new_store(**limits: int) -> MemoryStore:
 
 
 def check_wheel(store: MemoryStore) -> None:
-    """Every swarm stands in one bucket, which is not younger than any of its peers; nothing else is there."""
-    waiting = [swarm for bucket in store._wheel.values() for swarm in bucket]
-    assert len(waiting) == len(store._swarms) and set(waiting) == set(store._swarms.values())
+    """Every section stands in one bucket, which is not younger than any of its peers; nothing else is there."""
+    waiting = [section for bucket in store._wheel.values() for section in bucket]
+    here = {section for first in store._swarms.values() for section in chain(first)}
+    assert len(waiting) == len(here) and set(waiting) == here
     for tick, bucket in store._wheel.items():
-        for swarm in bucket:
-            assert swarm.wheel_tick == tick
-            pools = [pool for section in swarm.sections.values() for pool, _ in section.pools]
-            assert pools and all(pool.ticks for pool in pools)
-            ages = [(store._now_tick - came) & 0xFF for pool in pools for came in pool.ticks]
+        for section in bucket:
+            assert section.wheel_tick == tick
+            assert section.ticks
+            ages = [(store._now_tick - came) & 0xFF for came in section.ticks]
             assert max(ages) <= min(store._now_tick - tick, WHEEL_STEPS)
     assert len(store._wheel) <= WHEEL_STEPS + 1
 
@@ -92,7 +93,7 @@ def test_a_flood_of_starts_and_stops_leaves_nothing_behind() -> None:
         tracemalloc.stop()
     assert store.count(30) == StoreCounts(1, 1, 0)
     check_wheel(store)
-    assert grown < 20_000  # bytes, after 25,000 swarms; one that stays costs 600
+    assert grown < 20_000  # bytes, after 25,000 swarms; one that stays costs 350
 
 
 def test_a_flood_that_never_stops_is_forgotten_when_its_time_is_over() -> None:
