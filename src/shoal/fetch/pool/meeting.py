@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from shoal.errors import FormatError, PeerError
 from shoal.fetch.group.signing import short_name
-from shoal.fetch.pool.hearing import Talk
+from shoal.fetch.pool.hearing import Talk, program_of
 from shoal.net.sockets import Address, format_address
 from shoal.protocol.group.meeting import encode_meeting, parse_meeting
 from shoal.protocol.group.messages import (
     MEETING,
     AskHelp,
+    Dismiss,
     Helping,
+    Kept,
     MeetingMessage,
     Pause,
     Presence,
@@ -44,6 +46,11 @@ class Attendant:
         return self.neighbour.member
 
     @property
+    def program(self) -> bytes:
+        """Which of the programs of that member."""
+        return program_of(self.neighbour)
+
+    @property
     def address(self) -> Address:
         """Where it can be dialled."""
         return self.neighbour.listens_at or self.neighbour.address
@@ -57,7 +64,7 @@ class Attendant:
         self.neighbour.say(Meeting.name, encode_meeting(message))
 
 
-OnMessage = Callable[[Attendant, AskHelp | Helping | Refused | Pause], None]
+OnMessage = Callable[[Attendant, AskHelp | Kept | Helping | Dismiss | Refused | Pause], None]
 
 
 class Meeting:

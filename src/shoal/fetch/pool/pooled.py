@@ -17,6 +17,7 @@ from shoal.fetch.judging import Asked
 from shoal.fetch.pieces import piece_span
 from shoal.fetch.pool.asking import Asking
 from shoal.fetch.pool.audits import PATIENCE, Audit
+from shoal.fetch.pool.awaiting import Awaiting
 from shoal.fetch.progress import MemberProgress, MemberShare
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.repairs import MOST_WRONG, wrong_source
@@ -87,6 +88,7 @@ class Pooled:
         self.is_slow = False  # alone
         self._on_slow = on_slow
         self._asking = Asking(self._began_at, max_rate)
+        self.awaiting = Awaiting()
         self._asked_count, self._asked_at = 0, -math.inf
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
@@ -131,7 +133,8 @@ class Pooled:
         self._origin.share = share
         has_mirrors = any(source is not self._origin for source in self._origins.sources)
         plan.limit(self._most_fetchers if has_mirrors else share, min(share, least))
-        self._look_for_help(now)
+        if not self._stays:
+            self._look_for_help(now)
         if self.keeping is not None:
             self.keeping.beat(self._group)
         self.pool.beat(now)
@@ -157,11 +160,18 @@ class Pooled:
         return is_wanted and now - self._fetched_at < RESTS_AFTER
 
     def _look_for_help(self, now: float) -> None:
-        plan = self._ranged.plan
+        plan, board = self._ranged.plan, self.pool.board
+        board.rests = self.awaiting.is_waiting(plan.bytes_left, board.has_told, now)
+        if board.rests:
+            self._asking.wait(now, plan.received)
+            return
         was_slow = self.is_slow
         rate = plan.rate(now) + self.rate
         has_all = plan.target >= MOST_CONNECTIONS
-        self.is_slow = self._asking.is_worth_it(plan.bytes_left, plan.received, rate, now, has_all=has_all)
+        left = plan.bytes_left
+        if not board.is_held_up:
+            left = min(left, board.left_to_fetch(now).bit_count() * plan.piece_length)
+        self.is_slow = self._asking.is_worth_it(left, plan.received, rate, now, has_all=has_all)
         if self.is_slow and not was_slow and self._on_slow is not None:
             self._on_slow()
 

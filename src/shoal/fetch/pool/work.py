@@ -2,6 +2,8 @@
 
 It trusts the requester for nothing but what to ask: the origin's own responses must show the length and validator that
 were named, or the work ends with the reason. It ends by itself when nobody who wants the file is in the pool any more.
+
+Always true: unless somebody asked for more than what is kept, the origin is asked for nothing.
 """
 
 from __future__ import annotations
@@ -67,6 +69,7 @@ class Work:
         self.sent = 0  # bytes to members
         self.member_count = 0  # that were in the pool
         self.is_ending = False
+        self.fetches = not ask.only_kept  # from the origin; else what is here is passed on, and no more
         self.began_at = time.monotonic()
         self.group = group
         self._meetings = meetings
@@ -116,6 +119,7 @@ class Work:
             wanted_bits=wanted,
             audit_share=0.0,
         )
+        pool.board.rests = not self.fetches
         self._part = part
         self._take_up(part, plan, records)
         self._is_trusted |= plan.is_complete
@@ -177,6 +181,13 @@ class Work:
 
     # ---- while it runs
 
+    def fetch(self) -> None:
+        """From now on it is fetched from the origin, too."""
+        self.fetches = True
+        if self._pooled is not None:
+            self._pool.board.rests = False
+            self._pooled.wake()
+
     def _beat(self, group: asyncio.TaskGroup) -> None:
         now = time.monotonic()
         received = self._ranged.plan.received
@@ -187,7 +198,7 @@ class Work:
             self._needed_at = now
         if now - self._needed_at > LEAVES_AFTER:
             self._ranged.stop()
-        elif self._quota.is_used_up:
+        elif self.fetches and self._quota.is_used_up:
             self._ranged.fail(UnfinishedError("what it may fetch in a day is used up"))
         if now - self._saved_at > SAVES_EVERY and self._saving is None:
             self._saved_at = now

@@ -1,0 +1,53 @@
+"""Decide how long a requester leaves the origin alone while helpers say what they have kept of the file.
+
+Always true: nothing is waited for where no helper was met; all waiting for one file comes to `LONGEST` at most,
+whatever helpers say; nor is it worth it for little. Pure: told the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shoal.units import MIB
+
+ANSWERS_WITHIN = 0.2  # seconds; a round trip half around the world, for a question that takes no looking
+COMES_WITHIN = (
+    0.7  # seconds from the answer until what a helper has is known: it hashes what it kept, and is dialled
+)
+LONGEST = 1.0  # seconds, for all helpers together
+LITTLE = 1 * MIB  # bytes; they come from the origin in the time in which a helper joins
+
+
+class Awaiting:
+    """Helpers are named by member and program."""
+
+    def __init__(self) -> None:
+        self._until: dict[bytes, float] = {}  # for whom we wait, and how long
+        self._left = LONGEST
+        self._looked_at: float | None = None  # while we wait
+
+    def on_asked(self, helper: bytes, now: float) -> None:
+        self._until[helper] = now + ANSWERS_WITHIN
+
+    def on_answer(self, helper: bytes, now: float, *, is_any: bool) -> None:
+        """It has some of it, and will be there; or nothing."""
+        if helper not in self._until:
+            return
+        if is_any:
+            self._until[helper] = now + COMES_WITHIN
+        else:
+            del self._until[helper]
+
+    def on_gone(self, helper: bytes) -> None:
+        self._until.pop(helper, None)
+
+    def is_waiting(self, left: int, has_told: Callable[[bytes], bool], now: float) -> bool:
+        """`left` bytes of the file; `has_told`: that helper is here and said what it has."""
+        if self._looked_at is not None:
+            self._left -= now - self._looked_at
+        self._until = {
+            helper: until for helper, until in self._until.items() if now < until and not has_told(helper)
+        }
+        is_waiting = bool(self._until) and self._left > 0 and left > LITTLE
+        self._looked_at = now if is_waiting else None
+        return is_waiting
