@@ -51,14 +51,16 @@ def helper_has(folder: Path, body: bytes) -> bool:
     return bool(kept) and kept[0].read_bytes() == body
 
 
-def test_of_a_file_in_a_helpers_cache_a_fast_origin_sends_the_probe_and_what_is_compared(tmp_path: Path) -> None:
+def test_of_a_file_in_a_helpers_cache_a_fast_origin_sends_the_probe_and_what_is_compared(
+    tmp_path: Path,
+) -> None:
     async def story() -> None:
         body = made_up(SIZE)
         async with warm(tmp_path, body) as (here, helper):
             before = here.origin.sent
             meets_first(here, helper, body)
             got = await here.get()
-            print(here.origin.sent-before, got.members, here.notes, [ (a.range) for a in here.origin.asked])
+            print(here.origin.sent - before, got.members, here.notes, [(a.range) for a in here.origin.asked])
             assert got.path.read_bytes() == body
             assert here.origin.sent - before <= PROBE_END + 2 * AUDITED
 

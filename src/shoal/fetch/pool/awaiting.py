@@ -1,7 +1,7 @@
 """Decide how long a requester leaves the origin alone while helpers say what they have kept of the file.
 
-Always true: nothing is waited for where no helper was met; all waiting for one file comes to `LONGEST` at most,
-whatever helpers say; nor is it worth it for little. Pure: told the time.
+Always true: nothing is waited for where no member was met, nor answered when it was dialled; all waiting for one file
+comes to `LONGEST` at most, whatever helpers say; nor is it worth it for little. Pure: told the time.
 """
 
 from __future__ import annotations
@@ -10,18 +10,22 @@ from collections.abc import Callable
 
 from shoal.units import MIB
 
+MEETS_WITHIN = 0.3  # seconds; who was dialled and is there has said by then whether it is a helper
 ANSWERS_WITHIN = 0.2  # seconds; a round trip half around the world, for a question that takes no looking
 COMES_WITHIN = (
     0.7  # seconds from the answer until what a helper has is known: it hashes what it kept, and is dialled
 )
-LONGEST = 1.0  # seconds, for all helpers together
+LONGEST = 1.5  # seconds, for all helpers together
 LITTLE = 1 * MIB  # bytes; they come from the origin in the time in which a helper joins
 
 
 class Awaiting:
     """Helpers are named by member and program."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float, is_meeting: Callable[[], bool]) -> None:
+        """`is_meeting`: whether a member is there of whom nothing is known yet."""
+        self._began_at = now
+        self._is_meeting = is_meeting
         self._until: dict[bytes, float] = {}  # for whom we wait, and how long
         self._left = LONGEST
         self._looked_at: float | None = None  # while we wait
@@ -48,6 +52,7 @@ class Awaiting:
         self._until = {
             helper: until for helper, until in self._until.items() if now < until and not has_told(helper)
         }
-        is_waiting = bool(self._until) and self._left > 0 and left > LITTLE
+        is_somebody = bool(self._until) or (now - self._began_at < MEETS_WITHIN and self._is_meeting())
+        is_waiting = is_somebody and self._left > 0 and left > LITTLE
         self._looked_at = now if is_waiting else None
         return is_waiting

@@ -40,6 +40,7 @@ class Attendant:
     neighbour: Neighbour
     talk: Talk
     presence: Presence = field(default_factory=Presence)
+    is_known: bool = False  # it told its presence
 
     @property
     def member(self) -> bytes:
@@ -125,6 +126,7 @@ class Meeting:
             return
         if isinstance(message, Presence):
             attendant.presence = message
+            attendant.is_known = True
             self._on_change(attendant)
         else:
             self._on_message(attendant, message)

@@ -178,6 +178,12 @@ class Meetings:
     def attendants(self, group: str) -> list[Attendant]:
         return self._groups[group].meeting.attendants
 
+    def is_meeting(self, group: str) -> bool:
+        """Whether a member is there of whom nothing is known yet."""
+        attended = self._groups[group]
+        is_reaching = attended.torrent is not None and attended.torrent.dialling.is_reaching
+        return is_reaching or any(not attendant.is_known for attendant in attended.meeting.attendants)
+
     def _on_found(self, info_hash: bytes, address: Address) -> None:
         """A voice on the LAN."""
         torrent = self.engine.torrent_of(info_hash)

@@ -60,13 +60,14 @@ class Pooled:
         note: Callable[[str], None],
         on_lost: Callable[[], None],
         on_slow: Callable[[], None] | None = None,
+        is_meeting: Callable[[], bool] = lambda: False,
         max_rate: int | None = None,
         stays: bool = False,
         keeping: Keeping | None = None,
     ) -> None:
         """`stays`: a file that is here is not the end, for others want it; `max_rate`: of all that comes.
 
-        `keeping`: of a requester.
+        `keeping`: of a requester; `is_meeting`: whether a member is there of whom nothing is known yet.
         """
         self.pool = pool
         self._stays = stays
@@ -88,7 +89,7 @@ class Pooled:
         self.is_slow = False  # alone
         self._on_slow = on_slow
         self._asking = Asking(self._began_at, max_rate)
-        self.awaiting = Awaiting()
+        self.awaiting = Awaiting(self._began_at, is_meeting)
         self._asked_count, self._asked_at = 0, -math.inf
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -169,7 +170,8 @@ class Requesting:
         at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
         pooled = Pooled(
             pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost,
-            on_slow=self._ask_all, max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
+            on_slow=self._ask_all,
+            is_meeting=partial(self.meetings.is_meeting, self._group), max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
         )  # fmt: skip
         for attendant in self._helpers():
             pooled.awaiting.on_asked(attendant.program, time.monotonic())  # as soon as the pool is open
