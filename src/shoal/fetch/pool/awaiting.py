@@ -12,9 +12,7 @@ from shoal.units import MIB
 
 MEETS_WITHIN = 0.3  # seconds; who was dialled and is there has said by then whether it is a helper
 ANSWERS_WITHIN = 0.2  # seconds; a round trip half around the world, for a question that takes no looking
-COMES_WITHIN = (
-    0.7  # seconds from the answer until what a helper has is known: it hashes what it kept, and is dialled
-)
+COMES_WITHIN = 1.2  # seconds from the answer until it told what it has: it hashes that first, a GiB or so
 LONGEST = 1.5  # seconds, for all helpers together
 LITTLE = 1 * MIB  # bytes; they come from the origin in the time in which a helper joins
 

@@ -249,10 +249,8 @@ class Board:
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
         self._mine = without(self._mine, without(theirs, begun | self.forced | self._despite))
         self._lost_to = 0
-        if self.is_helper and self._is_deserted(now):
+        if self.is_helper and (self.rests or self._is_deserted(now)):
             self._mine = 0
-        elif self.is_helper and self.rests:
-            self._mine &= begun
         elif self._members and self._has_all:
             self._has_all = False
             self._keep_close_to(demand)

@@ -42,7 +42,7 @@ from shoal.fetch.transfer import Transfers
 from shoal.net.curl_errors import host_of
 from shoal.net.environment_proxies import proxy_of_environment
 from shoal.net.sockets import format_address
-from shoal.protocol.group.messages import AskHelp, Helping, Kept, Pause, Refused
+from shoal.protocol.group.messages import AskHelp, Dismiss, Helping, Kept, Pause, Refused
 from shoal.protocol.http.origin import origin_of, split_user
 from shoal.protocol.tracker.urls import shown_url
 
@@ -158,6 +158,8 @@ class HelperServer:
                 self._on_asked_for_kept(group, attendant, message)
             case AskHelp():
                 self._on_asked(group, attendant, message)
+            case Dismiss(info_hash):
+                self._on_dismissed(attendant, info_hash)
             case Pause(tag, seconds):
                 for work in self._works.values():
                     work.on_others_pause(tag, float(seconds))
@@ -184,6 +186,13 @@ class HelperServer:
         attendant.say(Kept(ask.info_hash, is_any))
         if is_any:
             self._take_in(group, attendant, ask)
+
+    def _on_dismissed(self, attendant: Attendant, info_hash: bytes) -> None:
+        askers = self._askers.get(info_hash, set())
+        if attendant in askers:
+            askers.discard(attendant)
+            if not askers and info_hash in self._works:
+                self._works[info_hash].retire()
 
     def _take_in(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
         self._askers.setdefault(ask.info_hash, set()).add(attendant)

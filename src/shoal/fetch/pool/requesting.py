@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from types import TracebackType
@@ -33,7 +33,7 @@ from shoal.fetch.pool.records_file import RecordsFile
 from shoal.fetch.pool.tags import origin_tag_of
 from shoal.formats.bitfield import all_bits
 from shoal.net.sockets import format_address
-from shoal.protocol.group.messages import AskHelp, Helping, Kept, Pause, Refused
+from shoal.protocol.group.messages import AskHelp, Dismiss, Helping, Kept, Pause, Refused
 from shoal.units import KIB
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class Requesting:
         pooled = Pooled(
             pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost,
             on_slow=self._ask_all,
-            is_meeting=partial(self.meetings.is_meeting, self._group), max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
+            is_meeting=partial(self.meetings.is_meeting, self._group), on_useless=self._send_away,
+            max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
         )  # fmt: skip
         for attendant in self._helpers():
             pooled.awaiting.on_asked(attendant.program, time.monotonic())  # as soon as the pool is open
@@ -244,7 +245,8 @@ class Requesting:
             self._asked_for_kept.add(attendant)
             attendant.say(replace(self._question, only_kept=True))
             pooled.awaiting.on_asked(attendant.program, time.monotonic())
-        if pooled.is_slow and attendant not in self._asked:
+        is_away = pooled.worth.is_away(attendant.member)
+        if pooled.is_slow and attendant not in self._asked and not is_away:
             self._asked.add(attendant)
             attendant.say(self._question)
             pooled.on_asked()
@@ -263,6 +265,14 @@ class Requesting:
                 self._note(f"helper {format_address(attendant.address)} does not help: {reason}")
             case Pause(tag, seconds) if self._pooled is not None:
                 self._pooled.on_others_pause(tag, float(seconds))
+
+    def _send_away(self, members: Collection[bytes]) -> None:
+        """They add nothing; they may be asked again."""
+        for attendant in self._helpers():
+            if attendant.member in members and attendant in self._asked and self._question is not None:
+                self._asked.discard(attendant)
+                attendant.say(Dismiss(self._question.info_hash))
+                self._note(f"{format_address(attendant.address)} adds nothing to the rate, and is let go")
 
     def _is_of_pool(self, info_hash: bytes) -> bool:
         return self._question is not None and self._question.info_hash == info_hash

@@ -70,6 +70,7 @@ class Work:
         self.member_count = 0  # that were in the pool
         self.is_ending = False
         self.fetches = not ask.only_kept  # from the origin; else what is here is passed on, and no more
+        self._is_retiring = False
         self.began_at = time.monotonic()
         self.group = group
         self._meetings = meetings
@@ -183,9 +184,19 @@ class Work:
 
     def fetch(self) -> None:
         """From now on it is fetched from the origin, too."""
-        self.fetches = True
+        self._set_fetching(True)
+        self._is_retiring = False
+
+    def retire(self) -> None:
+        """Who asked does not need it any more: what is here is still taken, and then it is over."""
+        self._set_fetching(False)
+        self._is_retiring = True
+        self._needed_at = time.monotonic()
+
+    def _set_fetching(self, fetches: bool) -> None:
+        self.fetches = fetches
         if self._pooled is not None:
-            self._pool.board.rests = False
+            self._pool.board.rests = not fetches
             self._pooled.wake()
 
     def _beat(self, group: asyncio.TaskGroup) -> None:
@@ -194,9 +205,12 @@ class Work:
         self._quota.spend(received - self._counted)
         self.fetched += received - self._counted
         self._counted = received
-        if self._pool.requester_count:  # or two helpers would keep each other for ever
+        if (
+            self._pool.requester_count and not self._is_retiring
+        ):  # or two helpers would keep each other for ever
             self._needed_at = now
-        if now - self._needed_at > LEAVES_AFTER:
+        is_done = self._is_retiring and not (self._ranged.plan.running or self._pool.is_needed)
+        if is_done or now - self._needed_at > LEAVES_AFTER:
             self._ranged.stop()
         elif self.fetches and self._quota.is_used_up:
             self._ranged.fail(UnfinishedError("what it may fetch in a day is used up"))

@@ -16,12 +16,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 LOOKS_EVERY = 0.25  # seconds between what is remembered; the line shows within it
-WINDOW = 5.0  # seconds; what a helper brought is looked at over so many
+WINDOW = (
+    5.0  # seconds; what a helper brought is looked at over so many, or more, if a piece is much in them ...
+)
+LONGEST_WINDOW = 60.0  # ... and this at most; on a slower line a piece more or less says nothing
 RECENT = 3.0  # seconds; evens out bursts, and is what it takes to see that the rate fell
 BEGINS_WITHIN = 3.0  # seconds from joining; until then it looks for its place
 LITTLE = 0.01  # of all that came: as much longer it would have taken without it
 MOST_MISSED = 0.02  # of all that came, from those that are sent away at once
-GAIN = 1.05  # times what came before; less is the same line, or as good as
+GAIN = 1.1  # times what came before; less is the same line, or as good as
 SLOWER = 0.85  # times what came when they were sent away: that is slow, and they may be asked again ...
 AGAIN_AFTER = 4.0  # ... so many seconds later
 LEAST_LEFT = 10.0  # seconds until the end; where less is left it makes no difference
@@ -37,7 +40,8 @@ class _Sample(NamedTuple):
 class Worth:
     """`look` a few times a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece_length: int) -> None:
+        self._piece_length = piece_length
         self._samples: deque[_Sample] = deque()
         self._alone = 0.0  # bytes a second, at best, before any helper brought something
         self._alone_before = 0.0
@@ -57,9 +61,10 @@ class Worth:
         if self._samples and now - self._samples[-1].at < LOOKS_EVERY:
             return ()
         self._samples.append(_Sample(now, here, dict(brought)))
-        while now - self._samples[0].at > WINDOW + LOOKS_EVERY:
+        while now - self._samples[0].at > LONGEST_WINDOW:
             self._samples.popleft()
-        self._since = {helper: self._since.get(helper, now) for helper in brought}
+        staying = [one for one in brought if one not in self._away and self._times[one] < MOST_TIMES]
+        self._since = {helper: self._since.get(helper, now) for helper in staying}
         self._measure_alone(brought, now)
         rate = self._rate(RECENT, now)
         self._call_back(rate, now)
@@ -91,22 +96,31 @@ class Worth:
 
     def _useless(self, now: float) -> tuple[bytes, ...]:
         """Those who brought next to nothing."""
-        first, last = self._samples[0], self._samples[-1]
-        came = last.here - first.here
-        if last.at - first.at < WINDOW or came <= 0:
+        last = self._samples[-1]
+        first = self._window(last)
+        if first is None:
             return ()
+        came = last.here - first.here
         parts = sorted(
             ((last.brought[helper] - first.brought.get(helper, 0)) / came, helper)
             for helper, since in self._since.items()
-            if now - since > BEGINS_WITHIN + WINDOW and self._times[helper] < MOST_TIMES
+            if first.at - since > BEGINS_WITHIN
         )
         gone, missed = [], 0.0
         for part, helper in parts:
-            missed += part
+            missed += max(part, self._piece_length / came)
             if part > LITTLE or missed > MOST_MISSED:
                 break
             gone.append(helper)
         return tuple(gone)
+
+    def _window(self, last: _Sample) -> _Sample | None:
+        """Where it begins: so long ago that one piece, which may be about to come, is little of what came since."""
+        for sample in reversed(self._samples):
+            came = last.here - sample.here
+            if last.at - sample.at >= WINDOW and came * LITTLE >= self._piece_length:
+                return sample
+        return None
 
     def _send_away(self, helpers: tuple[bytes, ...], rate: float, now: float) -> None:
         self._sent_at, self._sent_rate = now, rate
