@@ -62,7 +62,7 @@ def test_the_shared_options_reach_a_command_checked() -> None:
     result = CliRunner().invoke(command, words.split())
     assert result.exit_code == 0
     assert got["peers"] == (("a", 1), ("::1", 2))
-    assert (got["bind"], got["port"], got["name"], str(got["log_path"])) == ("::1", 0, "pc", "x.log")
+    assert (got["bind"], got["port"], got["name"], str(got["log"])) == ("::1", 0, "pc", "x.log")
     assert got["as_json"] is True
     assert got["quiet"] is True
 

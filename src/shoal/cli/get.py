@@ -16,6 +16,7 @@ import click
 
 from shoal.cli import options, url_options
 from shoal.cli.course import Course
+from shoal.cli.network_options import NetworkOptions
 from shoal.cli.settings.get import GET
 from shoal.cli.settings.group import places_of, refuse_unjoined
 from shoal.cli.settings.table import Values
@@ -23,7 +24,7 @@ from shoal.cli.settings.table import options as table_options
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.sources import is_url, load_source, shown_source
 from shoal.cli.url_options import Pooling, UrlOptions
-from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.cli.voice import Voice, unless_stopped
 from shoal.errors import ExitCode, ShoalError, UsageError
 
 # Parameters that only one kind of source has a use for, by the option that people give.
@@ -135,10 +136,7 @@ def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
     urls = [source for source in dict.fromkeys(sources) if is_url(source)]
     if not urls and given.for_urls:
         raise UsageError(f"{given.for_urls[0]} is for URLs, and {shown_source(sources[0])} is none")
-    network = NetworkOptions(
-        values["bind"], values["port"], values["name"] or "", values["log"], values["quiet"],
-        values["as_json"], values["max_upload_rate"], values["max_download_rate"],
-    )  # fmt: skip
+    network = NetworkOptions.of(values)
     pooling = pooling_of(settings, values["peers"], is_alone=values["no_group"])
     if urls and pooling is not None:
         refuse_unjoined(settings, pooling.group, way_out="; --no-group gets it alone")

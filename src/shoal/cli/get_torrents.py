@@ -14,10 +14,11 @@ from typing import Any
 import click
 
 from shoal.cli.course import MOST_SOURCES_SHOWN, Course, SourceRecord, result_path, source_records
+from shoal.cli.network_options import NetworkOptions
 from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.sources import resolve_peers
 from shoal.cli.text import counted, printable
-from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.cli.voice import Voice, unless_stopped
 from shoal.engine.engine import Engine
 from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode, NotFoundError, UsageError

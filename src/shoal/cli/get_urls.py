@@ -17,11 +17,12 @@ from shoal import api
 from shoal.cli.brought import Brought
 from shoal.cli.course import MOST_SOURCES_SHOWN, UNVERIFIED, Course, FileCourse
 from shoal.cli.fetch_screen import Sight, make_screen, progress_record
+from shoal.cli.network_options import NetworkOptions
 from shoal.cli.screen import FIRST_AFTER, PLAIN_EVERY
 from shoal.cli.text import counted, printable
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
 from shoal.cli.url_options import UrlOptions
-from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.cli.voice import Voice, unless_stopped
 from shoal.disk.part_place import part_names
 from shoal.errors import DiskFullError, FileError, ShoalError, UnfinishedError, UsageError
 from shoal.fetch.progress import Downloaded, MemberShare, Phase, Progress
@@ -99,7 +100,7 @@ class _Errand:
                 screen.draw(self._sight)
                 if self._network.as_json:
                     self._record(now)
-                if self._network.log_path:
+                if self._network.log:
                     for fields in self._brought.news(now):
                         self._voice.event("brought", **fields)
 

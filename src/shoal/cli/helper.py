@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from shoal.cli import options
+from shoal.cli.network_options import NetworkOptions
 from shoal.cli.settings.group import refuse_unjoined
 from shoal.cli.settings.helper import HELPER, helper_options
 from shoal.cli.settings.table import Values
 from shoal.cli.settings.table import options as table_options
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.text import counted, printable
-from shoal.cli.voice import NetworkOptions, Voice
+from shoal.cli.voice import Voice
 from shoal.errors import ExitCode
 from shoal.fetch.group.signing import SHOWN_DIGITS
 from shoal.units import format_duration, format_size
@@ -33,7 +34,7 @@ def command(values: Values, as_json: bool, quiet: bool) -> int:
     asked = helper_options(values)
     for name in values["group"]:
         refuse_unjoined(values, name)
-    network = NetworkOptions(name=values["name"] or "", log_path=values["log"], quiet=quiet, as_json=as_json)
+    network = NetworkOptions(name=values["name"] or "", log=values["log"], quiet=quiet, as_json=as_json)
     from shoal.fetch.pool.helping import run_helper  # it loads what other commands never need
 
     with Voice(network) as voice:

@@ -98,7 +98,6 @@ name_option = click.option(
 )
 log_option = click.option(
     "--log",
-    "log_path",
     type=PATH,
     metavar="FILE",
     default=None,

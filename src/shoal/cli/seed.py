@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from shoal.cli import options
+from shoal.cli.network_options import NetworkOptions, network_options
 from shoal.cli.paths import is_folder
 from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.sources import load_source, resolve_peers
-from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.cli.voice import Voice, unless_stopped
 from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode, NotFoundError
 from shoal.formats.metainfo import Metainfo
@@ -25,35 +26,14 @@ from shoal.formats.metainfo import Metainfo
     "--dir", "folder", type=options.PATH, metavar="DIR", required=True, help="The folder that holds the data."
 )
 @options.peer_option
-@options.max_upload_rate_option
-@options.max_download_rate_option
-@options.bind_option
-@options.port_option
-@options.name_option
-@options.log_option
-@options.quiet_option
+@network_options
 def command(
     torrents: tuple[str, ...],
     folder: Path,
     peers: tuple[tuple[str, int], ...],
-    max_upload_rate: int | None,
-    max_download_rate: int | None,
-    bind: str | None,
-    port: int | None,
-    name: str,
-    log_path: Path | None,
-    quiet: bool,
+    network: NetworkOptions,
 ) -> int:
     """Check the data in DIR, then serve what is there until Ctrl-C; parts may be missing."""
-    network = NetworkOptions(
-        bind,
-        port,
-        name,
-        log_path,
-        quiet,
-        max_upload_rate=max_upload_rate,
-        max_download_rate=max_download_rate,
-    )
     with Voice(network) as voice:
         return run_until_stopped(lambda stop: seed(torrents, folder, peers, network, voice, stop))
 

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from shoal.cli.network_options import NetworkOptions
 from shoal.cli.progress import Progress
 from shoal.cli.screen import Snapshot, torrent_screen
-from shoal.cli.voice import NetworkOptions, Voice
+from shoal.cli.voice import Voice
 from shoal.engine.engine import Engine
 from shoal.engine.torrent import Torrent
 from shoal.errors import UnfinishedError

@@ -22,12 +22,13 @@ from shoal.cli import options
 from shoal.cli.catalogues import Catalogue, asking, parse_whole_catalogue
 from shoal.cli.create import Wishes as TorrentWishes
 from shoal.cli.create import find_named_payload, make_torrent
+from shoal.cli.network_options import NetworkOptions, network_options
 from shoal.cli.paths import is_folder, stat_of
 from shoal.cli.publishing import check_may_publish, checked_token, publish, publish_token_option
 from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
 from shoal.cli.signals import run_until_stopped
 from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE
-from shoal.cli.voice import NetworkOptions, Voice, unless_stopped
+from shoal.cli.voice import Voice, unless_stopped
 from shoal.engine.torrent import Torrent
 from shoal.errors import ExitCode, NetworkError, NotFoundError, UsageError
 from shoal.formats.bitfield import all_bits
@@ -73,13 +74,7 @@ class Shared:
     metavar="HOST",
     help="The name or address others reach this machine by. Without it: its address in the local network.",
 )
-@options.max_upload_rate_option
-@options.max_download_rate_option
-@options.bind_option
-@options.port_option
-@options.name_option
-@options.log_option
-@options.quiet_option
+@network_options
 def command(
     paths: tuple[Path, ...],
     each: bool,
@@ -87,24 +82,9 @@ def command(
     catalogue: Catalogue | None,
     publish_token: str | None,
     announce_host: str | None,
-    max_upload_rate: int | None,
-    max_download_rate: int | None,
-    bind: str | None,
-    port: int | None,
-    name: str,
-    log_path: Path | None,
-    quiet: bool,
+    network: NetworkOptions,
 ) -> int:
     """Share files and folders: prints the command that gets them on another machine, and serves until Ctrl-C."""
-    network = NetworkOptions(
-        bind,
-        port,
-        name,
-        log_path,
-        quiet,
-        max_upload_rate=max_upload_rate,
-        max_download_rate=max_download_rate,
-    )
     with Voice(network) as voice:
         if catalogue is None:
             return run_until_stopped(

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from shoal.cli import options
-from shoal.cli.voice import NetworkOptions
+from shoal.cli.network_options import NetworkOptions
 from shoal.errors import FormatError, UsageError
 from shoal.protocol.http.origin import origin_of
 from shoal.protocol.tracker.urls import shown_url

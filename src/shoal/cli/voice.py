@@ -10,11 +10,10 @@ import json
 import sys
 from collections.abc import Awaitable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from shoal.cli.log import EventLog
+from shoal.cli.network_options import NetworkOptions
 from shoal.cli.text import printable
 from shoal.errors import ShoalError, UnfinishedError
 
@@ -33,24 +32,10 @@ TOLD_AS_JSON = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """The options every network command has."""
-
-    bind: str | None = None
-    port: int | None = None
-    name: str = ""
-    log_path: Path | None = None
-    quiet: bool = False
-    as_json: bool = False
-    max_upload_rate: int | None = None  # bytes a second, as below
-    max_download_rate: int | None = None
-
-
 class Voice(AbstractContextManager["Voice"]):
     def __init__(self, options: NetworkOptions) -> None:
         self._options = options
-        self._log = EventLog(options.log_path, name=options.name) if options.log_path else None
+        self._log = EventLog(options.log, name=options.name) if options.log else None
         self._said: set[str] = set()
 
     def __exit__(self, *_: object) -> None:
