@@ -23,9 +23,10 @@ LONGEST_WINDOW = 60.0  # ... and this at most; on a slower line a piece more or 
 RECENT = 3.0  # seconds; evens out bursts, and is what it takes to see that the rate fell
 BEGINS_WITHIN = 3.0  # seconds from joining; until then it looks for its place
 LITTLE = 0.01  # of all that came: as much longer it would have taken without it
-MOST_MISSED = 0.02  # of all that came, from those that are sent away at once
+MOST_MISSED = 0.05  # of all that came, from all that were sent away for that
 GAIN = 1.1  # times what came before; less is the same line, or as good as
 SLOWER = 0.85  # times what came when they were sent away: that is slow, and they may be asked again ...
+TRIED = 0.93  # the same after a trial: all are missed that added anything
 AGAIN_AFTER = 4.0  # ... so many seconds later
 LEAST_LEFT = 10.0  # seconds until the end; where less is left it makes no difference
 MOST_TIMES = 2  # that one helper is sent away
@@ -50,7 +51,11 @@ class Worth:
         self._since: dict[bytes, float] = {}  # helpers that fetch, and since when
         self._away: set[bytes] = set()
         self._times: Counter[bytes] = Counter()
-        self._sent_at, self._sent_rate = 0.0, 0.0  # when helpers were last sent away, and what came then
+        self._missed = 0.0  # of all that came: what those had brought
+        self._sent_at, self._slow_rate = (
+            0.0,
+            0.0,
+        )  # when the last was sent away, and at what rate all are asked again
 
     def is_away(self, helper: bytes) -> bool:
         """It was sent away, and is not to be asked."""
@@ -70,9 +75,10 @@ class Worth:
         self._call_back(rate, now)
         if rate is None or left < LEAST_LEFT * rate:
             return ()
-        gone = self._useless_together(rate, now) or self._useless(now)
-        if gone:
-            self._send_away(gone, rate, now)
+        if gone := self._useless_together(rate, now):
+            self._send_away(gone, rate, now, slow=TRIED)
+        elif gone := self._useless(now):
+            self._send_away(gone, rate, now, slow=SLOWER)
         return gone
 
     def _measure_alone(self, brought: Mapping[bytes, int], now: float) -> None:
@@ -106,11 +112,12 @@ class Worth:
             for helper, since in self._since.items()
             if first.at - since > BEGINS_WITHIN
         )
-        gone, missed = [], 0.0
+        gone = []
         for part, helper in parts:
-            missed += max(part, self._piece_length / came)
+            missed = self._missed + max(part, self._piece_length / came)
             if part > LITTLE or missed > MOST_MISSED:
                 break
+            self._missed = missed
             gone.append(helper)
         return tuple(gone)
 
@@ -122,15 +129,17 @@ class Worth:
                 return sample
         return None
 
-    def _send_away(self, helpers: tuple[bytes, ...], rate: float, now: float) -> None:
-        self._sent_at, self._sent_rate = now, rate
+    def _send_away(self, helpers: tuple[bytes, ...], rate: float, now: float, *, slow: float) -> None:
+        self._slow_rate = max(slow * rate, self._slow_rate) if self._away else slow * rate
+        self._sent_at = now
         self._away.update(helpers)
         self._times.update(helpers)
 
     def _call_back(self, rate: float | None, now: float) -> None:
-        is_slow = rate is not None and rate < SLOWER * self._sent_rate
+        is_slow = rate is not None and rate < self._slow_rate
         if self._away and is_slow and now - self._sent_at > AGAIN_AFTER:
             self._away.clear()
+            self._missed = 0.0
 
     def _rate(self, seconds: float, now: float) -> float | None:
         """Bytes a second of late; None: not known yet."""
