@@ -385,5 +385,5 @@ class Board:
         return [(seconds, bits) for seconds, bits in found if bits]
 
     def _seconds_lagging(self, lagging: int, now: float) -> float | None:
-        is_rest = not self._mine and not self._members.live
+        is_rest = not without(self._mine, self._despite) and not self._members.live
         return self._lagging.seconds(lagging.bit_count(), self._best_rate, now, is_rest=is_rest)
