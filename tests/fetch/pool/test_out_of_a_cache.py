@@ -10,15 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from shoal.fetch.pool import awaiting, lagging
 from shoal.fetch.pool.requesting import PROBE_END
+from shoal.protocol.group.meeting import encode_meeting
+from shoal.protocol.group.messages import AskHelp, Kept, ValidatorKind
+from shoal.protocol.http.validators import Validator
 from shoal.testing.hostile_member import MemberScript
 from shoal.testing.hostile_origin import Page
 from shoal.units import KIB, MIB
 
-from .hostile import hostile, until
-from .room import HELPER, LONGEST, Room, RunningHelper, made_up, room
+from .hostile import hostile, taken_by, until
+from .room import HELPER, HOST, LONGEST, Room, RunningHelper, made_up, room
 
 SIZE = 24 * MIB
 PIECE = 256 * KIB
@@ -146,5 +150,59 @@ def test_of_a_file_of_which_a_part_is_kept_the_origin_sends_the_rest(tmp_path: P
             assert got.path.read_bytes() == body
             assert sum(member.served.values()) == half * PIECE // BLOCK
             assert here.origin.sent <= len(body) - half * PIECE + PROBE_END + AUDITED
+
+    asyncio.run(story())
+
+
+def test_a_helper_that_passes_on_what_it_has_fetches_the_rest_when_it_is_asked_for_help(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        body = made_up(SIZE)
+        async with room(tmp_path) as here:
+            here.serve(body, rate=MIB)
+            helper = await here.helper(cache_size=100 * MIB)
+            stopped = asyncio.ensure_future(here.get())
+            await until(lambda: taken_by(list((tmp_path / "helper0").glob("*.part"))) > MIB)
+            stopped.cancel()
+            await asyncio.wait({stopped})
+            await helper.end()
+            here.peers.clear()
+            again = await here.helper(cache_size=100 * MIB, number=0)
+            answers_when_met(here, again, Page(body, rate=MIB))
+            got = await here.get()
+            assert got.path.read_bytes() == body
+            assert got.members[1][2] > 0
+            await again.end()
+            assert again.fields_of("helped")[0]["fetched"] > 0
+
+    asyncio.run(story())
+
+
+def test_who_asks_wrongly_or_for_what_is_not_kept_hears_that_nothing_is_and_starts_nothing(
+    tmp_path: Path,
+) -> None:
+    async def story() -> None:
+        body = made_up(SIZE)
+        async with warm(tmp_path, body) as (here, helper), hostile(here, body, known=False) as curious:
+            right = AskHelp(
+                here.key.pool_hash(here.url(), SIZE, Validator(etag='"v1"').text),
+                here.url(), SIZE, '"v1"', ValidatorKind.ETAG, only_kept=True,
+            )  # fmt: skip
+            asks = [
+                structs.replace(right, url=here.url("/another.bin")),
+                structs.replace(right, length=SIZE + 1),
+                structs.replace(right, validator='"v2"'),
+                structs.replace(right, url="http://169.254.169.254/latest"),
+                *(structs.replace(right, info_hash=number.to_bytes(20, "big")) for number in range(300)),
+            ]
+            asked = len(here.origin.asked)
+            said = [encode_meeting(ask) for ask in asks]
+            curious.script = MemberScript(claims=False, is_helper=False, says_in_meeting=said)
+            await curious.dial(HOST, helper.port, here.key.meeting_hash)
+            await curious.wait_until(lambda: len(curious.heard(Kept)) == len(asks))
+            assert not any(answer.is_any for answer in curious.heard(Kept))
+            assert not helper.said
+            assert len(here.origin.asked) == asked
 
     asyncio.run(story())
