@@ -29,9 +29,15 @@ class Dialling:
         self.known = KnownPeers()
         self._dials: set[asyncio.Task[None]] = set()
         self._opening: set[Neighbour] = set()  # dialled and connected, their handshake is still to come
+        self._securing = 0  # dialled and connected, and nothing said yet but what TLS says
         self._is_over = False
         self._announcer: Announcer | None = None
         self._announcing: asyncio.Task[None] | None = None
+
+    @property
+    def is_reaching(self) -> bool:
+        """Somebody who was dialled is there, and is not a neighbour yet."""
+        return bool(self._opening or self._securing)
 
     def begin_announcing(self, tiers: Sequence[Sequence[str]], *, by_torrent: bool) -> None:
         """Ask these trackers for peers, and tell them of us; `by_torrent`: they may be a stranger's choice."""
@@ -117,6 +123,7 @@ class Dialling:
         """Raises `ShoalError`; then the socket is closed."""
         security = self._engine.security
         assert security is not None, "or the torrent would not run"
+        self._securing += 1
         try:
             async with asyncio.timeout(HANDSHAKE_TIMEOUT):
                 return await security.secure_outgoing(sock, self._torrent.info_hash)
@@ -129,6 +136,8 @@ class Dialling:
         except BaseException:
             sock.close()
             raise
+        finally:
+            self._securing -= 1
 
     def _on_unreachable(self, address: Address, reason: str) -> None:
         self.known.on_failed(address, self._engine.now())

@@ -32,6 +32,7 @@ from shoal.protocol.group.messages import (
     AskHelp,
     Claims,
     Helping,
+    Kept,
     MeetingMessage,
     PieceRecord,
     PoolMessage,
@@ -223,6 +224,10 @@ class HostileMember:
 
     async def _on_message(self, line: MemberLine, message: Heard) -> None:
         match message:
+            case AskHelp(info_hash=info_hash, only_kept=True):
+                line.say(MEETING, encode_meeting(Kept(info_hash, bool(self.script.cached_pieces))))
+                if self.script.cached_pieces:
+                    line.say(MEETING, encode_meeting(Helping(info_hash)))
             case AskHelp(info_hash=info_hash):
                 line.say(MEETING, encode_meeting(Helping(info_hash)))
             case m.Interested() if self.script.unchokes:

@@ -45,6 +45,13 @@ class RunningHelper:
     stop: asyncio.Event
     said: list[tuple[str, dict[str, Any]]]
     port: int = 0
+    task: asyncio.Task[None] | None = None
+
+    async def end(self) -> None:
+        """Its folder is free when this returns."""
+        self.stop.set()
+        if self.task is not None:
+            await asyncio.wait({self.task})
 
     def fields_of(self, event: str) -> list[dict[str, Any]]:
         return [fields for name, fields in self.said if name == event]
@@ -105,7 +112,7 @@ class Room:
             helper.port = port
             ready.set()
 
-        self.group.create_task(server.run(helper.stop, on_ready))
+        helper.task = self.group.create_task(server.run(helper.stop, on_ready))
         async with asyncio.timeout(LONGEST):
             await ready.wait()
         self.helpers.append(helper)

@@ -51,3 +51,19 @@ def test_what_a_pause_hides_is_remembered() -> None:
 
 def test_who_has_all_connections_that_a_group_may_have_asks_nobody() -> None:
     assert not Asking(7.0).is_worth_it(256 * MIB, MIB, 1e6, 8.0, has_all=True)
+
+
+def test_after_a_wait_the_first_bytes_are_waited_for() -> None:
+    asking = Asking(7.0)
+    asking.wait(8.0, 16_384)
+    assert not asking.is_worth_it(256 * MIB, 16_384, 0, 8.2)
+    assert not asking.is_worth_it(256 * MIB, 200_000, 0, 8.25)
+    assert not asking.is_worth_it(64 * MIB, 16_384 + MIB, 0, 8.25 + SHOWN_AFTER / 2)
+    assert asking.is_worth_it(64 * MIB, 16_384 + MIB, 0, 8.25 + SHOWN_AFTER * 2)
+
+
+def test_after_a_wait_who_gets_nothing_asks_soon() -> None:
+    asking = Asking(7.0)
+    asking.wait(8.0, 16_384)
+    assert not asking.is_worth_it(256 * MIB, 16_384, 0, 8.0 + SHOWN_AFTER)
+    assert asking.is_worth_it(256 * MIB, 16_384, 0, 8.0 + SHOWN_AFTER * 2)

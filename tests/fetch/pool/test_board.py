@@ -6,7 +6,8 @@ import pytest
 
 from shoal.errors import PeerError
 from shoal.fetch.claims import Demand
-from shoal.fetch.pool.board import ALONE_AFTER, LAGS_AFTER, Board, Decision
+from shoal.fetch.pool.board import ALONE_AFTER, Board, Decision
+from shoal.fetch.pool.lagging import LAGS_AFTER
 from shoal.fetch.pool.member import CROSSING, MOST_RUNS, SETTLED_AFTER, SILENT_AFTER
 from shoal.fetch.pool.runs import PieceRun, Places, bits_of, runs_of
 from shoal.formats.bitfield import all_bits, run_mask

@@ -99,7 +99,7 @@ class Life:
         self.mine = (before & ~drop) | take
         theirs = take & ~self.forced
         for member in board._members.values():
-            if not member.is_silent(self.now, board._heard_at):
+            if not board._members.is_silent(member, self.now):
                 theirs &= ~(member.live | member.has)
         if take & ~self.forced & ~theirs:
             assert unclaimed & ~take == 0, "twice is fetched only when nothing is unclaimed"

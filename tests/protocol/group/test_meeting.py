@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shoal.errors import FormatError
 from shoal.formats import bencode
@@ -25,6 +26,7 @@ ASK = {
     "validator": '"v1"',
     "validator_kind": "etag",
 }
+KEPT = {"kind": "kept", "info_hash": HASH, "is_any": 1}
 REFUSED = {"kind": "refused", "info_hash": HASH, "reason": "no room"}
 PAUSE = {"kind": "pause", "origin": TAG, "seconds": 30}
 
@@ -52,6 +54,9 @@ def test_the_messages_have_the_fields_of_the_design() -> None:
     for message, fields in (
         (m.Presence(True, (HASH,), {TAG: 3}), PRESENCE),
         (ask, ASK),
+        (replace(ask, only_kept=True), {**ASK, "kind": "ask_kept"}),
+        (m.Kept(HASH, is_any=True), KEPT),
+        (m.Dismiss(HASH), {"kind": "dismiss", "info_hash": HASH}),
         (m.Helping(HASH), {"kind": "helping", "info_hash": HASH}),
         (m.Refused(HASH, "no room"), REFUSED),
         (m.Pause(TAG, 30), PAUSE),
@@ -74,6 +79,11 @@ def test_a_field_nobody_knows_yet_is_passed_over() -> None:
         ({"kind": 7}, "meeting.kind: an integer, not a string"),
         ({"kind": "helping"}, "meeting.info_hash: missing"),
         ({"kind": "helping", "info_hash": HASH[:19]}, "meeting.info_hash: 19 bytes, not 20"),
+        ({"kind": "dismiss", "info_hash": HASH + b"x"}, "meeting.info_hash: 21 bytes, not 20"),
+        ({**KEPT, "is_any": 2}, "meeting.is_any: 2 is not between 0 and 1"),
+        ({"kind": "kept", "info_hash": HASH}, "meeting.is_any: missing"),
+        ({**ASK, "kind": "ask_kept", "url": "x" * 8193}, "meeting.url: 8193 bytes, not 1 to 8192"),
+        ({**ASK, "kind": "ask_kept", "length": 0}, "meeting.length: 0 is not between"),
         ({**PRESENCE, "is_helper": 2}, "meeting.is_helper: 2 is not between 0 and 1"),
         ({**PRESENCE, "pools": [HASH, b"short"]}, r"meeting.pools\[1\]: not a string of 20 bytes"),
         ({**PRESENCE, "pools": [7]}, r"meeting.pools\[0\]: not a string of 20 bytes"),

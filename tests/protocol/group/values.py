@@ -28,10 +28,15 @@ asks = st.builds(
     length=st.integers(1, m.MAX_BYTES),
     validator=texts,
     validator_kind=st.sampled_from(m.ValidatorKind),
+    only_kept=st.booleans(),
 )
 refusals = st.builds(m.Refused, info_hash=hashes, reason=texts)
 pauses = st.builds(m.Pause, origin=tags, seconds=st.integers(0, m.MAX_PAUSE))
-meeting_messages = st.one_of(presences, asks, st.builds(m.Helping, info_hash=hashes), refusals, pauses)
+kept = st.builds(m.Kept, info_hash=hashes, is_any=st.booleans())
+dismissals = st.builds(m.Dismiss, info_hash=hashes)
+meeting_messages = st.one_of(
+    presences, asks, kept, st.builds(m.Helping, info_hash=hashes), dismissals, refusals, pauses
+)
 
 claims = st.builds(
     m.Claims, runs=st.lists(runs, max_size=m.MAX_RUNS).map(tuple), rate=st.integers(0, m.MAX_BYTES)

@@ -23,19 +23,28 @@ class Asking:
 
     def __init__(self, now: float, limit: int | None = None) -> None:
         self._began_at = now
+        self._received = 0  # until then
+        self._has_waited = False  # and nothing came since
         self._full = FULL if limit is None else min(FULL, NEARLY * limit)
+
+    def wait(self, now: float, received: int) -> None:
+        """Nothing is fetched, on purpose: what came until now shows nothing, nor does the wait for what comes next."""
+        self._began_at, self._received, self._has_waited = now, received, True
 
     def is_worth_it(
         self, left: int, received: int, rate: float, now: float, *, has_all: bool = False
     ) -> bool:
-        """`left` bytes of the file; `received` by ourselves since the beginning; `rate`: bytes a second of all.
-
-        `has_all`: so many connections are ours as the group may have.
+        """`left` bytes of the file, that nobody has who passes them on; `received` by ourselves since the beginning;
+        `rate`: bytes a second of all; `has_all`: so many connections are ours as the group may have.
         """
+        if self._has_waited:
+            if received == self._received and now - self._began_at < SHOWN_AFTER:
+                return False
+            self._began_at, self._has_waited = now, False
         elapsed = now - self._began_at
         if elapsed < FIRST_LOOK or has_all:
             return False
-        usual = max(rate, received / elapsed)
+        usual = max(rate, (received - self._received) / elapsed)
         if elapsed < SHOWN_AFTER:
             usual *= HEADROOM
         return usual < self._full and left > usual * JOINING

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
+from shoal.fetch.pool.lagging import Lagging
 from shoal.fetch.pool.member import (
     CROSSING,
     LONGEST_LATE,
@@ -27,11 +28,11 @@ from shoal.fetch.pool.member import (
     most_claimed,
     runs_to_tell,
 )
+from shoal.fetch.pool.others import Others
 from shoal.fetch.pool.passing import Passing
 from shoal.fetch.pool.portions import Portions
 from shoal.fetch.pool.runs import PieceRun, Places, first_of, run_from, runs_of
 from shoal.formats.bitfield import all_bits, run_mask, without
-from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
 ALONE_AFTER = 0.4  # seconds without anybody: a local discovery takes half; who comes later gets its part
@@ -42,9 +43,7 @@ LEAST_TAIL = 0.5  # seconds; what ends sooner is left to whoever fetches it ...
 MOST_PATIENT = 4  # ... times the requesters, up to so many: each of them would double it for itself
 SLACK = 0.3  # seconds that the end may wait for us before a piece is left to others
 GAIN = 2.0  # times sooner has a piece to come that is fetched twice
-LAGS_AFTER = 2.0  # seconds in which neighbours have what we want, before it is doubted that they bring it
 LONGEST_DECLINE = 2.0  # seconds that we leave to others what they do not begin
-MUCH_FASTER = 2.0  # times our own rate: from neighbours who are, nothing is taken off
 UNKNOWN_PIECE = 1.0  # seconds; of a piece, for who has not fetched any
 BEST_MEMORY = 5.0  # seconds; links that change do so within that, mostly
 
@@ -71,9 +70,12 @@ class Board:
         self._everything = all_bits(piece_count)
         self._me = me
         self.is_helper = is_helper
+        self.rests = (
+            False  # nothing more is taken: of a helper that only passes on, a requester that waits for one
+        )
         self._places = Places(piece_count, salt)
         self._my_places = self._places.in_order_of(me)
-        self._members: dict[bytes, Member] = {}
+        self._members = Others(now)
         self.laggards: set[bytes] = set()  # members that held us up, for people
         self._vain = 0.0  # seconds that members were waited for that left without having brought anything
         self._mine = 0  # ours to fetch, and not here
@@ -90,11 +92,9 @@ class Board:
         self._began_at = now
         self._was_wanted = False  # a requester was here
         self._has_all = False  # all that was unclaimed was taken, for nobody else is there
-        self._heard_at = now
         self._declined_at: float | None = None  # what is unclaimed was left to faster members
         self._idle_since: float | None = None  # there is nothing unclaimed
-        self._lag = RateMeter(now)  # of pieces that come from neighbours ...
-        self._lags_since = now  # ... while they have some that we want
+        self._lagging = Lagging(piece_length, now)
         self._despite = 0  # ours to fetch though a member has it, which is slow to pass it on
 
     # -- what happened -------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Board:
         self._members[member] = Member(member, now, is_helper, has, is_doubted=self._vain > MOST_VAIN)
         self._alone_since = None
         self._was_wanted |= not is_helper
-        self._heard_at = now
+        self._members.heard_at = now
 
     def leave(self, member: bytes, now: float) -> None:
         gone = self._members.pop(member, None)
@@ -112,7 +112,7 @@ class Board:
     def on_heard(self, member: bytes, now: float) -> None:
         """Anything came from it."""
         self._members[member].heard_at = now
-        self._heard_at = max(self._heard_at, now)
+        self._members.heard_at = max(self._members.heard_at, now)
 
     def on_have(self, member: bytes, bits: int, now: float) -> None:
         self.on_heard(member, now)
@@ -146,9 +146,9 @@ class Board:
         if self._mine & bit:
             self._mine ^= bit
             self._brought |= bit
-            self._heard_at = now
+            self._members.heard_at = now
         else:
-            self._lag.add(self._piece_length, now)
+            self._lagging.on_piece(now)
         self.have |= bit
         self.forced = without(self.forced, bit)
 
@@ -162,11 +162,20 @@ class Board:
 
     def is_counted_on(self, member: bytes) -> bool:
         """Whether we wait for something that it fetches, or that nobody else has."""
-        one = self._members[member]
-        needed = without(one.live | one.has, self.have)
-        for other in self._members.values():
-            needed = without(needed, 0 if other is one else other.has)
-        return bool(needed)
+        return bool(self._members.needed_of(member, self.have))
+
+    def has_told(self, member: bytes) -> bool:
+        """Whether it is here, and said what it has."""
+        return member in self._members and bool(self._members[member].has)
+
+    @property
+    def is_held_up(self) -> bool:
+        """What neighbours have comes slowly."""
+        return self._lagging.is_doubted
+
+    def left_to_fetch(self, now: float) -> int:
+        """The pieces that nobody here has who passes them on."""
+        return without(self._everything, self.have | self._members.offered(now))
 
     @property
     def was_wanted(self) -> bool:
@@ -188,11 +197,12 @@ class Board:
         self._passing.look(self.have, self._rate, now)
         self._decided_at = now
         for member in self._members.values():
-            if member.void_if_late(self._piece_length, now) or member.is_silent(now, self._heard_at):
+            if member.void_if_late(self._piece_length, now) or self._members.is_silent(member, now):
                 self.laggards.add(member.name)
         self._drop(demand, now)
         runs = list(runs_of(without(self.forced, before)))
-        self._mine |= self.forced
+        if not (self.is_helper and self.rests):
+            self._mine |= self.forced
         if self._is_wanted(now):
             runs += self._take(demand, now)
         take, drop = without(self._mine, before), without(before, self._mine)
@@ -206,30 +216,16 @@ class Board:
 
     def unclaimed(self, now: float) -> int:
         """The pieces that nobody has who passes them on, nor is believed to be fetching."""
-        taken = self.have | self._mine | self._offered(now)
-        for member in self._members.values():
-            if not member.is_silent(now, self._heard_at):
-                taken |= member.live
-        return without(self._everything, taken)
+        return without(self.left_to_fetch(now), self._mine | self._members.fetched(now))
 
     def _surest(self, free: int) -> int:
         """Of these, what nobody has or claims at all, while there is any: who is silent or late may speak again."""
-        doubtful = 0
-        for member in self._members.values():
-            doubtful |= member.has | member.claims
-        return without(free, doubtful) or free
-
-    def _offered(self, now: float) -> int:
-        """The pieces that members have and pass on."""
-        bits = 0
-        for member in self._members.values():
-            bits |= 0 if member.is_silent(now, self._heard_at) else member.has
-        return bits
+        return without(free, self._members.told) or free
 
     def _is_wanted(self, now: float) -> bool:
         """Whether anybody wants what we would fetch, and takes it off us."""
-        if not self.is_helper:
-            return True
+        if self.rests or not self.is_helper:
+            return not self.rests
         early = 0 if self._was_wanted else (self._brought | self._mine).bit_count() * self._piece_length
         if early >= EARLY or self._is_deserted(now):
             return False
@@ -237,21 +233,21 @@ class Board:
 
     def _is_deserted(self, now: float) -> bool:
         """Nobody is here who wants it; at first, whoever asked for help is on its way."""
-        if any(not member.is_helper for member in self._members.values()):
+        if self._members.has_requester:
             return False
         return self._was_wanted or now - self._began_at > COMES_WITHIN
 
     def _drop(self, demand: Demand, now: float) -> None:
         """What others have, or have the better right to, or what is too much for our rate now."""
         begun = demand.begun_bits
-        theirs = self._offered(now)
+        theirs = self._members.offered(now)
         young = 0
         for taken_at, bits in self._taken:
             young |= bits if now - taken_at <= CROSSING else 0
         self._mine = without(self._mine, without(self._lost_to, without(begun, young)))
         self._mine = without(self._mine, without(theirs, begun | self.forced | self._despite))
         self._lost_to = 0
-        if self.is_helper and self._is_deserted(now):
+        if self.is_helper and (self.rests or self._is_deserted(now)):
             self._mine = 0
         elif self._members and self._has_all:
             self._has_all = False
@@ -310,7 +306,7 @@ class Board:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
-        elif now - self._idle_since >= STAGGER * self._faster_idle_members():
+        elif now - self._idle_since >= STAGGER * self._members.faster_idle(self._rate, self._me):
             runs += self._double(demand, now)
         return runs
 
@@ -347,18 +343,11 @@ class Board:
 
     # -- the very end --------------------------------------------------------------------------------
 
-    def _faster_idle_members(self) -> int:
-        """So many are idle as well, and go first."""
-        mine = (self._rate, self._me)
-        return sum(
-            not member.claims and (member.told_rate, member.name) > mine for member in self._members.values()
-        )
-
     def _double(self, demand: Demand, now: float) -> list[PieceRun]:
         """Take the back of what would end last, if we bring it sooner: as much as lets both end together."""
         seconds, bits = max(self._slow_ones(now), default=(0.0, 0))
         count = bits.bit_count()
-        requesters = (not self.is_helper) + sum(not one.is_helper for one in self._members.values())
+        requesters = (not self.is_helper) + self._members.requester_count
         if not count or seconds < LEAST_TAIL * min(requesters, MOST_PATIENT):
             return []
         a_piece = self._piece_length / self._best_rate if self._best_rate else UNKNOWN_PIECE
@@ -381,7 +370,7 @@ class Board:
 
     def _slow_ones(self, now: float) -> list[tuple[float, int]]:
         """What is on its way from others, in how many seconds: what they fetch, and what they have and pass on."""
-        offered = self._offered(now)
+        offered = self._members.offered(now)
         once, twice = 0, self.have | self._mine | offered
         for member in self._members.values():
             twice |= once & member.live
@@ -392,9 +381,11 @@ class Board:
         ]
         lagging = without(offered, self.have | self._mine)
         if self.is_helper or not lagging:
-            self._lags_since = now
-        elif now - self._lags_since > LAGS_AFTER:
-            rate = self._lag.rate(now) or 1.0
-            if rate < MUCH_FASTER * (self._best_rate or math.inf):  # else they bring it, however much it is
-                found.append((lagging.bit_count() * self._piece_length / rate, lagging))
+            self._lagging.rest(now)
+        elif (seconds := self._seconds_lagging(lagging, now)) is not None:
+            found.append((seconds, lagging))
         return [(seconds, bits) for seconds, bits in found if bits]
+
+    def _seconds_lagging(self, lagging: int, now: float) -> float | None:
+        is_rest = not without(self._mine, self._despite) and not self._members.live
+        return self._lagging.seconds(lagging.bit_count(), self._best_rate, now, is_rest=is_rest)

@@ -28,6 +28,11 @@ class Cache:
         self.folder = folder
         self._size = size
         self._lock: FolderLock | None = None
+        self._kept: set[bytes] = set()  # info hashes of what stays; of what is in use, as it was before
+
+    def has(self, info_hash: bytes) -> bool:
+        """Whether some of it stayed, as far as can be told without looking: at no cost, for anybody may ask."""
+        return info_hash in self._kept
 
     @property
     def keeps(self) -> bool:
@@ -58,6 +63,7 @@ class Cache:
                 if self.keeps or number > MOST_PLACES:
                     raise
                 self.folder = first.with_name(f"{first.name}-{number}")
+        self._kept = {info_hash for path in self._parts() if (info_hash := _info_hash_of(path))}
         self.make_room()
 
     def close(self) -> None:
@@ -73,20 +79,23 @@ class Cache:
 
     def put_back(self, part: PartFile, *, is_wanted: bool = True) -> None:
         """Nobody uses it any more. Blocks."""
+        info_hash = _info_hash_of(part.part_path)
         if is_wanted and self.keeps and part.have_bits:
             part.remember()
             part.close()
+            self._kept.add(info_hash)
             with suppress(OSError):
                 os.utime(part.part_path)
         else:
             part.discard()
+            self._kept.discard(info_hash)
         self.make_room()
 
     def make_room(self) -> None:
         """Remove what is too much; also what a killed process left. Blocks."""
         entries = []
         total = 0
-        for path in self.folder.glob(f"*{_PART}"):
+        for path in self._parts():
             with suppress(OSError):
                 status = path.stat()
                 entries.append((status.st_mtime, status.st_blocks * 512, path))
@@ -99,11 +108,24 @@ class Cache:
 
     def _remove(self, path: Path) -> bool:
         """False: it is in use, or no file of ours."""
-        name = path.name.removesuffix(_PART)
-        try:
-            bytes.fromhex(name)
-            part = PartFile.open(self.folder, name, None, None, piece_length=1)
-            part.discard()
-        except (ValueError, ShoalError):
+        info_hash = _info_hash_of(path)
+        if not info_hash:
             return False
+        try:
+            part = PartFile.open(self.folder, info_hash.hex(), None, None, piece_length=1)
+            part.discard()
+        except ShoalError:
+            return False
+        self._kept.discard(info_hash)
         return True
+
+    def _parts(self) -> list[Path]:
+        return list(self.folder.glob(f"*{_PART}"))
+
+
+def _info_hash_of(path: Path) -> bytes:
+    """b"" for a file that is none of ours."""
+    try:
+        return bytes.fromhex(path.name.removesuffix(_PART))
+    except ValueError:
+        return b""

@@ -6,6 +6,7 @@ in this run.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,14 @@ class Company:
         known.bits |= 1 << piece
         known.had |= had << piece
         known.meter.add(self._layout.piece_size(piece), now)
+
+    def fetchers(self, members: Collection[bytes]) -> dict[bytes, int]:
+        """Of these, others who give nothing but what they fetch: how many bytes each brought."""
+        return {
+            member: bytes_in(self._layout, known.bits)
+            for member, known in self._known.items()
+            if member in members and member != self._me and not known.had
+        }
 
     def on_lost(self, bits: int) -> None:
         for known in self._known.values():

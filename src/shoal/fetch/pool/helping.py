@@ -43,7 +43,7 @@ from shoal.fetch.transfer import Transfers
 from shoal.net.curl_errors import host_of
 from shoal.net.environment_proxies import proxy_of_environment
 from shoal.net.sockets import format_address
-from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
+from shoal.protocol.group.messages import AskHelp, Dismiss, Helping, Kept, Pause, Refused
 from shoal.protocol.http.origin import origin_of, split_user
 from shoal.protocol.tracker.urls import shown_url
 
@@ -155,8 +155,12 @@ class HelperServer:
 
     def _on_message(self, group: JoinedGroup, attendant: Attendant, message: Any) -> None:
         match message:
+            case AskHelp(only_kept=True):
+                self._on_asked_for_kept(group, attendant, message)
             case AskHelp():
                 self._on_asked(group, attendant, message)
+            case Dismiss(info_hash):
+                self._on_dismissed(attendant, info_hash)
             case Pause(tag, seconds):
                 for work in self._works.values():
                     work.on_others_pause(tag, float(seconds))
@@ -173,13 +177,38 @@ class HelperServer:
         if reason:
             self._refuse(attendant, ask, reason, self._way_to_allow(ask.url))
             return
+        self._take_in(group, attendant, ask)
+
+    def _on_asked_for_kept(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
+        """Nothing is refused, for nothing is to be done: who has none of it, or may not give it, says so."""
+        is_here = ask.info_hash in self._works or self._cache.has(ask.info_hash)
+        is_any = is_here and group in self._groups and not self._reason_not_to_serve(group, ask)
+        is_any = is_any and not self._reason_to_wait(attendant, ask)
+        attendant.say(Kept(ask.info_hash, is_any))
+        if is_any:
+            self._take_in(group, attendant, ask)
+
+    def _on_dismissed(self, attendant: Attendant, info_hash: bytes) -> None:
+        askers = self._askers.get(info_hash, set())
+        if attendant in askers:
+            askers.discard(attendant)
+            if not askers and info_hash in self._works:
+                self._works[info_hash].retire()
+
+    def _take_in(self, group: JoinedGroup, attendant: Attendant, ask: AskHelp) -> None:
         self._askers.setdefault(ask.info_hash, set()).add(attendant)
         work = self._works.get(ask.info_hash)
         if work is None:
             self._begin(group, ask)
-        elif work.is_ending:
-            self._again[ask.info_hash] = group, ask
-        elif ask.info_hash in self._begun:
+            return
+        if work.is_ending:
+            before = self._again.get(ask.info_hash)
+            if before is None or before[1].only_kept:
+                self._again[ask.info_hash] = group, ask
+            return
+        if not (ask.only_kept or work.fetches):
+            work.fetch()
+        if ask.info_hash in self._begun:
             attendant.say(Helping(ask.info_hash))
 
     def _begin(self, group: JoinedGroup, ask: AskHelp) -> None:
@@ -201,6 +230,13 @@ class HelperServer:
 
     def _reason_to_refuse(self, group: JoinedGroup, ask: AskHelp) -> str:
         """Empty: it is helped. What only a connection shows is refused when it is made."""
+        reason = self._reason_not_to_serve(group, ask)
+        if not reason and self._quota.is_used_up:
+            return "what it may fetch in a day is used up"
+        return reason
+
+    def _reason_not_to_serve(self, group: JoinedGroup, ask: AskHelp) -> str:
+        """Empty: others may have of us what is kept of it."""
         try:
             url, user = split_user(ask.url)
             host = origin_of(url).host
@@ -216,8 +252,6 @@ class HelperServer:
         refusal = self._guard.refusal(url, hop=0, is_proxied=self._is_proxied(url))
         if refusal is not None:
             return f"{host} {refusal} (its owner may allow it)"
-        if self._quota.is_used_up:
-            return "what it may fetch in a day is used up"
         return ""
 
     def _is_proxied(self, url: str) -> bool:

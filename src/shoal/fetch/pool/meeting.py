@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 
 from shoal.errors import FormatError, PeerError
 from shoal.fetch.group.signing import short_name
-from shoal.fetch.pool.hearing import Talk
+from shoal.fetch.pool.hearing import Talk, program_of
 from shoal.net.sockets import Address, format_address
 from shoal.protocol.group.meeting import encode_meeting, parse_meeting
 from shoal.protocol.group.messages import (
     MEETING,
     AskHelp,
+    Dismiss,
     Helping,
+    Kept,
     MeetingMessage,
     Pause,
     Presence,
@@ -38,10 +40,16 @@ class Attendant:
     neighbour: Neighbour
     talk: Talk
     presence: Presence = field(default_factory=Presence)
+    is_known: bool = False  # it told its presence
 
     @property
     def member(self) -> bytes:
         return self.neighbour.member
+
+    @property
+    def program(self) -> bytes:
+        """Which of the programs of that member."""
+        return program_of(self.neighbour)
 
     @property
     def address(self) -> Address:
@@ -57,7 +65,7 @@ class Attendant:
         self.neighbour.say(Meeting.name, encode_meeting(message))
 
 
-OnMessage = Callable[[Attendant, AskHelp | Helping | Refused | Pause], None]
+OnMessage = Callable[[Attendant, AskHelp | Kept | Helping | Dismiss | Refused | Pause], None]
 
 
 class Meeting:
@@ -118,6 +126,7 @@ class Meeting:
             return
         if isinstance(message, Presence):
             attendant.presence = message
+            attendant.is_known = True
             self._on_change(attendant)
         else:
             self._on_message(attendant, message)

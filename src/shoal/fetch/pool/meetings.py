@@ -172,6 +172,12 @@ class Meetings:
     def attendants(self, group: str) -> list[Attendant]:
         return self._groups[group].meeting.attendants
 
+    def is_meeting(self, group: str) -> bool:
+        """Whether a member is there of whom nothing is known yet."""
+        attended = self._groups[group]
+        is_reaching = attended.torrent is not None and attended.torrent.dialling.is_reaching
+        return is_reaching or any(not attendant.is_known for attendant in attended.meeting.attendants)
+
     def _on_found(self, info_hash: bytes, address: Address) -> None:
         """A voice on the LAN."""
         torrent = self.engine.torrent_of(info_hash)
@@ -253,6 +259,10 @@ class Meetings:
             before += theirs if program_of(attendant.neighbour) < me else 0
         return max(1, most // users + (before < most % users))
 
+    def helpers_at(self, group: str, tag: bytes) -> set[bytes]:
+        attendants = self.attendants(group)
+        return {one.member for one in attendants if one.presence.is_helper and tag in one.presence.origins}
+
     def use_origin(self, group: str, at_origin: AtOrigin, *, is_used: bool) -> None:
         """Whether one download of ours goes there now."""
         attended = self._groups[group]
@@ -294,6 +304,10 @@ class AtOrigin:
     def share_of(self, most: int) -> int:
         """How many of `most` connections, the group's altogether, are this download's."""
         return self._meetings.share_of(self._group, self, most)
+
+    def helpers(self) -> set[bytes]:
+        """The members that help somebody with a file from there, now."""
+        return self._meetings.helpers_at(self._group, self.tag)
 
     def pause(self, seconds: float) -> None:
         """It asked us to wait: everybody is told."""

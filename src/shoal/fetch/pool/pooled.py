@@ -10,13 +10,15 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from shoal.fetch.judging import Asked
 from shoal.fetch.pieces import piece_span
 from shoal.fetch.pool.asking import Asking
 from shoal.fetch.pool.audits import PATIENCE, Audit
+from shoal.fetch.pool.awaiting import Awaiting
+from shoal.fetch.pool.worth import Worth
 from shoal.fetch.progress import MemberProgress, MemberShare
 from shoal.fetch.receiver import Receiver
 from shoal.fetch.repairs import MOST_WRONG, wrong_source
@@ -47,7 +49,8 @@ LONGEST_SETTLING = 3.0  # seconds that the last audits may hold up a file that i
 
 
 class Pooled:
-    """`on_lost`: pieces that were here are fetched again; `on_slow`: helpers are worth asking."""
+    """`on_lost`: pieces that were here are fetched again; `on_slow`: helpers are worth asking, all that are not asked;
+    `on_useless`: these helpers are to be sent away."""
 
     def __init__(
         self,
@@ -60,13 +63,15 @@ class Pooled:
         note: Callable[[str], None],
         on_lost: Callable[[], None],
         on_slow: Callable[[], None] | None = None,
+        is_meeting: Callable[[], bool] = lambda: False,
+        on_useless: Callable[[Collection[bytes]], None] = lambda members: None,
         max_rate: int | None = None,
         stays: bool = False,
         keeping: Keeping | None = None,
     ) -> None:
         """`stays`: a file that is here is not the end, for others want it; `max_rate`: of all that comes.
 
-        `keeping`: of a requester.
+        `keeping`: of a requester; `is_meeting`: whether a member is there of whom nothing is known yet.
         """
         self.pool = pool
         self._stays = stays
@@ -87,7 +92,10 @@ class Pooled:
         self._fetched_at = 0.0
         self.is_slow = False  # alone
         self._on_slow = on_slow
+        self._on_useless = on_useless
+        self.worth = Worth(pool.content.layout.piece_length)
         self._asking = Asking(self._began_at, max_rate)
+        self.awaiting = Awaiting(self._began_at, is_meeting)
         self._asked_count, self._asked_at = 0, -math.inf
         self._pause_left = MOST_PAUSE
         self._paused_at = time.monotonic()
@@ -139,7 +147,8 @@ class Pooled:
         self._origin.share = share
         has_mirrors = any(source is not self._origin for source in self._origins.sources)
         plan.limit(self._most_fetchers if has_mirrors else share, min(share, least))
-        self._look_for_help(now)
+        if not self._stays:
+            self._look_for_help(now)
         if self.keeping is not None:
             self.keeping.beat(self._group)
         self.pool.beat(now)
@@ -165,12 +174,23 @@ class Pooled:
         return is_wanted and now - self._fetched_at < RESTS_AFTER
 
     def _look_for_help(self, now: float) -> None:
-        plan = self._ranged.plan
-        was_slow = self.is_slow
+        plan, board = self._ranged.plan, self.pool.board
+        board.rests = self.awaiting.is_waiting(plan.bytes_left, board.has_told, now)
+        if board.rests:
+            self._asking.wait(now, plan.received)
+            return
         rate = plan.rate(now) + self.rate
         has_all = plan.target >= MOST_CONNECTIONS
-        self.is_slow = self._asking.is_worth_it(plan.bytes_left, plan.received, rate, now, has_all=has_all)
-        if self.is_slow and not was_slow and self._on_slow is not None:
+        left = plan.bytes_left
+        if not board.is_held_up:
+            left = min(left, board.left_to_fetch(now).bit_count() * plan.piece_length)
+        self.is_slow = self._asking.is_worth_it(left, plan.received, rate, now, has_all=has_all)
+        here = {neighbour.member for neighbour in self.pool.members}
+        brought = self.pool.company.fetchers(here & self._at_origin.helpers())
+        useless = self.worth.look(plan.length - plan.bytes_left, plan.bytes_left, brought, now)
+        if useless:
+            self._on_useless(useless)
+        if self.is_slow and self._on_slow is not None:
             self._on_slow()
 
     def is_settled(self, now: float) -> bool:

@@ -3,16 +3,20 @@
 It begins beside the download and never holds it up: what fails here is said once, and the download goes on alone.
 
 Always true: nothing of a URL leaves this machine unless `poolable` said that it may, and then only to members of the
-group; a helper is asked once for each pool and connection, and not before that is worth it (`asking.py`).
+group; a helper is asked for what it kept of a file as soon as that is known, and for help when that is worth it
+(`asking.py`): once each for a pool and connection, unless it was sent away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec.structs import replace
 
 from shoal.errors import ShoalError
 from shoal.fetch.group.joined import JoinedGroup
@@ -30,7 +34,7 @@ from shoal.fetch.pool.wish import GroupWish
 from shoal.fetch.pooling import PROBE_END
 from shoal.formats.bitfield import all_bits
 from shoal.net.sockets import format_address
-from shoal.protocol.group.messages import AskHelp, Helping, Pause, Refused
+from shoal.protocol.group.messages import AskHelp, Dismiss, Helping, Kept, Pause, Refused
 
 if TYPE_CHECKING:
     from shoal.disk.part_file import PartFile
@@ -70,7 +74,8 @@ class Requesting:
         self._is_over = asyncio.Event()
         self._pooled: Pooled | None = None
         self._question: AskHelp | None = None
-        self._asked: set[Attendant] = set()
+        self._asked: set[Attendant] = set()  # for help ...
+        self._asked_for_kept: set[Attendant] = set()  # ... and for what they have
         self._refusals: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -146,10 +151,15 @@ class Requesting:
         )  # fmt: skip
         keeping.attach(pool)
         at_origin = AtOrigin(self.meetings, self._group, origin_tag_of(group.key, url))
-        return Pooled(
+        pooled = Pooled(
             pool, at_origin, origins, most_fetchers=most, name=name, note=self._note, on_lost=on_lost,
-            on_slow=self._ask_all, max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
+            on_slow=self._ask_all,
+            is_meeting=partial(self.meetings.is_meeting, self._group), on_useless=self._send_away,
+            max_rate=self.meetings.engine.max_download_rate, keeping=keeping,
         )  # fmt: skip
+        for attendant in self._helpers():
+            pooled.awaiting.on_asked(attendant.program, time.monotonic())  # as soon as the pool is open
+        return pooled
 
     async def begin(self, pooled: Pooled) -> None:
         """Download together from now on, or as soon as anybody is met."""
@@ -162,6 +172,7 @@ class Requesting:
         pooled, self._pooled = self._pooled, None
         self._question = None
         self._asked.clear()
+        self._asked_for_kept.clear()
         if pooled is None:
             return
         pool = pooled.pool
@@ -208,25 +219,37 @@ class Requesting:
 
     # ---- members
 
+    def _helpers(self) -> list[Attendant]:
+        return [one for one in self.meetings.attendants(self._group) if one.presence.is_helper]
+
     def _ask_all(self) -> None:
-        for attendant in self.meetings.attendants(self._group):
+        for attendant in self._helpers():
             self._ask(attendant)
 
     def _ask(self, attendant: Attendant) -> None:
-        if self._question is None or not attendant.presence.is_helper or attendant in self._asked:
+        pooled = self._pooled
+        if self._question is None or pooled is None or pooled.pool.torrent is None:
             return
-        if self._pooled is None or self._pooled.pool.torrent is None or not self._pooled.is_slow:
+        if not attendant.presence.is_helper:
             return
-        self._asked.add(attendant)
-        attendant.say(self._question)
-        self._pooled.on_asked()
+        if attendant not in self._asked_for_kept:
+            self._asked_for_kept.add(attendant)
+            attendant.say(replace(self._question, only_kept=True))
+            pooled.awaiting.on_asked(attendant.program, time.monotonic())
+        is_away = pooled.worth.is_away(attendant.member)
+        if pooled.is_slow and attendant not in self._asked and not is_away:
+            self._asked.add(attendant)
+            attendant.say(self._question)
+            pooled.on_asked()
 
     def _on_change(self, group: JoinedGroup, attendant: Attendant) -> None:
         self._ask(attendant)
 
     def _on_message(self, group: JoinedGroup, attendant: Attendant, message: Any) -> None:
         match message:
-            case Helping(info_hash) if attendant in self._asked:
+            case Kept(info_hash, is_any) if self._is_of_pool(info_hash):
+                self._on_answer(attendant, is_any)
+            case Helping(info_hash) if self._is_of_pool(info_hash) and attendant in self._asked_for_kept:
                 self.meetings.introduce(info_hash, attendant)
             case Refused(_, reason) if attendant in self._asked and reason not in self._refusals:
                 self._refusals.add(reason)
@@ -234,5 +257,24 @@ class Requesting:
             case Pause(tag, seconds) if self._pooled is not None:
                 self._pooled.on_others_pause(tag, float(seconds))
 
+    def _send_away(self, members: Collection[bytes]) -> None:
+        """They add nothing; they may be asked again."""
+        for attendant in self._helpers():
+            if attendant.member in members and attendant in self._asked and self._question is not None:
+                self._asked.discard(attendant)
+                attendant.say(Dismiss(self._question.info_hash))
+                self._note(f"{format_address(attendant.address)} adds nothing to the rate, and is let go")
+
+    def _is_of_pool(self, info_hash: bytes) -> bool:
+        return self._question is not None and self._question.info_hash == info_hash
+
+    def _on_answer(self, attendant: Attendant, is_any: bool) -> None:
+        if self._pooled is not None:
+            self._pooled.awaiting.on_answer(attendant.program, time.monotonic(), is_any=is_any)
+            self._pooled.wake()
+
     def _on_gone(self, group: JoinedGroup, attendant: Attendant) -> None:
         self._asked.discard(attendant)
+        self._asked_for_kept.discard(attendant)
+        if self._pooled is not None:
+            self._pooled.awaiting.on_gone(attendant.program)

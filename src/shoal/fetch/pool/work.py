@@ -2,6 +2,8 @@
 
 It trusts the requester for nothing but what to ask: the origin's own responses must show the length and validator that
 were named, or the work ends with the reason. It ends by itself when nobody who wants the file is in the pool any more.
+
+Always true: unless somebody asked for more than what is kept, the origin is asked for nothing.
 """
 
 from __future__ import annotations
@@ -67,6 +69,8 @@ class Work:
         self.sent = 0  # bytes to members
         self.member_count = 0  # that were in the pool
         self.is_ending = False
+        self.fetches = not ask.only_kept  # from the origin; else what is here is passed on, and no more
+        self._is_retiring = False
         self.began_at = time.monotonic()
         self.group = group
         self._meetings = meetings
@@ -116,6 +120,7 @@ class Work:
             wanted_bits=wanted,
             audit_share=0.0,
         )
+        pool.board.rests = not self.fetches
         self._part = part
         self._take_up(part, plan, records)
         self._is_trusted |= plan.is_complete
@@ -177,17 +182,37 @@ class Work:
 
     # ---- while it runs
 
+    def fetch(self) -> None:
+        """From now on it is fetched from the origin, too."""
+        self._set_fetching(True)
+        self._is_retiring = False
+
+    def retire(self) -> None:
+        """Who asked does not need it any more: what is here is still taken, and then it is over."""
+        self._set_fetching(False)
+        self._is_retiring = True
+        self._needed_at = time.monotonic()
+
+    def _set_fetching(self, fetches: bool) -> None:
+        self.fetches = fetches
+        if self._pooled is not None:
+            self._pool.board.rests = not fetches
+            self._pooled.wake()
+
     def _beat(self, group: asyncio.TaskGroup) -> None:
         now = time.monotonic()
         received = self._ranged.plan.received
         self._quota.spend(received - self._counted)
         self.fetched += received - self._counted
         self._counted = received
-        if self._pool.requester_count:  # or two helpers would keep each other for ever
+        if (
+            self._pool.requester_count and not self._is_retiring
+        ):  # or two helpers would keep each other for ever
             self._needed_at = now
-        if now - self._needed_at > LEAVES_AFTER:
+        is_done = self._is_retiring and not (self._ranged.plan.running or self._pool.is_needed)
+        if is_done or now - self._needed_at > LEAVES_AFTER:
             self._ranged.stop()
-        elif self._quota.is_used_up:
+        elif self.fetches and self._quota.is_used_up:
             self._ranged.fail(UnfinishedError("what it may fetch in a day is used up"))
         if now - self._saved_at > SAVES_EVERY and self._saving is None:
             self._saved_at = now

@@ -6,6 +6,7 @@ Fields that nobody knows are passed over, so that messages can grow.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final, assert_never
 
 from shoal.formats import bencode
@@ -28,13 +29,17 @@ def encode_meeting(message: m.MeetingMessage) -> bytes:
             }
         case m.AskHelp():
             fields = {
-                "kind": "ask_help",
+                "kind": "ask_kept" if message.only_kept else "ask_help",
                 "info_hash": message.info_hash,
                 "url": message.url,
                 "length": message.length,
                 "validator": message.validator,
                 "validator_kind": message.validator_kind.value,
             }
+        case m.Kept():
+            fields = {"kind": "kept", "info_hash": message.info_hash, "is_any": int(message.is_any)}
+        case m.Dismiss():
+            fields = {"kind": "dismiss", "info_hash": message.info_hash}
         case m.Helping():
             fields = {"kind": "helping", "info_hash": message.info_hash}
         case m.Refused():
@@ -87,7 +92,7 @@ def _connections(fields: Fields, value: bencode.Value) -> int:
     return value
 
 
-def _parse_ask_help(fields: Fields) -> m.AskHelp:
+def _parse_ask_help(fields: Fields, *, only_kept: bool = False) -> m.AskHelp:
     kind = fields.bytes_of("validator_kind")
     if kind not in _VALIDATOR_KINDS:
         shown = printable_text(kind)
@@ -97,7 +102,15 @@ def _parse_ask_help(fields: Fields) -> m.AskHelp:
         raise fields.refused("url", "a space, or a character that is not printable")
     validator = text_of(fields, "validator", m.MAX_VALIDATOR_LENGTH)
     length = fields.integer("length", 1, m.MAX_BYTES)
-    return m.AskHelp(_info_hash(fields), url, length, validator, _VALIDATOR_KINDS[kind])
+    return m.AskHelp(_info_hash(fields), url, length, validator, _VALIDATOR_KINDS[kind], only_kept)
+
+
+def _parse_kept(fields: Fields) -> m.Kept:
+    return m.Kept(_info_hash(fields), bool(fields.integer("is_any", 0, 1)))
+
+
+def _parse_dismiss(fields: Fields) -> m.Dismiss:
+    return m.Dismiss(_info_hash(fields))
 
 
 def _parse_helping(fields: Fields) -> m.Helping:
@@ -122,6 +135,9 @@ _VALIDATOR_KINDS: Final = {kind.value.encode(): kind for kind in m.ValidatorKind
 _PARSERS: Final[Mapping[bytes, Callable[[Fields], m.MeetingMessage]]] = {
     b"presence": _parse_presence,
     b"ask_help": _parse_ask_help,
+    b"ask_kept": partial(_parse_ask_help, only_kept=True),
+    b"kept": _parse_kept,
+    b"dismiss": _parse_dismiss,
     b"helping": _parse_helping,
     b"refused": _parse_refused,
     b"pause": _parse_pause,

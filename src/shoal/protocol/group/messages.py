@@ -61,10 +61,24 @@ class AskHelp(Struct, frozen=True):
     length: int
     validator: str
     validator_kind: ValidatorKind
+    only_kept: bool = False  # give what you have of it; the origin is not to be asked
+
+
+class Kept(Struct, frozen=True):
+    """The answer to a question for what is kept: some of it is, and `Helping` follows; or nothing is."""
+
+    info_hash: bytes
+    is_any: bool
 
 
 class Helping(Struct, frozen=True):
     """The helper is in that pool now: dial it."""
+
+    info_hash: bytes
+
+
+class Dismiss(Struct, frozen=True):
+    """A requester to a helper: the origin need not be asked for us any more; what is fetched is taken."""
 
     info_hash: bytes
 
@@ -119,5 +133,5 @@ class Accuse(Struct, frozen=True):
     begin: int
 
 
-MeetingMessage: TypeAlias = Presence | AskHelp | Helping | Refused | Pause
+MeetingMessage: TypeAlias = Presence | AskHelp | Kept | Helping | Dismiss | Refused | Pause
 PoolMessage: TypeAlias = Claims | Lost | Records | Accuse
