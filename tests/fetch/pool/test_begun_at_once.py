@@ -20,7 +20,7 @@ from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB
 
 from ...peers.processes import free_port
-from .hostile import SLOW, until
+from .hostile import until
 from .room import HOST, SMALL, made_up, room
 from .test_resumed import getting
 
@@ -107,7 +107,7 @@ def test_where_nobody_is_there_nothing_is_signed(tmp_path: Path, signed: list[in
     async def story() -> None:
         body = made_up(SMALL)
         async with room(tmp_path) as here:
-            here.serve(body, rate=SLOW)
+            here.serve(body, rate=512 * KIB)
             got = await here.get()
             assert got.path.read_bytes() == body
             assert not signed
@@ -121,7 +121,7 @@ def test_what_came_while_nobody_was_there_is_given_to_whoever_comes(
     async def story() -> None:
         port = free_port()
         async with room(tmp_path) as here:
-            here.serve(made_up(SMALL), rate=SLOW)
+            here.serve(made_up(SMALL), rate=512 * KIB)
             async with getting(here, port=port) as first:
                 await until(lambda: first.here > SMALL // 2)
                 assert not signed
