@@ -8,6 +8,7 @@ docs/python.md shows how to use it.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +26,9 @@ from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wante
 from shoal.fetch.torrents import refuse_place, refuse_same, write_torrent_of
 from shoal.formats.metalink import parse_metalink
 from shoal.formats.safe_names import seen_name
+from shoal.protocol.http.origin import refuse_unlike_url
 from shoal.protocol.tracker.urls import shown_url
+from shoal.units import LEAST_RATE
 
 if TYPE_CHECKING:
     from shoal.fetch.pool.requesting import GroupWish
@@ -74,6 +77,7 @@ class How(TypedDict, total=False):
 
 async def get(url: str, **how: Unpack[How]) -> Downloaded:
     """Download the one file behind `url`. Raises a `ShoalError`, which says what to do as `hint`."""
+    _refuse_unknown("get", how)
     got = await get_all(url, **how)
     if len(got) != 1:
         raise UsageError(f"{shown_url(url)}: is {len(got)} files", hint="get_all() downloads them")
@@ -82,7 +86,12 @@ async def get(url: str, **how: Unpack[How]) -> Downloaded:
 
 def get_blocking(url: str, **how: Unpack[How]) -> Downloaded:
     """`get` for a program without a running event loop."""
-    return asyncio.run(get(url, **how))
+    _refuse_unknown("get_blocking", how)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(get(url, **how))
+    raise RuntimeError("get_blocking() would block the event loop that runs here: await shoal.get(...)")
 
 
 async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
@@ -90,6 +99,7 @@ async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
 
     Raises as `get` does; what a callback raises comes through as it is.
     """
+    _refuse_unknown("get_all", how)
     try:
         return await _get_all(url, how)
     except BaseExceptionGroup as error:  # of the tasks that worked at it; one is told
@@ -153,8 +163,19 @@ def _document_door(how: How) -> Callable[[Facts, str], bool]:
     return door
 
 
+def _refuse_unknown(function: str, how: Mapping[str, object]) -> None:
+    """Raises `TypeError`, as Python does: a mistyped `checksum` would check nothing."""
+    for name in how:
+        if name not in How.__annotations__:
+            near = difflib.get_close_matches(name, How.__annotations__, n=1)
+            meant = f". Did you mean '{near[0]}'?" if near else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'{meant}")
+
+
 def _wanted(url: str, how: How) -> Wanted:
     _refuse_nonsense(how)
+    for one in (url, *how.get("mirrors", ())):
+        refuse_unlike_url(one)
     headers = how.get("headers", ())
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return Wanted(
@@ -190,6 +211,19 @@ def _refuse_nonsense(how: How) -> None:
     for name, value in (("mirrors", how.get("mirrors")), ("trackers", how.get("trackers"))):
         if isinstance(value, str):
             raise UsageError(f"{name} is a list of URLs, and one string was given", hint=f"{name}=[url]")
+    for name, rate in (
+        ("max_download_rate", how.get("max_download_rate")),
+        ("max_upload_rate", how.get("max_upload_rate")),
+    ):
+        if rate is not None and rate < LEAST_RATE:
+            raise UsageError(
+                f"{name}={rate}: less than {LEAST_RATE} bytes a second", hint="without it there is no limit"
+            )
+    user, password = how.get("user"), how.get("password")
+    if user is not None and password is None:
+        raise UsageError("user goes with password", hint="password='' is an empty one")
+    if user is None and password:
+        raise UsageError("password goes with user")
 
 
 def _group_wish(how: How) -> GroupWish | None:
