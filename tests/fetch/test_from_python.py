@@ -44,7 +44,11 @@ def test_what_cannot_be_meant_is_refused_in_one_line(how: Any, message: str, tmp
 @pytest.mark.parametrize("function", ["get", "get_all", "get_blocking"])
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("checksun", ". Did you mean 'checksum'?"), ("conections", ". Did you mean 'connections'?"), ("zzz", "")],
+    [
+        ("checksun", ". Did you mean 'checksum'?"),
+        ("conections", ". Did you mean 'connections'?"),
+        ("zzz", ""),
+    ],
 )
 def test_a_keyword_that_is_none_is_a_type_error_that_names_the_nearest(
     function: str, name: str, meant: str, tmp_path: Path

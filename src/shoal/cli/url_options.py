@@ -25,6 +25,7 @@ TERMINAL = "/dev/tty"
 
 Command = Callable[..., Any]
 
+
 @dataclass(frozen=True, slots=True)
 class Pooling:
     """With whom URLs are got: a group, and where its members are looked for beside the local network."""

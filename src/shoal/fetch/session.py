@@ -19,7 +19,7 @@ from shoal.fetch.claims import LONE_STALL
 from shoal.fetch.description import Describing
 from shoal.fetch.facts import Facts, facts_of, file_name
 from shoal.fetch.judging import WriteAt
-from shoal.fetch.kept import Kept
+from shoal.fetch.kept import Kept, add_hint
 from shoal.fetch.limit import longest_pause
 from shoal.fetch.opening import Opening, body_of
 from shoal.fetch.options import AskedUrl, asked_url
@@ -135,6 +135,9 @@ class Session:
             kept = self._part and await self._kept.keep(self._part, error)
             self._put_down(keeps=kept is not None)
             raise kept or error from None
+        except ShoalError as error:
+            add_hint(error, self._part)
+            raise
         finally:
             await self._pooling.leave()
             self._put_down(keeps=True)
@@ -217,9 +220,8 @@ class Session:
             is_split=is_split, is_anew=self._is_anew, should_stop=lambda: self._is_stopped,
         )  # fmt: skip
         self._part = await asyncio.to_thread(opening)
-        if self._part.has_replaced:
-            what = f"{self._part.part_path.name} was of another URL or version, or cannot be gone on with"
-            self.note(f"begins anew: {what}")
+        if why := self._kept.why_anew(self._part):
+            self.note(f"begins anew: {why}")
         self._resumed = min(self._part.have_bits.bit_count() * piece_length_for(length or 0), length or 0)
         if self._resumed and length is not None:
             self.note(f"goes on: {format_size(self._resumed)} of {format_size(length)} are here")
