@@ -21,7 +21,7 @@ from shoal.testing.scripted_peer import Script
 from shoal.units import KIB
 
 from ..conftest import Shoal
-from .running import COMMAND, HOST, LOCAL, PATIENCE, Offer, environment, peer, start
+from .running import COMMAND, HOST, LOCAL, PATIENCE, Offer, environment, peer, remarks, start
 from .web import web
 
 STOPS = [signal.SIGINT, signal.SIGTERM]
@@ -120,6 +120,26 @@ def test_a_reader_of_json_that_goes_away_ends_it_without_a_word(tmp_path: Path, 
     assert result.stderr == ""
 
 
+def test_a_result_that_nobody_reads_is_no_failure(tmp_path: Path, offer: Offer) -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    with HostileOrigin() as origin, os.fdopen(writable, "wb") as unread:
+        for name in ("one", "two"):
+            origin.pages[f"/{name}"] = Page(name.encode())
+        urls = [origin.url("/one"), origin.url("/two")]
+        with start(tmp_path, "get", *urls, "--dir", "get", stdout=unread) as get:
+            assert (get.wait(), remarks(get.err)) == (0, [])
+        with (
+            offer.scripted() as source,
+            start(
+                tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen()), stdout=unread
+            ) as get,
+        ):
+            assert get.wait() == 0
+    assert [(tmp_path / "get" / name).read_text() for name in ("one", "two")] == ["one", "two"]
+    assert offer.got() == offer.data
+
+
 def test_the_log_tells_which_piece_came_from_whom(tmp_path: Path, offer: Offer) -> None:
     with offer.scripted() as source:
         address = source.listen()
@@ -177,6 +197,17 @@ def test_a_url_with_nothing_behind_it_is_told_by_kind(shoal: Shoal) -> None:
     result = shoal("get", f"{base}/x.torrent")
     assert result.returncode == ExitCode.NETWORK
     assert "cannot connect" in result.stderr
+
+
+def test_a_torrent_that_is_in_the_way_is_told_with_the_option_that_names_it(
+    tmp_path: Path, shoal: Shoal
+) -> None:
+    (tmp_path / "x.torrent").touch()
+    result = shoal("get", "http://127.0.0.1:1/x", "--torrent", "x.torrent")
+    assert (result.returncode, result.stderr) == (
+        ExitCode.EXISTS,
+        "shoal: x.torrent is there already\nhint: --overwrite replaces it, --torrent names another file\n",
+    )
 
 
 def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,11 @@ class Given:
             )
 
     def refuse_for_file(self, shown: str) -> None:
+        for flag in FOR_POOLS.intersection(self.for_torrents[:1]):
+            raise UsageError(
+                f"{flag} is for torrents and groups, and {shown} is no torrent",
+                hint="--group NAME says in which group",
+            )
         if self.for_torrents:
             raise UsageError(f"{self.for_torrents[0]} is for torrents, and {shown} is none")
 
@@ -112,7 +117,7 @@ class Given:
 @click.option(
     "--seed-time", type=click.FloatRange(min=0), metavar="SECONDS", help="Seed for so long after the end."
 )
-@options.peer_option
+@options.peer_or_member_option
 @options.json_option
 @options.quiet_option
 def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:

@@ -33,6 +33,7 @@ from shoal.fetch.receiver import Receiver
 from shoal.fetch.remembering import Remembering
 from shoal.fetch.repairs import Repairs
 from shoal.fetch.showing import progress_of
+from shoal.fetch.source_names import name_beside, names_of
 from shoal.fetch.sources import Source, Sources
 from shoal.fetch.stream import Stream
 from shoal.fetch.transfer import Transfers
@@ -43,7 +44,6 @@ from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH
 from shoal.formats.metalink import MetalinkFile, Mirror
 from shoal.formats.safe_names import seen_name
-from shoal.net.curl_errors import host_of
 from shoal.units import format_size
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ class Session:
         self._is_stopped = False
         self._on_progress = on_progress
         self._on_note = on_note
-        self._sources = Sources(
-            [(url, host_of(url)) for url in self._asked], time.monotonic(), random.Random()
-        )
+        self._sources = Sources(names_of(self._asked), time.monotonic(), random.Random())
         self._phase = Phase.ASKING
         self._name = ""
         self._facts = Facts()
@@ -296,7 +294,8 @@ class Session:
             one = asked_url(mirror.url)
             if one.url not in self._asked:
                 self._asked[one.url] = one
-                self._sources.add(one.url, host_of(one.url), time.monotonic())
+                name = name_beside(one.url, (source.name for source in self._sources))
+                self._sources.add(one.url, name, time.monotonic())
 
     def _on_described(self, file: MetalinkFile) -> None:
         """Raises `FormatError`."""
