@@ -19,7 +19,7 @@ from shoal.disk.checksum import parse_checksum
 from shoal.errors import FormatError, UsageError
 from shoal.fetch.download import download
 from shoal.fetch.facts import Facts, file_name, looks_like
-from shoal.fetch.metalinks import downloads_of
+from shoal.fetch.metalinks import downloads_of, downloads_of_local, is_local
 from shoal.fetch.options import FetchOptions, parse_header
 from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
@@ -97,6 +97,7 @@ def get_blocking(url: str, **how: Unpack[How]) -> Downloaded:
 async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
     """Download the files behind `url`: one, or those that a Metalink names, one after the other.
 
+    `url` may also be the path of a Metalink file, `.meta4` or `.metalink`.
     Raises as `get` does; what a callback raises comes through as it is.
     """
     _refuse_unknown("get_all", how)
@@ -115,35 +116,48 @@ async def _get_all(url: str, how: How) -> list[Downloaded]:
     if torrent is not None:
         refuse_place(torrent, wanted)
     on_progress, on_note = how.get("on_progress"), how.get("on_note")
-    asked = replace(wanted, is_document=_document_door(how))
-    result = await download(asked, on_progress=on_progress, on_note=on_note)
-    if isinstance(result, Document):
-        try:
-            downloads = _follow(result, wanted, how)
-        except FormatError as error:
-            if on_note is not None:
-                on_note(f"{shown_url(url)}: kept as the file that it is: {error.message}")
-            downloads = [wanted]
+    result = await _local(wanted, how) or await download(
+        replace(wanted, is_document=_document_door(how)), on_progress=on_progress, on_note=on_note
+    )
+    if isinstance(result, Downloaded):
+        downloads, results = [wanted], [result]
+    else:
+        downloads = result if isinstance(result, list) else _follow(result, wanted, how)
         if torrent is not None and len(downloads) > 1:
             raise UsageError(f"a torrent is made of one file, and {shown_url(url)} names {len(downloads)}")
-        if torrent is not None:
+        if torrent is not None and downloads:
             refuse_place(torrent, downloads[0])
-        results = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
-    else:
-        downloads, results = [wanted], [result]
-    got = [one for one in results if isinstance(one, Downloaded)]
-    if torrent is not None and got:
-        await write_torrent_of(got[0], torrent, downloads[0], on_progress=on_progress, on_note=on_note)
-    return got
+        each = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
+        results = [one for one in each if isinstance(one, Downloaded)]
+    if torrent is not None and results:
+        await write_torrent_of(results[0], torrent, downloads[0], on_progress=on_progress, on_note=on_note)
+    return results
+
+
+async def _local(wanted: Wanted, how: How) -> list[Wanted] | None:
+    """What the Metalink at a path names; None if a URL was given."""
+    if not is_local(wanted.urls[0]):
+        return None
+    if how.get("raw"):
+        raise UsageError(f"{wanted.urls[0]} is a file of this machine already")
+    downloads = await asyncio.to_thread(downloads_of_local, wanted)
+    if "on_kind" in how:
+        how["on_kind"](METALINK)
+    return downloads
 
 
 def _follow(document: Document, wanted: Wanted, how: How) -> list[Wanted]:
-    """What there is still to download. Raises `FormatError` if it is not what it looked like."""
+    """What there is still to download; the document itself, if it is not what it looked like."""
     on_torrent = how.get("on_torrent")
-    if on_torrent is not None and looks_like(document.facts, wanted.urls[0]) == TORRENT:
-        on_torrent(document.body)
-        return []
-    return downloads_of(parse_metalink(document.body), wanted)
+    try:
+        if on_torrent is not None and looks_like(document.facts, wanted.urls[0]) == TORRENT:
+            on_torrent(document.body)
+            return []
+        return downloads_of(parse_metalink(document.body), wanted)
+    except FormatError as error:
+        if "on_note" in how:
+            how["on_note"](f"{shown_url(wanted.urls[0])}: kept as the file that it is: {error.message}")
+        return [wanted]
 
 
 def _document_door(how: How) -> Callable[[Facts, str], bool]:
@@ -174,7 +188,7 @@ def _refuse_unknown(function: str, how: Mapping[str, object]) -> None:
 
 def _wanted(url: str, how: How) -> Wanted:
     _refuse_nonsense(how)
-    for one in (url, *how.get("mirrors", ())):
+    for one in (*(() if is_local(url) else (url,)), *how.get("mirrors", ())):
         refuse_unlike_url(one)
     headers = how.get("headers", ())
     pairs = headers.items() if isinstance(headers, Mapping) else headers

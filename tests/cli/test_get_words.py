@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -24,6 +25,10 @@ from ..conftest import Shoal
 from .running import COMMAND, HOST, LOCAL, PATIENCE, Offer, environment, peer, remarks, start
 from .web import web
 
+METALINK = (
+    '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="data.bin"><url>{}</url>'
+    '<hash type="sha-256">{}</hash></file></metalink>'
+)
 STOPS = [signal.SIGINT, signal.SIGTERM]
 
 
@@ -207,6 +212,43 @@ def test_a_torrent_that_is_in_the_way_is_told_with_the_option_that_names_it(
     assert (result.returncode, result.stderr) == (
         ExitCode.EXISTS,
         "shoal: x.torrent is there already\nhint: --overwrite replaces it, --torrent names another file\n",
+    )
+
+
+@pytest.mark.parametrize("name", ["file.meta4", "file.metalink"])
+def test_a_metalink_on_this_machine_is_followed(name: str, tmp_path: Path, shoal: Shoal) -> None:
+    with HostileOrigin() as origin:
+        origin.pages["/x"] = Page(b"payload")
+        (tmp_path / name).write_text(
+            METALINK.format(origin.url("/x"), hashlib.sha256(b"payload").hexdigest())
+        )
+        got = shoal("get", name, "--dir", "get")
+        assert got.returncode == 0, got
+        assert (tmp_path / "get" / "data.bin").read_bytes() == b"payload"
+        assert got.stdout.endswith("sha-256 right\n") or got.stdout.endswith("sha256 right\n")
+        refused = shoal("get", name, "--header", f"Key: {SECRET}")
+    assert (refused.returncode, refused.stderr) == (
+        ExitCode.USAGE,
+        f"shoal: headers, user and password are for the host of a URL, and {name} is a file\n",
+    )
+
+
+def test_a_metalink_on_this_machine_that_is_none_is_named_and_so_is_one_that_is_not_there(
+    tmp_path: Path, shoal: Shoal
+) -> None:
+    (tmp_path / "x.meta4").write_text("<html>")
+    got = shoal("get", "x.meta4")
+    assert (got.returncode, got.stderr[:16]) == (ExitCode.BAD_DATA, "shoal: x.meta4: ")
+    got = shoal("get", "y.meta4")
+    assert (got.returncode, got.stderr) == (ExitCode.NOT_FOUND, "shoal: y.meta4: no such file\n")
+
+
+def test_a_file_that_is_no_source_is_refused_in_words(tmp_path: Path, shoal: Shoal) -> None:
+    (tmp_path / "mid.bin").write_bytes(b"\x00\x01")
+    got = shoal("get", "mid.bin")
+    assert (got.returncode, got.stderr) == (
+        ExitCode.BAD_DATA,
+        f"shoal: mid.bin: neither a torrent nor a URL\nhint: {sources.SOURCE_HINT}\n",
     )
 
 

@@ -63,6 +63,22 @@ def test_a_keyword_that_is_none_is_a_type_error_that_names_the_nearest(
         assert origin.asked == []
 
 
+def test_a_metalink_at_a_path_is_followed_and_tells_nobody_what_is_secret(tmp_path: Path) -> None:
+    path = tmp_path / "x.meta4"
+    with HostileOrigin() as origin:
+        origin.pages["/x"] = Page(BODY)
+        space = "urn:ietf:params:xml:ns:metalink"
+        path.write_text(
+            f'<metalink xmlns="{space}"><file name="f"><url>{origin.url("/x")}</url></file></metalink>'
+        )
+        for how in ({"headers": {"Key": SECRET}}, {"user": "me", "password": SECRET}, {"raw": True}):
+            with pytest.raises(UsageError, match=r"x\.meta4 is a file"):
+                shoal.get_blocking(str(path), folder=tmp_path, **how)  # type: ignore[arg-type]
+        assert origin.asked == []
+        got = shoal.get_blocking(str(path), folder=tmp_path)
+    assert got.path.read_bytes() == BODY and got.path.name == "f"
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_a_blocking_download_within_an_event_loop_says_what_to_await(tmp_path: Path) -> None:
     async def main() -> None:

@@ -17,6 +17,7 @@ import click
 
 from shoal.cli import options
 from shoal.cli.network_options import NetworkOptions
+from shoal.cli.sources import is_url
 from shoal.errors import UsageError
 from shoal.protocol.http.origin import refuse_unlike_url
 
@@ -148,7 +149,8 @@ def checked(
     `pooling` None: alone.
     """
     for url in urls:
-        parse_source_url(url)
+        if is_url(url):  # else it is the path of a Metalink
+            parse_source_url(url)
     if len(urls) > 1:
         _refuse_for_several(values)
     how: dict[str, Any] = {
