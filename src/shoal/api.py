@@ -141,8 +141,8 @@ async def _local(wanted: Wanted, how: How) -> list[Wanted] | None:
     if how.get("raw"):
         raise UsageError(f"{wanted.urls[0]} is a file of this machine already")
     downloads = await asyncio.to_thread(downloads_of_local, wanted)
-    if "on_kind" in how:
-        how["on_kind"](METALINK)
+    if (on_kind := how.get("on_kind")) is not None:
+        on_kind(METALINK)
     return downloads
 
 
@@ -155,8 +155,8 @@ def _follow(document: Document, wanted: Wanted, how: How) -> list[Wanted]:
             return []
         return downloads_of(parse_metalink(document.body), wanted)
     except FormatError as error:
-        if "on_note" in how:
-            how["on_note"](f"{shown_url(wanted.urls[0])}: kept as the file that it is: {error.message}")
+        if (on_note := how.get("on_note")) is not None:
+            on_note(f"{shown_url(wanted.urls[0])}: kept as the file that it is: {error.message}")
         return [wanted]
 
 
