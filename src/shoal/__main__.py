@@ -1,6 +1,7 @@
 """The program's first line: answers `shoal --version` by itself, hands all else to `shoal.cli.app`.
 
-Nothing is imported here that the answer does not need: a version is asked for by scripts, often.
+Nothing is imported here that the answer does not need: a version is asked for by scripts, often. Ctrl-C while the
+program is still loading ends it without a word; before `main`, in Python's own start, it is Python's.
 """
 
 from __future__ import annotations
@@ -15,16 +16,28 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"shoal {__version__}")
         return
+    import _signal  # type: ignore[import-not-found]  # built in; `signal` itself would take a millisecond
+
+    is_interruptible = _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+    if is_interruptible:  # else it is ignored, as behind `&`
+        _signal.signal(_signal.SIGINT, end_at_once)
+    fill_closed_descriptors()
     import signal
 
-    fill_closed_descriptors()
     from shoal.cli.app import run
 
+    if is_interruptible:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # all end a command alike
     hangup = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # as below nohup
         signal.signal(hangup, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
+
+
+def end_at_once(number: int, frame: object) -> None:
+    """Nothing has begun: there is nothing to put in order, and what is being imported must not see an exception."""
+    os._exit(7)  # `ExitCode.UNFINISHED`, which is not loaded yet
 
 
 def fill_closed_descriptors() -> None:

@@ -8,6 +8,7 @@ docs/python.md shows how to use it.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,14 +19,16 @@ from shoal.disk.checksum import parse_checksum
 from shoal.errors import FormatError, UsageError
 from shoal.fetch.download import download
 from shoal.fetch.facts import Facts, file_name, looks_like
-from shoal.fetch.metalinks import downloads_of
+from shoal.fetch.metalinks import downloads_of, downloads_of_local, is_local
 from shoal.fetch.options import FetchOptions, parse_header
 from shoal.fetch.plan import DEFAULT_MOST_FETCHERS
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
 from shoal.fetch.torrents import refuse_place, refuse_same, write_torrent_of
 from shoal.formats.metalink import parse_metalink
 from shoal.formats.safe_names import seen_name
+from shoal.protocol.http.origin import refuse_unlike_url
 from shoal.protocol.tracker.urls import shown_url
+from shoal.units import LEAST_RATE
 
 if TYPE_CHECKING:
     from shoal.fetch.pool.wish import GroupWish
@@ -74,6 +77,7 @@ class How(TypedDict, total=False):
 
 async def get(url: str, **how: Unpack[How]) -> Downloaded:
     """Download the one file behind `url`. Raises a `ShoalError`, which says what to do as `hint`."""
+    _refuse_unknown("get", how)
     got = await get_all(url, **how)
     if len(got) != 1:
         raise UsageError(f"{shown_url(url)}: is {len(got)} files", hint="get_all() downloads them")
@@ -82,14 +86,21 @@ async def get(url: str, **how: Unpack[How]) -> Downloaded:
 
 def get_blocking(url: str, **how: Unpack[How]) -> Downloaded:
     """`get` for a program without a running event loop."""
-    return asyncio.run(get(url, **how))
+    _refuse_unknown("get_blocking", how)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(get(url, **how))
+    raise RuntimeError("get_blocking() would block the event loop that runs here: await shoal.get(...)")
 
 
 async def get_all(url: str, **how: Unpack[How]) -> list[Downloaded]:
     """Download the files behind `url`: one, or those that a Metalink names, one after the other.
 
+    `url` may also be the path of a Metalink file, `.meta4` or `.metalink`.
     Raises as `get` does; what a callback raises comes through as it is.
     """
+    _refuse_unknown("get_all", how)
     try:
         return await _get_all(url, how)
     except BaseExceptionGroup as error:  # of the tasks that worked at it; one is told
@@ -105,35 +116,48 @@ async def _get_all(url: str, how: How) -> list[Downloaded]:
     if torrent is not None:
         refuse_place(torrent, wanted)
     on_progress, on_note = how.get("on_progress"), how.get("on_note")
-    asked = replace(wanted, is_document=_document_door(how))
-    result = await download(asked, on_progress=on_progress, on_note=on_note)
-    if isinstance(result, Document):
-        try:
-            downloads = _follow(result, wanted, how)
-        except FormatError as error:
-            if on_note is not None:
-                on_note(f"{shown_url(url)}: kept as the file that it is: {error.message}")
-            downloads = [wanted]
+    result = await _local(wanted, how) or await download(
+        replace(wanted, is_document=_document_door(how)), on_progress=on_progress, on_note=on_note
+    )
+    if isinstance(result, Downloaded):
+        downloads, results = [wanted], [result]
+    else:
+        downloads = result if isinstance(result, list) else _follow(result, wanted, how)
         if torrent is not None and len(downloads) > 1:
             raise UsageError(f"a torrent is made of one file, and {shown_url(url)} names {len(downloads)}")
-        if torrent is not None:
+        if torrent is not None and downloads:
             refuse_place(torrent, downloads[0])
-        results = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
-    else:
-        downloads, results = [wanted], [result]
-    got = [one for one in results if isinstance(one, Downloaded)]
-    if torrent is not None and got:
-        await write_torrent_of(got[0], torrent, downloads[0], on_progress=on_progress, on_note=on_note)
-    return got
+        each = [await download(one, on_progress=on_progress, on_note=on_note) for one in downloads]
+        results = [one for one in each if isinstance(one, Downloaded)]
+    if torrent is not None and results:
+        await write_torrent_of(results[0], torrent, downloads[0], on_progress=on_progress, on_note=on_note)
+    return results
+
+
+async def _local(wanted: Wanted, how: How) -> list[Wanted] | None:
+    """What the Metalink at a path names; None if a URL was given."""
+    if not is_local(wanted.urls[0]):
+        return None
+    if how.get("raw"):
+        raise UsageError(f"{wanted.urls[0]} is a file of this machine already")
+    downloads = await asyncio.to_thread(downloads_of_local, wanted)
+    if (on_kind := how.get("on_kind")) is not None:
+        on_kind(METALINK)
+    return downloads
 
 
 def _follow(document: Document, wanted: Wanted, how: How) -> list[Wanted]:
-    """What there is still to download. Raises `FormatError` if it is not what it looked like."""
+    """What there is still to download; the document itself, if it is not what it looked like."""
     on_torrent = how.get("on_torrent")
-    if on_torrent is not None and looks_like(document.facts, wanted.urls[0]) == TORRENT:
-        on_torrent(document.body)
-        return []
-    return downloads_of(parse_metalink(document.body), wanted)
+    try:
+        if on_torrent is not None and looks_like(document.facts, wanted.urls[0]) == TORRENT:
+            on_torrent(document.body)
+            return []
+        return downloads_of(parse_metalink(document.body), wanted)
+    except FormatError as error:
+        if (on_note := how.get("on_note")) is not None:
+            on_note(f"{shown_url(wanted.urls[0])}: kept as the file that it is: {error.message}")
+        return [wanted]
 
 
 def _document_door(how: How) -> Callable[[Facts, str], bool]:
@@ -153,8 +177,19 @@ def _document_door(how: How) -> Callable[[Facts, str], bool]:
     return door
 
 
+def _refuse_unknown(function: str, how: Mapping[str, object]) -> None:
+    """Raises `TypeError`, as Python does: a mistyped `checksum` would check nothing."""
+    for name in how:
+        if name not in How.__annotations__:
+            near = difflib.get_close_matches(name, How.__annotations__, n=1)
+            meant = f". Did you mean '{near[0]}'?" if near else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'{meant}")
+
+
 def _wanted(url: str, how: How) -> Wanted:
     _refuse_nonsense(how)
+    for one in (*(() if is_local(url) else (url,)), *how.get("mirrors", ())):
+        refuse_unlike_url(one)
     headers = how.get("headers", ())
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return Wanted(
@@ -190,6 +225,19 @@ def _refuse_nonsense(how: How) -> None:
     for name, value in (("mirrors", how.get("mirrors")), ("trackers", how.get("trackers"))):
         if isinstance(value, str):
             raise UsageError(f"{name} is a list of URLs, and one string was given", hint=f"{name}=[url]")
+    for name, rate in (
+        ("max_download_rate", how.get("max_download_rate")),
+        ("max_upload_rate", how.get("max_upload_rate")),
+    ):
+        if rate is not None and rate < LEAST_RATE:
+            raise UsageError(
+                f"{name}={rate}: less than {LEAST_RATE} bytes a second", hint="without it there is no limit"
+            )
+    user, password = how.get("user"), how.get("password")
+    if user is not None and password is None:
+        raise UsageError("user goes with password", hint="password='' is an empty one")
+    if user is None and password:
+        raise UsageError("password goes with user")
 
 
 def _group_wish(how: How) -> GroupWish | None:

@@ -115,7 +115,7 @@ class Room:
             self.key = machine.run("group", "new", "lab").stdout.splitlines()[0]
         elif joins:
             joined = machine.run("group", "join", "-", said=f"{self.key}\n")
-            assert (joined.returncode, joined.stdout) == (0, "joined group lab\n"), joined
+            assert joined.returncode == 0 and joined.stdout.startswith("joined group lab\n"), joined
         return machine
 
     def helper(

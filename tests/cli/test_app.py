@@ -72,6 +72,13 @@ def test_a_mistyped_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "shoal: there is no command 'crate'\nhint: did you mean: shoal create\n"
 
 
+def test_a_mistyped_option_gets_a_suggestion_in_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["get", "x", "--torent", "y"]) == ExitCode.USAGE
+    assert capsys.readouterr().err == "shoal: there is no option '--torent'\nhint: did you mean: --torrent\n"
+    assert app.run(["get", "x", "--xyzzy=secret"]) == ExitCode.USAGE
+    assert capsys.readouterr().err == "shoal: there is no option '--xyzzy'\nhint: shoal get --help\n"
+
+
 def test_a_command_like_no_other_gets_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(["xyzzy\x1b[2J"]) == ExitCode.USAGE
     assert capsys.readouterr().err == (

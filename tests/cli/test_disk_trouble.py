@@ -12,6 +12,7 @@ import pytest
 
 from shoal.errors import ExitCode
 from shoal.testing.build import make_payload
+from shoal.testing.hostile_origin import HostileOrigin, Page
 from shoal.units import KIB, MIB
 
 from ..conftest import Shoal
@@ -58,6 +59,20 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tmp_path: Path, pi
         if piece_length < MIB:
             fetched = sum(given["bytes"] for given in get.json()[-1]["sources"])
             assert fetched <= size - last["bytes"] < size * 3 // 4
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("says_length", [True, False])
+def test_a_full_disk_of_which_nothing_can_be_kept_is_not_said_to_be_gone_on_with(
+    tmp_path: Path, says_length: bool
+) -> None:
+    with HostileOrigin() as origin, small_disk(tmp_path / "get", f"size={MIB}") as disk:
+        origin.pages["/x"] = Page(bytes(2 * MIB), takes_ranges=False, says_length=says_length)
+        with start(tmp_path, "get", origin.url("/x"), "--dir", "get") as get:
+            assert get.wait() == ExitCode.DISK_FULL
+        assert list(disk.iterdir()) == []
+    assert get.err[-2].startswith(f"shoal: disk full: {disk}/x.part")
+    assert get.err[-1].startswith("hint: make room, then run the same command again: it begins anew")
 
 
 @NEEDS_ROOT

@@ -374,6 +374,11 @@ def test_options_of_torrents_are_refused_for_files_and_the_other_way_round(
     assert result.returncode == ExitCode.USAGE
     assert result.stderr == f"shoal: --seed-time is for torrents, and {url} is none\n"
     assert names(tmp_path) == []
+    result = shoal("get", url, "--peer", "127.0.0.1:1")
+    assert (result.returncode, result.stderr) == (
+        ExitCode.USAGE,
+        f"shoal: --peer is for torrents and groups, and {url} is no torrent\nhint: --group NAME says in which group\n",
+    )
     offer = Offer(tmp_path, make_payload(1000))
     origin.pages["/t.torrent"] = Page(offer.torrent.read_bytes())
     result = shoal("get", origin.url("/t.torrent"), "-o", "name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -21,9 +22,13 @@ from shoal.testing.scripted_peer import Script
 from shoal.units import KIB
 
 from ..conftest import Shoal
-from .running import COMMAND, HOST, LOCAL, PATIENCE, Offer, environment, peer, start
+from .running import COMMAND, HOST, LOCAL, PATIENCE, Offer, environment, peer, remarks, start
 from .web import web
 
+METALINK = (
+    '<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="data.bin"><url>{}</url>'
+    '<hash type="sha-256">{}</hash></file></metalink>'
+)
 STOPS = [signal.SIGINT, signal.SIGTERM]
 
 
@@ -120,6 +125,26 @@ def test_a_reader_of_json_that_goes_away_ends_it_without_a_word(tmp_path: Path, 
     assert result.stderr == ""
 
 
+def test_a_result_that_nobody_reads_is_no_failure(tmp_path: Path, offer: Offer) -> None:
+    readable, writable = os.pipe()
+    os.close(readable)
+    with HostileOrigin() as origin, os.fdopen(writable, "wb") as unread:
+        for name in ("one", "two"):
+            origin.pages[f"/{name}"] = Page(name.encode())
+        urls = [origin.url("/one"), origin.url("/two")]
+        with start(tmp_path, "get", *urls, "--dir", "get", stdout=unread) as get:
+            assert (get.wait(), remarks(get.err)) == (0, [])
+        with (
+            offer.scripted() as source,
+            start(
+                tmp_path, "get", "t.torrent", "--dir", "get", *LOCAL, *peer(source.listen()), stdout=unread
+            ) as get,
+        ):
+            assert get.wait() == 0
+    assert [(tmp_path / "get" / name).read_text() for name in ("one", "two")] == ["one", "two"]
+    assert offer.got() == offer.data
+
+
 def test_the_log_tells_which_piece_came_from_whom(tmp_path: Path, offer: Offer) -> None:
     with offer.scripted() as source:
         address = source.listen()
@@ -177,6 +202,54 @@ def test_a_url_with_nothing_behind_it_is_told_by_kind(shoal: Shoal) -> None:
     result = shoal("get", f"{base}/x.torrent")
     assert result.returncode == ExitCode.NETWORK
     assert "cannot connect" in result.stderr
+
+
+def test_a_torrent_that_is_in_the_way_is_told_with_the_option_that_names_it(
+    tmp_path: Path, shoal: Shoal
+) -> None:
+    (tmp_path / "x.torrent").touch()
+    result = shoal("get", "http://127.0.0.1:1/x", "--torrent", "x.torrent")
+    assert (result.returncode, result.stderr) == (
+        ExitCode.EXISTS,
+        "shoal: x.torrent is there already\nhint: --overwrite replaces it, --torrent names another file\n",
+    )
+
+
+@pytest.mark.parametrize("name", ["file.meta4", "file.metalink"])
+def test_a_metalink_on_this_machine_is_followed(name: str, tmp_path: Path, shoal: Shoal) -> None:
+    with HostileOrigin() as origin:
+        origin.pages["/x"] = Page(b"payload")
+        (tmp_path / name).write_text(
+            METALINK.format(origin.url("/x"), hashlib.sha256(b"payload").hexdigest())
+        )
+        got = shoal("get", name, "--dir", "get")
+        assert got.returncode == 0, got
+        assert (tmp_path / "get" / "data.bin").read_bytes() == b"payload"
+        assert got.stdout.endswith("sha-256 right\n") or got.stdout.endswith("sha256 right\n")
+        refused = shoal("get", name, "--header", f"Key: {SECRET}")
+    assert (refused.returncode, refused.stderr) == (
+        ExitCode.USAGE,
+        f"shoal: headers, user and password are for the host of a URL, and {name} is a file\n",
+    )
+
+
+def test_a_metalink_on_this_machine_that_is_none_is_named_and_so_is_one_that_is_not_there(
+    tmp_path: Path, shoal: Shoal
+) -> None:
+    (tmp_path / "x.meta4").write_text("<html>")
+    got = shoal("get", "x.meta4")
+    assert (got.returncode, got.stderr[:16]) == (ExitCode.BAD_DATA, "shoal: x.meta4: ")
+    got = shoal("get", "y.meta4")
+    assert (got.returncode, got.stderr) == (ExitCode.NOT_FOUND, "shoal: y.meta4: no such file\n")
+
+
+def test_a_file_that_is_no_source_is_refused_in_words(tmp_path: Path, shoal: Shoal) -> None:
+    (tmp_path / "mid.bin").write_bytes(b"\x00\x01")
+    got = shoal("get", "mid.bin")
+    assert (got.returncode, got.stderr) == (
+        ExitCode.BAD_DATA,
+        f"shoal: mid.bin: neither a torrent nor a URL\nhint: {sources.SOURCE_HINT}\n",
+    )
 
 
 def test_a_body_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:

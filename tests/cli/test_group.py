@@ -17,6 +17,12 @@ from shoal.fetch.group.keyring import Keyring
 from ..conftest import Shoal
 from .running import COMMAND, PATIENCE, environment
 
+JOINED = """\
+joined group {name}
+get a URL together: shoal get URL --group {name}
+help the others with this machine's line: shoal helper --group {name}
+"""
+
 
 def join_from(stdin: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -46,7 +52,7 @@ def test_a_new_group_prints_its_key_alone_on_the_first_line(shoal: Shoal) -> Non
 def test_what_new_prints_can_be_given_to_join_on_another_machine(shoal: Shoal, tmp_path: Path) -> None:
     printed = shoal("group", "new", "home").stdout
     joined = join_from(printed, SHOAL_STATE_DIR=str(tmp_path / "there"))
-    assert (joined.returncode, joined.stdout) == (0, "joined group home\n")
+    assert (joined.returncode, joined.stdout) == (0, JOINED.format(name="home"))
     assert Keyring(tmp_path / "there" / "groups").load("home").key == Keyring().load("home").key
 
 
@@ -74,7 +80,7 @@ def test_a_key_is_never_shown_again(shoal: Shoal) -> None:
 
 def test_a_key_may_be_an_argument(shoal: Shoal) -> None:
     result = shoal("group", "join", new_key("work").text)
-    assert (result.returncode, result.stdout) == (0, "joined group work\n")
+    assert (result.returncode, result.stdout) == (0, JOINED.format(name="work"))
     assert shoal("group", "join", "--quiet", new_key("more").text).stdout == ""
 
 
@@ -98,7 +104,7 @@ def test_a_key_that_is_typed_is_not_shown(tmp_path: Path) -> None:
             shown += os.read(primary, 1000)
         os.write(primary, f"{key}\n".encode())
         assert process.stdout is not None
-        assert process.stdout.read() == "joined group home\n"
+        assert process.stdout.read() == JOINED.format(name="home")
         try:
             while more := os.read(primary, 1000):
                 shown += more

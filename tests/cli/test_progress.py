@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 
 from shoal.cli.progress import Progress, describe, percent
+from shoal.cli.screen import Screen
 from shoal.units import MIB
 
 
@@ -63,3 +65,16 @@ def test_a_terminal_gets_a_live_line_that_vanishes() -> None:
     run_task(terminal, range(3))
     assert "checking" in terminal.getvalue()
     assert terminal.getvalue().endswith("\x1b[2K")  # the line is taken away
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_only_writes_on_gets_the_lines(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", term)
+    lines = run_task(Terminal(), range(14))
+    assert [line.split()[1] for line in lines] == ["1", "6", "11"]
+    shown = Terminal()
+    screen = Screen(lambda name: [f"line of {name}"], lambda name: f"picture of {name}", stream=shown)
+    deadline = time.monotonic() + 60
+    while not shown.getvalue() and time.monotonic() < deadline:
+        screen.draw("x")
+    assert shown.getvalue() == "line of x\n"

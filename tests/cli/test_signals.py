@@ -26,6 +26,20 @@ async def main(stop):
 run_until_stopped(main)
 """
 
+LOADING = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+from shoal.__main__ import main
+main()
+"""
+
 
 @pytest.fixture(autouse=True)
 def hangups() -> Iterator[None]:
@@ -108,3 +122,10 @@ def test_asyncio_does_where_uvloop_is_not_there(monkeypatch: pytest.MonkeyPatch)
     loop = signals.new_event_loop()
     loop.close()
     assert type(loop).__module__.startswith("asyncio.")
+
+
+@pytest.mark.parametrize("module", ["shoal.cli.app", "click", "shoal.cli.text", "shoal.errors"])
+def test_ctrl_c_while_the_program_is_loading_ends_it_without_a_word(module: str) -> None:
+    command = [sys.executable, "-c", LOADING, module]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (7, "", "")

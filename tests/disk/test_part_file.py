@@ -274,27 +274,27 @@ def test_a_whole_file_may_be_kept_under_another_identity_and_is_found_only_whole
     part.keep_whole(b"kept")
     part.close()
     again = open_part(tmp_path, identity=None, whole_identity=b"kept")
-    assert again.is_whole and not again.has_replaced
+    assert again.is_whole and again.replaced is None
     again.forget(0, 1)
     again.remember()
     again.close()
     part = open_part(tmp_path, identity=None, whole_identity=b"kept")
-    assert part.have_bits == 0 and part.has_replaced
+    assert part.have_bits == 0 and part.replaced is not None
     part.close()
 
 
 def test_an_empty_file_is_no_whole_one_that_was_kept(tmp_path: Path) -> None:
     part = open_part(tmp_path, identity=None, length=0, whole_identity=b"kept")
-    assert not part.is_whole and not part.has_replaced
+    assert not part.is_whole and part.replaced is None
     assert part.finish().read_bytes() == b""
 
 
 def test_it_is_known_whether_another_files_bytes_were_thrown_away(tmp_path: Path) -> None:
-    part = open_part(tmp_path)
-    assert not part.has_replaced
+    part = open_part(tmp_path, mark=b"one")
+    assert part.replaced is None
     put(part, [3])
     part.remember()
     part.close()
-    part = open_part(tmp_path, length=LENGTH + PIECE * 1000)
-    assert part.has_replaced
+    part = open_part(tmp_path, length=LENGTH + PIECE * 1000, mark=b"other")
+    assert part.replaced == b"one"
     part.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,11 @@ SECRET = "correct-horse-battery"
         ({"connections": -1}, "connections=-1: without any nothing is fetched"),
         ({"mirrors": "http://a.example/x"}, "mirrors is a list of URLs, and one string was given"),
         ({"trackers": "http://a.example/x"}, "trackers is a list of URLs, and one string was given"),
+        ({"mirrors": ["x"]}, "'x' is not an http, https or ftp URL"),
+        ({"max_download_rate": 5}, "max_download_rate=5: less than 1000 bytes a second"),
+        ({"max_upload_rate": 0}, "max_upload_rate=0: less than 1000 bytes a second"),
+        ({"user": "a"}, "user goes with password"),
+        ({"password": "a"}, "password goes with user"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_one_line(how: Any, message: str, tmp_path: Path) -> None:
@@ -32,6 +39,53 @@ def test_what_cannot_be_meant_is_refused_in_one_line(how: Any, message: str, tmp
             shoal.get_blocking(origin.url("/x"), folder=tmp_path, **how)
         assert origin.asked == []
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize("function", ["get", "get_all", "get_blocking"])
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("checksun", ". Did you mean 'checksum'?"),
+        ("conections", ". Did you mean 'connections'?"),
+        ("zzz", ""),
+    ],
+)
+def test_a_keyword_that_is_none_is_a_type_error_that_names_the_nearest(
+    function: str, name: str, meant: str, tmp_path: Path
+) -> None:
+    how: Any = {name: "sha256:" + 64 * "0"}
+    with HostileOrigin() as origin:
+        origin.pages["/x"] = Page(BODY)
+        message = f"{function}() got an unexpected keyword argument '{name}'{meant}"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            got = getattr(shoal, function)(origin.url("/x"), folder=tmp_path, **how)
+            asyncio.run(got)
+        assert origin.asked == []
+
+
+def test_a_metalink_at_a_path_is_followed_and_tells_nobody_what_is_secret(tmp_path: Path) -> None:
+    path = tmp_path / "x.meta4"
+    with HostileOrigin() as origin:
+        origin.pages["/x"] = Page(BODY)
+        space = "urn:ietf:params:xml:ns:metalink"
+        path.write_text(
+            f'<metalink xmlns="{space}"><file name="f"><url>{origin.url("/x")}</url></file></metalink>'
+        )
+        for how in ({"headers": {"Key": SECRET}}, {"user": "me", "password": SECRET}, {"raw": True}):
+            with pytest.raises(UsageError, match=r"x\.meta4 is a file"):
+                shoal.get_blocking(str(path), folder=tmp_path, **how)  # type: ignore[arg-type]
+        assert origin.asked == []
+        got = shoal.get_blocking(str(path), folder=tmp_path)
+    assert got.path.read_bytes() == BODY and got.path.name == "f"
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_blocking_download_within_an_event_loop_says_what_to_await(tmp_path: Path) -> None:
+    async def main() -> None:
+        shoal.get_blocking("http://127.0.0.1:1/x", folder=tmp_path)
+
+    with pytest.raises(RuntimeError, match=r"await shoal\.get\(\.\.\.\)"):
+        asyncio.run(main())
 
 
 class Mine(Exception):

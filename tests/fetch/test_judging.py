@@ -69,9 +69,7 @@ def test_another_total_is_another_version(total: int) -> None:
 
 
 def test_another_etag_is_another_version() -> None:
-    assert verdict(part(500, 600, etag='"v2"'), 500, 600, known=KNOWN) == Replaced(
-        "it was changed on the server"
-    )
+    assert verdict(part(500, 600, etag='"v2"'), 500, 600, known=KNOWN) == Replaced("its ETag is another")
 
 
 @pytest.mark.parametrize(

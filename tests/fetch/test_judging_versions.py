@@ -35,7 +35,7 @@ def test_a_file_replaced_in_this_very_second_is_another_version() -> None:
     etags = {at: {"etag": f'"{at:x}-3e8"'} for at in (WRITTEN, WRITTEN + 100)}
     known = known_from(with_headers(by_time(part(0, LENGTH)), etags[WRITTEN]))
     fresh = with_headers(by_time(part(500, 600), WRITTEN + 100, age=0), etags[WRITTEN + 100])
-    assert verdict(fresh, 500, 600, known=known) == Replaced("it was changed on the server")
+    assert verdict(fresh, 500, 600, known=known) == Replaced("its time of change is another")
     assert isinstance(verdict(by_time(part(500, 600), age=0), 500, 600, known=known), NoRanges)
 
 
@@ -57,4 +57,4 @@ def test_a_validator_that_showed_up_later_tells_another_version_but_is_not_asked
     known = replace(KNOWN, validator=None, shown_later=KNOWN.validator)
     assert verdict(part(0, 10), 0, 10, known=known) == WriteAt(0, 10)
     assert verdict(without(part(0, 10), "etag"), 0, 10, known=known) == WriteAt(0, 10)
-    assert verdict(part(0, 10, etag='"v2"'), 0, 10, known=known) == Replaced("it was changed on the server")
+    assert verdict(part(0, 10, etag='"v2"'), 0, 10, known=known) == Replaced("its ETag is another")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.errors import ChecksumError, ShoalError
+from shoal.errors import ChecksumError, NetworkError, ShoalError
 from shoal.testing.hostile_origin import HostileOrigin, Page, first
 from shoal.units import KIB, MIB
 
@@ -101,16 +101,16 @@ def test_with_sources_that_lie_it_is_fetched_again_from_others_as_before(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("path", "page"),
+    ("path", "page", "why"),
     [
-        ("/file.bin?signature=2", Page(BODY)),
-        ("/file.bin", Page(OTHER, etag='"v2"')),
-        ("/file.bin", Page(BODY, takes_ranges=False)),
+        ("/file.bin?signature=2", Page(BODY), "was of another URL"),
+        ("/file.bin", Page(OTHER, etag='"v2"'), "was of another version"),
+        ("/file.bin", Page(BODY, takes_ranges=False), "cannot be gone on with"),
     ],
     ids=["another URL", "another version", "no parts any more"],
 )
 def test_what_cannot_be_gone_on_with_is_not_thrown_away_without_a_word(
-    path: str, page: Page, tmp_path: Path
+    path: str, page: Page, why: str, tmp_path: Path
 ) -> None:
     with HostileOrigin() as origin:
         origin.pages["/file.bin"] = first(Page(BODY, closes_after=2 * MIB), then=Page(status=404))
@@ -121,8 +121,7 @@ def test_what_cannot_be_gone_on_with_is_not_thrown_away_without_a_word(
         notes: list[str] = []
         done = fetch(tmp_path, origin.url(path), name="mine", notes=notes)
     assert done.path.read_bytes() == page.body
-    said = "begins anew: mine.part was of another URL or version, or cannot be gone on with"
-    assert [note for note in notes if "anew" in note] == [said]
+    assert [note for note in notes if "anew" in note] == [f"begins anew: mine.part {why}"]
 
 
 def test_a_first_try_and_one_that_goes_on_say_nothing_of_the_kind(tmp_path: Path) -> None:
@@ -135,3 +134,23 @@ def test_a_first_try_and_one_that_goes_on_say_nothing_of_the_kind(tmp_path: Path
         origin.pages["/file.bin"] = Page(BODY, rate=64 * MIB)
         assert fetch(tmp_path, origin.url("/file.bin"), notes=notes).resumed >= 512 * KIB
     assert [note.split(":")[0] for note in notes] == ["goes on"]
+
+
+@pytest.mark.parametrize(
+    ("busy_from_the_start", "hint"),
+    [
+        (False, "what is here is kept: the same command goes on from there"),
+        (True, "the same command tries it again, now or later"),
+    ],
+)
+def test_who_is_told_to_come_back_later_hears_what_is_kept(
+    busy_from_the_start: bool, hint: str, tmp_path: Path
+) -> None:
+    busy = Page(status=503, headers=(("Retry-After", "3600"),))
+    with HostileOrigin() as origin:
+        begun = first(Page(BODY, closes_after=2 * MIB), then=busy)
+        origin.pages["/file.bin"] = busy if busy_from_the_start else begun
+        with pytest.raises(NetworkError, match="asks to come back in 1 h 00 min") as caught:
+            fetch(tmp_path, origin.url("/file.bin"), most_fetchers=1)
+    assert caught.value.hint == hint
+    assert names(tmp_path) == ([] if busy_from_the_start else KEPT)

@@ -106,6 +106,9 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except ShoalError as error:
         return complain(error.message, error.hint, error.exit_code)
+    except click.NoSuchOption as error:
+        near = f"did you mean: {error.possibilities[0]}" if error.possibilities else usage_hint(error)
+        return complain(f"there is no option '{error.option_name}'", near, ExitCode.USAGE)
     except click.ClickException as error:
         return complain(error.format_message(), usage_hint(error), ExitCode.USAGE)
     except (KeyboardInterrupt, click.Abort):

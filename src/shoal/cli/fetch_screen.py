@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from shoal.cli.screen import Screen
@@ -12,10 +13,15 @@ from shoal.formats.bitfield import run_mask
 from shoal.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
     from rich.text import Text
 
-BAR_WIDTH = 60  # cells; with the margins it fits into 80 columns
+BAR_WIDTH = 60  # cells at most; with the margins it fits into 80 columns
+MARGIN = 2  # cells, of the bar
+LEAST_NAME = 8  # cells that a name keeps where not everything fits
+DISPENSABLE = ("company", "amount", "rate")  # figures, in the order in which they go where a line is too long
+WIDE_ENOUGH = 64  # columns; in fewer a member's row has its rate and name, and not what it brought
+MEASURED_OVER = 5.0  # seconds; what comes in bursts comes oftener than that
 COLOURS = (
     "cyan",
     "magenta",
@@ -37,10 +43,25 @@ class Sight:
 
     now: Progress | None = None
     most_connections: int = 0
+    _marks: deque[tuple[float, int]] = field(default_factory=deque)  # (seconds, bytes here), oldest first
 
     def see(self, now: Progress) -> None:
+        """Where nobody is at work at this very moment, the rate is what came lately."""
+        if now.phase is Phase.FETCHING:
+            lately = self._measure(now)
+            now = now if now.rate > 0 else replace(now, rate=lately)
         self.now = now
         self.most_connections = max(self.most_connections, len(now.fetching))
+
+    def _measure(self, now: Progress) -> float:
+        marks = self._marks
+        if marks and now.here < marks[-1][1]:  # it began anew
+            marks.clear()
+        marks.append((now.seconds, now.here))
+        while marks[0][0] < now.seconds - MEASURED_OVER:
+            marks.popleft()
+        (began_at, before), *_ = marks
+        return (now.here - before) / (now.seconds - began_at) if now.seconds > began_at else 0.0
 
 
 def make_screen(*, is_silent: bool) -> Screen[Sight]:
@@ -53,7 +74,7 @@ def lines(sight: Sight) -> list[str]:
 
 def status_line(now: Progress) -> str:
     """`"data.iso  37 %  1.10 GiB of 3.00 GiB  90.0 MiB/s  8 connections  21 s left"`."""
-    return "  ".join([printable(now.name) or "asking the server", *_figures(now)])
+    return "  ".join([printable(now.name) or "asking the server", *_figures(now).values()])
 
 
 def seconds_left(now: Progress) -> float | None:
@@ -80,33 +101,55 @@ def progress_record(now: Progress) -> dict[str, Any]:
     return record
 
 
-def _figures(now: Progress) -> list[str]:
+def _figures(now: Progress) -> dict[str, str]:
+    """By kind, in the order in which they are shown; what is empty is left out."""
     if now.phase is Phase.WAITING:
         wait = f"waiting {format_duration(now.waits_for)}" if now.waits_for else "waiting"
-        return [f"{wait}: {printable(now.trouble)}" if now.trouble else wait]
+        return {"state": f"{wait}: {printable(now.trouble)}" if now.trouble else wait}
     if now.phase is Phase.OPENING:
-        return ["looking at what is here"]
+        return {"state": "looking at what is here"}
     if now.phase is Phase.CHECKING:
-        return ["checking"]
+        return {"state": "checking"}
     if now.phase is Phase.ASKING:
-        return [] if not now.name else ["asking the server"]
-    figures = [format_size(now.here)]
+        return {"state": "asking the server"} if now.name else {}
+    figures = {"state": "making its torrent"} if now.phase is Phase.HASHING else {}
     if now.length:
-        figures = [
-            f"{100 * now.here // now.length} %",
-            f"{format_size(now.here)} of {format_size(now.length)}",
-        ]
+        figures["percent"] = f"{100 * now.here // now.length} %"
+        figures["amount"] = f"{format_size(now.here)} of {format_size(now.length)}"
+    else:
+        figures["amount"] = format_size(now.here)
     if now.phase is Phase.HASHING:
-        return ["making its torrent", *figures]
-    figures.append(format_rate(now.rate))
-    is_alone = len(now.members) < 2
-    figures.append(
-        counted(len(now.fetching), "connection")
-        if is_alone
-        else counted(len(now.members) - 1, "other member")
-    )
+        return figures
+    if now.rate > 0 or now.fetching:
+        figures["rate"] = format_rate(now.rate)
+    if len(now.members) > 1:
+        figures["company"] = counted(len(now.members) - 1, "other member")
+    elif now.fetching:
+        figures["company"] = counted(len(now.fetching), "connection")
     left = seconds_left(now)
-    return figures if left is None else [*figures, f"{format_duration(left)} left"]
+    if left:
+        figures["left"] = f"{format_duration(left)} left"
+    return figures
+
+
+def _head(now: Progress, width: int) -> Text:
+    """Name and figures on one line: first the least important figures go, then the name is cut."""
+    from rich.text import Text
+
+    name, figures = Text(printable(now.name) or "asking the server", style="bold"), _figures(now)
+    for kind in DISPENSABLE:
+        if _room_for_name(figures, width) >= min(name.cell_len, LEAST_NAME):
+            break
+        figures.pop(kind, None)
+    least = LEAST_NAME if "state" in figures else 1  # a state is cut itself
+    name.truncate(max(least, _room_for_name(figures, width)), overflow="ellipsis")
+    head = Text("  ").join([name, *map(Text, figures.values())])
+    head.no_wrap, head.overflow = True, "ellipsis"
+    return head
+
+
+def _room_for_name(figures: dict[str, str], width: int) -> int:
+    return width - sum(2 + len(figure) for figure in figures.values())
 
 
 def cells(now: Progress, width: int) -> list[int]:
@@ -143,7 +186,7 @@ def _is_here(now: Progress, cell: int, width: int) -> bool:
 def bar(now: Progress, width: int = BAR_WIDTH) -> Text:
     from rich.text import Text
 
-    text = Text("  ")
+    text = Text(" " * MARGIN)
     for cell in cells(now, width):
         if cell == HERE:
             text.append("━", style="green")
@@ -162,20 +205,30 @@ def member_colour(index: int) -> str:
 
 
 def picture(sight: Sight) -> RenderableType:
-    from rich.console import Group
-    from rich.text import Text
+    return Picture(sight.now)
 
-    now = sight.now
-    if now is None:
-        return Text("asking the server")
-    head = Text.assemble((printable(now.name) or "asking the server", "bold"), "  ", "  ".join(_figures(now)))
-    head.no_wrap, head.overflow = True, "ellipsis"
-    sources = dict.fromkeys(one.source for one in now.fetching)
-    if now.phase is not Phase.FETCHING or not now.length:
-        return head
-    rows = [_source_row(now, source) for source in sources] if len(sources) > 1 else []
-    rows += _member_rows(now)
-    return Group(head, bar(now), *rows)
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What rich draws, as wide as the terminal is at that moment."""
+
+    now: Progress | None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
+        now, width = self.now, options.max_width
+        if now is None:
+            yield Text("asking the server", no_wrap=True, overflow="ellipsis")
+            return
+        yield _head(now, width)
+        if now.phase is not Phase.FETCHING or not now.length:
+            return
+        yield bar(now, max(1, min(BAR_WIDTH, width - MARGIN)))
+        sources = dict.fromkeys(one.source for one in now.fetching)
+        if len(sources) > 1:
+            yield from (_source_row(now, source) for source in sources)
+        yield from _member_rows(now, width)
 
 
 def _source_row(now: Progress, source: str) -> Text:
@@ -183,10 +236,11 @@ def _source_row(now: Progress, source: str) -> Text:
 
     mine = [one for one in now.fetching if one.source == source]
     rate = format_rate(sum(one.rate for one in mine))
-    return Text(f"  {rate:>12}  {printable(source)}, {counted(len(mine), 'connection')}", no_wrap=True)
+    text = f"  {rate:>12}  {printable(source)}, {counted(len(mine), 'connection')}"
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def _member_rows(now: Progress) -> list[Text]:
+def _member_rows(now: Progress, width: int) -> list[Text]:
     """Ourselves, then who was met first, if not all have room who brought most; coloured as its pieces in the bar."""
     from rich.text import Text
 
@@ -199,12 +253,14 @@ def _member_rows(now: Progress) -> list[Text]:
         kind = ", helper" if one.is_helper else ", wants it too"
         if one.is_us:
             kind = f", {counted(len(now.fetching), 'connection')}"
-        figures = f"  {format_rate(one.rate):>12}  {format_size(one.brought):>10}  "
+        brought = f"{format_size(one.brought):>10}  " if width >= WIDE_ENOUGH else ""
+        mark = ("■ ", colours.get(one.name, "green"))
         rows.append(
             Text.assemble(
-                figures, ("■ ", colours.get(one.name, "green")), f"{printable(one.name)}{kind}", no_wrap=True
+                f"  {format_rate(one.rate):>12}  {brought}", mark, f"{printable(one.name)}{kind}",
+                no_wrap=True, overflow="ellipsis",
             )
-        )
+        )  # fmt: skip
     if len(ranked) > MOST_MEMBERS_SHOWN:
         rows.append(Text(f"  and {counted(len(ranked) - MOST_MEMBERS_SHOWN, 'member')} more"))
     return rows

@@ -22,7 +22,7 @@ from shoal.cli.settings.group import places_of, refuse_unjoined
 from shoal.cli.settings.table import Values
 from shoal.cli.settings.table import options as table_options
 from shoal.cli.signals import run_until_stopped
-from shoal.cli.sources import is_url, load_source, shown_source
+from shoal.cli.sources import is_metalink_file, is_url, load_source, shown_source
 from shoal.cli.url_options import Pooling, UrlOptions
 from shoal.cli.voice import Voice, unless_stopped
 from shoal.errors import ExitCode, ShoalError, UsageError
@@ -89,6 +89,11 @@ class Given:
             )
 
     def refuse_for_file(self, shown: str) -> None:
+        for flag in FOR_POOLS.intersection(self.for_torrents[:1]):
+            raise UsageError(
+                f"{flag} is for torrents and groups, and {shown} is no torrent",
+                hint="--group NAME says in which group",
+            )
         if self.for_torrents:
             raise UsageError(f"{self.for_torrents[0]} is for torrents, and {shown} is none")
 
@@ -112,15 +117,15 @@ class Given:
 @click.option(
     "--seed-time", type=click.FloatRange(min=0), metavar="SECONDS", help="Seed for so long after the end."
 )
-@options.peer_option
+@options.peer_or_member_option
 @options.json_option
 @options.quiet_option
 def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
     """Get files: of a torrent, from everybody who has it, or of a URL, over as many connections as are of use.
 
-    SOURCE is the http(s) or ftp URL of any file, the URL of a torrent or Metalink, a .torrent file, or
-    shoal://HOST/NAME; several
-    are several files. Whatever interrupts it, the same command goes on from there.
+    SOURCE is the http(s) or ftp URL of any file, the URL of a torrent or Metalink, a .torrent, .meta4 or
+    .metalink file, or shoal://HOST/NAME; several are several files. Whatever interrupts it, the same command goes
+    on from there.
 
     A torrent's files that are there already are checked and kept. Once everything is here, it asks on a terminal
     whether to go on seeding; without one it ends.
@@ -133,7 +138,7 @@ def command(settings: Values, sources: tuple[str, ...], **values: Any) -> int:
     given = Given.on(click.get_current_context(), is_pooled=not is_alone)
     if values["no_seed"] and (values["seed_ratio"] is not None or values["seed_time"] is not None):
         raise UsageError("--no-seed goes with neither --seed-ratio nor --seed-time")
-    urls = [source for source in dict.fromkeys(sources) if is_url(source)]
+    urls = [source for source in dict.fromkeys(sources) if is_url(source) or is_metalink_file(source)]
     if not urls and given.for_urls:
         raise UsageError(f"{given.for_urls[0]} is for URLs, and {shown_source(sources[0])} is none")
     network = NetworkOptions.of(values)

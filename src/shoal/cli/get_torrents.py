@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from shoal.cli.course import MOST_SOURCES_SHOWN, Course, SourceRecord, result_path, source_records
 from shoal.cli.network_options import NetworkOptions
 from shoal.cli.session import make_engine, open_torrent, serving_address, show_until
@@ -214,17 +212,17 @@ def tell_complete(
         size = format_size(torrent.have_bytes)
         path = printable(str(result_path(torrent, folder)))
         if not received:
-            click.echo(f"{path} was complete already: {size}, every piece checked")
+            voice.tell(f"{path} was complete already: {size}, every piece checked")
             continue
         rate = format_rate(received / seconds) if seconds > 0 else ""
         givers = source_records([torrent])
-        click.echo(
+        voice.tell(
             f"got {path}: {size} in {format_duration(seconds)} ({rate}) "
             f"from {_counted_givers(givers)}, every piece checked"
         )
         for giver in givers[:MOST_SOURCES_SHOWN] if len(givers) > 1 else ():
             kind = " (web seed)" if giver["kind"] == "web seed" else ""
-            click.echo(f"  {format_size(giver['bytes']):>10}  {giver['address']}{kind}")
+            voice.tell(f"  {format_size(giver['bytes']):>10}  {giver['address']}{kind}")
 
 
 def _counted_givers(givers: Sequence[SourceRecord]) -> str:

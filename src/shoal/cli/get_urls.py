@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from shoal import api
 from shoal.cli.brought import Brought
 from shoal.cli.course import MOST_SOURCES_SHOWN, UNVERIFIED, Course, FileCourse
@@ -99,7 +97,7 @@ class _Errand:
                 self._sight.see(now)
                 screen.draw(self._sight)
                 if self._network.as_json:
-                    self._record(now)
+                    self._record(self._sight.now or now)
                 if self._network.log:
                     for fields in self._brought.news(now):
                         self._voice.event("brought", **fields)
@@ -151,15 +149,16 @@ class _Errand:
         self._voice.event("got", **course.record())
         if self._is_silent:
             return
-        click.echo(result_line(path, got, self._sight.most_connections))
+        tell = self._voice.tell
+        tell(result_line(path, got, self._sight.most_connections))
         if "torrent" in self._asked.how:
-            click.echo(f"created {printable(str(self._asked.how['torrent']))}")
+            tell(f"created {printable(str(self._asked.how['torrent']))}")
         if len(got.members) > 1:
             for one in (got.members[0], *sorted(got.members[1:], key=lambda one: -one.brought)):
-                click.echo(f"  {member_line(one, got.seconds)}")
+                tell(f"  {member_line(one, got.seconds)}")
         elif len(got.sources) > 1:
             for name, count in sorted(got.sources, key=lambda pair: -pair[1])[:MOST_SOURCES_SHOWN]:
-                click.echo(f"  {format_size(count):>10}  {printable(name)}")
+                tell(f"  {format_size(count):>10}  {printable(name)}")
 
     def _record(self, now: Progress) -> None:
         if time.monotonic() >= self._next_record_at:

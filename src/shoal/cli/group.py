@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 KEY_LINE_LENGTH = 4096  # bytes; a key has a hundred, and what else is there is not a key
 UNSEEN_HINT = "no group was made: a key is shown once, and nobody would have this one"
+JOINED = """\
+joined group {name}
+get a URL together: shoal get URL --group {name}
+help the others with this machine's line: shoal helper --group {name}"""
 FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -96,7 +100,8 @@ def join(words: tuple[str, ...], quiet: bool) -> None:
     key = parse_key(read_key() if words[0] == "-" else words[0])
     is_new = keyring().join(key)
     if not quiet:
-        click.echo(f"joined group {key.name}" if is_new else f"this machine is in group {key.name} already")
+        said = JOINED if is_new else "this machine is in group {name} already"
+        click.echo(said.format(name=key.name))
 
 
 @command.command("list", short_help="List the groups that this machine is in.")

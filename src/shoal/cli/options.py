@@ -6,7 +6,9 @@ a peer a host and a port.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -117,13 +119,20 @@ max_download_rate_option = click.option(
     default=None,
     help="Receive no more than this a second from all peers together, written the same way.",
 )
-peer_option = click.option(
-    "--peer",
-    "peers",
-    type=HOST_PORT,
-    metavar="HOST:PORT",
-    multiple=True,
-    help="A peer to connect to; may be given several times. IPv6: [ADDR]:PORT.",
-)
+
+
+def _peer_option(who: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--peer",
+        "peers",
+        type=HOST_PORT,
+        metavar="HOST:PORT",
+        multiple=True,
+        help=f"{who} to connect to; may be given several times. IPv6: [ADDR]:PORT.",
+    )
+
+
+peer_option = _peer_option("A peer")
+peer_or_member_option = _peer_option("A peer of the torrent, or a member of the group,")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from shoal.cli.text import can_be_redrawn
 from shoal.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.clock = clock
         self.started_at = clock()
-        self._is_live = not quiet and self.stream.isatty()
+        self._is_live = not quiet and can_be_redrawn(self.stream)
         self._next_shown_at = float("inf") if quiet else self.started_at + FIRST_SHOWN_AFTER
         self._bar: tuple[RichProgress, TaskID] | None = None
 

@@ -23,7 +23,8 @@ to stdout; progress, warnings and errors go to stderr.
 
 EXIT_CODES = {
     ExitCode.OK: "done",
-    ExitCode.FAILED: "something else went wrong, said on stderr",
+    ExitCode.FAILED: "something else went wrong, said on stderr; or nobody reads the output any more, "
+    "which ends no `shoal get` without `--json`",
     ExitCode.USAGE: "the command line cannot be carried out as written",
     ExitCode.NOT_FOUND: "a file, URL or host is not there",
     ExitCode.NETWORK: "no connection where one was needed",

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TextIO, TypeVar
 
-from shoal.cli.text import counted, printable
+from shoal.cli.text import can_be_redrawn, counted, printable
 from shoal.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Screen(AbstractContextManager["Screen[Shown]"], Generic[Shown]):
         self._lines = lines
         self._picture = picture
         self._stream = stream or sys.stderr
-        self._is_live = self._stream.isatty()
+        self._is_live = can_be_redrawn(self._stream)
         self._next_at = float("inf") if is_silent else time.monotonic() + FIRST_AFTER
         self._live: Live | None = None
 

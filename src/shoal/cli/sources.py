@@ -9,12 +9,14 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, load_metainfo
+from shoal.cli.torrent_files import FOLDERS_IGNORE_CASE, read_torrent
 from shoal.errors import FileError, FormatError, NetworkError, NotFoundError, UsageError
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH, Metainfo, parse_metainfo
 from shoal.protocol.tracker.urls import is_http, shown_url
 
 URL_BEGINNINGS = ("http://", "https://", "ftp://", "ftps://")  # of files
+METALINK_ENDINGS = (".meta4", ".metalink")
+SOURCE_HINT = "SOURCE is a .torrent file, a Metalink (.meta4 or .metalink), or the URL of any file"
 URL_HINT = "a URL begins with http://, https:// or ftp://"
 _LIKE_A_URL = re.compile(
     r"[a-zA-Z][a-zA-Z0-9+.-]*://|magnet:|([^/@]*@)?(localhost|[\w-]+(\.[\w-]+)+)(:\d+)?/"
@@ -24,6 +26,11 @@ FETCH_TIMEOUT = 60.0  # seconds for a torrent file over HTTP
 
 def is_url(source: str) -> bool:
     return source.lower().startswith(URL_BEGINNINGS)
+
+
+def is_metalink_file(source: str) -> bool:
+    """Whether a Metalink is at that path."""
+    return source.lower().endswith(METALINK_ENDINGS) and Path(source).is_file()
 
 
 def shown_source(source: str) -> str:
@@ -45,7 +52,7 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
         return await fetch_published(source, bind)
     if not is_http(source):
         try:
-            return await asyncio.to_thread(load_metainfo, Path(source))
+            return await asyncio.to_thread(_load_file, Path(source))
         except (NotFoundError, FileError) as error:
             is_missing = isinstance(error, NotFoundError) or _is_too_long(error)
             if not is_missing or not _LIKE_A_URL.match(source):
@@ -63,6 +70,13 @@ async def load_source(source: str, bind: str | None) -> Metainfo:
             f"{shown}: not a torrent file: {error.message.removeprefix(f'{shown}: ')}",
             hint="SOURCE is a .torrent file, or the http(s) URL of one",
         ) from None
+
+
+def _load_file(path: Path) -> Metainfo:
+    body = read_torrent(path)
+    if not body.startswith(b"d"):  # as every torrent does
+        raise FormatError(f"{path}: neither a torrent nor a URL", hint=SOURCE_HINT)
+    return parse_metainfo(body, source=str(path), ignore_case=FOLDERS_IGNORE_CASE)
 
 
 def _is_too_long(error: FileError) -> bool:

@@ -6,9 +6,12 @@ passes through here.
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
+DUMB = frozenset({"dumb", "unknown"})  # values of TERM: terminals that only write on, as rich knows them
 _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, direction and joiners, lone surrogates, line ends
 
 
@@ -22,6 +25,11 @@ def printable(text: str) -> str:
         else character
         for character in text
     )
+
+
+def can_be_redrawn(stream: TextIO) -> bool:
+    """Whether it is a terminal that takes back what it shows."""
+    return stream.isatty() and os.environ.get("TERM", "").lower() not in DUMB
 
 
 def aligned(rows: Iterable[tuple[str, str]], *, indent: str = "") -> list[str]:

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from shoal.cli import options
 from shoal.cli.network_options import NetworkOptions
-from shoal.errors import FormatError, UsageError
-from shoal.protocol.http.origin import origin_of
-from shoal.protocol.tracker.urls import shown_url
+from shoal.cli.sources import is_url
+from shoal.errors import UsageError
+from shoal.protocol.http.origin import refuse_unlike_url
 
 PASSWORD_VARIABLE = "SHOAL_PASSWORD"
 TERMINAL = "/dev/tty"
 
 Command = Callable[..., Any]
-
-_UNLIKE_A_HOST = re.compile(r'[\s\x00-\x1f\x7f"<>\\^`{|}]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +47,7 @@ class UrlOptions:
 
 def parse_source_url(text: str) -> str:
     """Raises `UsageError`."""
-    try:
-        wrong = _UNLIKE_A_HOST.search(urlsplit(text.strip()).netloc.rpartition("@")[2])
-        if wrong is not None:
-            raise FormatError(f"{shown_url(text)!r} is not a URL", hint=f"a host has no {wrong[0]!r} in it")
-        origin_of(text.strip())
-    except ValueError:
-        raise UsageError(f"{shown_url(text)!r} is not a URL") from None
-    except FormatError as error:
-        raise UsageError(error.message, hint=error.hint) from None
+    refuse_unlike_url(text)
     return text
 
 
@@ -161,7 +149,8 @@ def checked(
     `pooling` None: alone.
     """
     for url in urls:
-        parse_source_url(url)
+        if is_url(url):  # else it is the path of a Metalink
+            parse_source_url(url)
     if len(urls) > 1:
         _refuse_for_several(values)
     how: dict[str, Any] = {

@@ -12,6 +12,9 @@ from collections.abc import Awaitable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
+import click
+
+from shoal.cli.app import stop_writing
 from shoal.cli.log import EventLog
 from shoal.cli.network_options import NetworkOptions
 from shoal.cli.text import printable
@@ -54,6 +57,13 @@ class Voice(AbstractContextManager["Voice"]):
     def json(self, record: dict[str, Any]) -> None:
         print(json.dumps(record, ensure_ascii=False), flush=True)
 
+    def tell(self, text: str) -> None:
+        """A line of the result on stdout. That nobody reads it any more is no failure of what it tells of."""
+        try:
+            click.echo(text)
+        except BrokenPipeError:
+            stop_writing()
+
     def remark(self, text: str) -> None:
         """A line on stderr, once for each text; part of `--quiet`'s silence."""
         if not self._options.quiet and text not in self._said:
@@ -76,7 +86,7 @@ class Voice(AbstractContextManager["Voice"]):
         if self._options.as_json:
             self.json({"event": "listening", "address": address})
         elif not self._options.quiet:
-            print(f"listening on {address}", flush=True)
+            self.tell(f"listening on {address}")
 
 
 async def unless_stopped(work: Awaitable[Result], stop: asyncio.Event, doing: str) -> Result:

@@ -12,16 +12,18 @@ from shoal.disk.faults import file_fault
 from shoal.errors import ExistsError
 
 
-def refuse_existing(path: Path) -> None:
-    """Raise `ExistsError` if something is at `path`: best known before an hour of hashing."""
+def refuse_existing(path: Path, *, option: str = "-o") -> None:
+    """Raise `ExistsError` if something is at `path`: best known before an hour of hashing. `option` named it."""
     if os.path.lexists(path):
-        raise ExistsError(f"{path} is there already", hint="--overwrite replaces it, -o names another file")
+        raise ExistsError(
+            f"{path} is there already", hint=f"--overwrite replaces it, {option} names another file"
+        )
 
 
-def write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
+def write_whole(path: Path, data: bytes, *, overwrite: bool, option: str = "-o") -> None:
     """Write `data` to `path`, all of it or nothing. Raises `ExistsError`, `FileError`, `DiskFullError`."""
     if not overwrite:
-        refuse_existing(path)
+        refuse_existing(path, option=option)
     unfinished = path.with_name(f".{path.name[:200]}.{os.getpid()}")
     try:
         try:

@@ -59,7 +59,9 @@ class PartFile:
         self._is_to_be_kept = True  # until it is known that there is nothing on record
         self._broken: ShoalError | None = None  # a failed fsync
         self.length: int | None = None
-        self.has_replaced = False  # on opening: another file's bytes, or what could not be gone on with
+        self.replaced: bytes | None = (
+            None  # the mark of what was here on opening and could not be gone on with
+        )
 
     @classmethod
     def open(
@@ -73,19 +75,22 @@ class PartFile:
         overwrite: bool = False,
         is_sparse: bool = False,
         whole_identity: bytes | None = None,
+        mark: bytes = b"",
         on_progress: OnProgress | None = None,
         should_stop: ShouldStop | None = None,
     ) -> PartFile:
         """Go on where the last process stopped, if it fetched the same identity; else begin anew.
 
         Without identity or length nothing is ever resumed. `on_progress` gets the bytes read again after a kill.
-        `is_sparse`: no room is reserved for what is still to come. `whole_identity`: see `keep_whole`.
+        `is_sparse`: no room is reserved for what is still to come. `whole_identity`: see `keep_whole`. `mark`: what
+        `replaced` tells whoever opens it next for another identity.
         Raises `ExistsError` (NAME is there, or another process is at it), `DiskFullError`, `FileError`, and
         `UnfinishedError` if stopped.
         """
         place = PartPlace(folder, name, overwrite=overwrite)
         part = cls(place, *place.open())
         part._is_sparse = is_sparse
+        old_mark, part._record.mark = part._record.mark, mark
         try:
             known = part._load(identity, length, piece_length)
             if known is not None:
@@ -95,7 +100,7 @@ class PartFile:
             if known is not None:
                 part._resume(known, on_progress, should_stop)
             if not part.is_whole:
-                part.has_replaced = part._record.has_saved()
+                part.replaced = old_mark if part._record.has_saved() else None
                 part.start_anew(identity, length, piece_length=piece_length)
         except BaseException:
             part.close()
@@ -115,6 +120,11 @@ class PartFile:
     def have_bits(self) -> int:
         """The pieces that are here."""
         return self._have
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether what is here is remembered for another process."""
+        return self._is_resumable
 
     @property
     def is_whole(self) -> bool:

@@ -22,7 +22,8 @@ from shoal.disk.safe_path import SafeRoot
 from shoal.disk.storage import Stamp
 from shoal.errors import ExistsError, ShoalError
 
-_HEAD = b"shoal part file\n"  # what makes the file ours; the process at work follows
+_HEAD = b"shoal part file\n"  # what makes the file ours; the process at work and the mark follow
+_HEAD_LENGTH = 64
 _SLOT = struct.Struct(
     "<8s32sQqq"
 )  # version, key, sequence, size and mtime of the part file; have, first hand and CRCs follow
@@ -46,8 +47,9 @@ class Known:
 class PartRecord:
     """The open file. Its owner has the part file locked, and calls from one thread at a time."""
 
-    def __init__(self, descriptor: int, path: Path, *, is_ours: bool) -> None:
+    def __init__(self, descriptor: int, path: Path, *, is_ours: bool, mark: bytes = b"") -> None:
         self.path = path
+        self.mark = mark  # up to 20 letters and digits of its owner's, kept by `sign`; b"": none
         self.was_there = is_ours  # when it was opened, a record of ours was there, whole or damaged
         self._descriptor = descriptor
         self._key = bytes(_DIGEST_LENGTH)
@@ -59,7 +61,8 @@ class PartRecord:
         """Made if need be. Raises `ExistsError` if it is somebody else's, and `OSError`."""
         descriptor = root.open_for_writing([name])
         path = root.shown([name])
-        head = os.pread(descriptor, len(_HEAD), 0)
+        whole_head = os.pread(descriptor, _HEAD_LENGTH, 0)
+        head = whole_head[: len(_HEAD)]
         if head.strip(b"\0") and not _HEAD.startswith(
             head
         ):  # zeros: what some file systems make of a power cut
@@ -68,7 +71,8 @@ class PartRecord:
                 f"{path} is in the way: it is no record of a download",
                 hint="move it away, or choose another name or folder",
             )
-        return cls(descriptor, path, is_ours=bool(head))
+        mark = whole_head.partition(b"\nmark ")[2].partition(b"\n")[0]
+        return cls(descriptor, path, is_ours=bool(head), mark=mark)
 
     def has_saved(self) -> bool:
         """Whether something was saved, for whatever file."""
@@ -87,8 +91,9 @@ class PartRecord:
             raise file_fault(error, self.path, "writing") from error
 
     def sign(self) -> None:
-        """Say which process is at work."""
-        self._write((_HEAD + f"pid {os.getpid()}\n".encode("ascii")).ljust(64, b"\0"), 0)
+        """Say which process is at work, and at what."""
+        head = _HEAD + b"pid %d\nmark %s\n" % (os.getpid(), self.mark)
+        self._write(head.ljust(_HEAD_LENGTH, b"\0"), 0)
 
     def load(self, key: bytes, piece_count: int) -> Known | None:
         """The newest whole record for this key, which later ones then follow; None if there is none."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from shoal.formats.metalink import Mirror
+from shoal.formats.metalink import METALINK_SUFFIXES, Mirror
 from shoal.protocol.http.digests import parse_digests
 from shoal.protocol.http.headers import (
     Headers,
@@ -25,7 +25,6 @@ from shoal.protocol.http.validators import Validator, validator_of
 
 PARTIAL_CONTENT = 206
 PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
-METALINK_SUFFIXES = frozenset({".meta4", ".metalink"})
 TORRENT_SUFFIX = ".torrent"
 NAMELESS = b"download"
 _PROGRAMS = frozenset(

@@ -180,11 +180,15 @@ def _change(known: Facts, facts: Facts) -> str:
     """How this is another version than what is known; `""` if nothing shows that."""
     if known.length is not None and facts.length is not None and known.length != facts.length:
         return f"it has {facts.length} bytes, where {known.length} were expected"
-    is_same = is_same_version(known.validator or known.shown_later, facts.validator)
+    version = known.validator or known.shown_later
+    is_same = is_same_version(version, facts.validator)
+    has_tags = None not in (version and version.etag, facts.validator and facts.validator.etag)
     if is_same is None and known.validator is not None and None not in (known.modified_at, facts.modified_at):
         # too fresh a time cannot show that it is the same, but that it is not
         is_same = known.modified_at == facts.modified_at
-    return "it was changed on the server" if is_same is False else ""
+    if is_same is not False:
+        return ""
+    return "its ETag is another" if has_tags else "its time of change is another"
 
 
 def _doubt(known: Facts | None, facts: Facts, end: int) -> str:

@@ -78,7 +78,10 @@ def coding_error(url: str, codings: tuple[str, ...]) -> ShoalError:
 
 
 def part_error(url: str) -> ShoalError:
-    return FormatError(f"{shown_url(url)}: the server sends a part, where the whole file was asked for")
+    return FormatError(
+        f"{shown_url(url)}: the server sends a part, where the whole file was asked for",
+        hint="the server or a proxy on the way is confused: go another way (--proxy), or name another URL",
+    )
 
 
 def _phrase(status: int) -> str:

@@ -19,7 +19,7 @@ from shoal.fetch.claims import LONE_STALL
 from shoal.fetch.description import Describing
 from shoal.fetch.facts import Facts, facts_of, file_name
 from shoal.fetch.judging import WriteAt
-from shoal.fetch.kept import Kept
+from shoal.fetch.kept import Kept, add_hint
 from shoal.fetch.limit import longest_pause
 from shoal.fetch.opening import Opening, body_of
 from shoal.fetch.options import AskedUrl, asked_url
@@ -33,6 +33,7 @@ from shoal.fetch.receiver import Receiver
 from shoal.fetch.remembering import Remembering
 from shoal.fetch.repairs import Repairs
 from shoal.fetch.showing import progress_of
+from shoal.fetch.source_names import name_beside, names_of
 from shoal.fetch.sources import Source, Sources
 from shoal.fetch.stream import Stream
 from shoal.fetch.transfer import Transfers
@@ -43,7 +44,6 @@ from shoal.formats.bitfield import all_bits, iter_bits
 from shoal.formats.metainfo import MAX_METAINFO_LENGTH
 from shoal.formats.metalink import MetalinkFile, Mirror
 from shoal.formats.safe_names import seen_name
-from shoal.net.curl_errors import host_of
 from shoal.units import format_size
 
 if TYPE_CHECKING:
@@ -81,9 +81,7 @@ class Session:
         self._is_stopped = False
         self._on_progress = on_progress
         self._on_note = on_note
-        self._sources = Sources(
-            [(url, host_of(url)) for url in self._asked], time.monotonic(), random.Random()
-        )
+        self._sources = Sources(names_of(self._asked), time.monotonic(), random.Random())
         self._phase = Phase.ASKING
         self._name = ""
         self._facts = Facts()
@@ -135,6 +133,9 @@ class Session:
             kept = self._part and await self._kept.keep(self._part, error)
             self._put_down(keeps=kept is not None)
             raise kept or error from None
+        except ShoalError as error:
+            add_hint(error, self._part)
+            raise
         finally:
             await self._pooling.leave()
             self._put_down(keeps=True)
@@ -217,9 +218,8 @@ class Session:
             is_split=is_split, is_anew=self._is_anew, should_stop=lambda: self._is_stopped,
         )  # fmt: skip
         self._part = await asyncio.to_thread(opening)
-        if self._part.has_replaced:
-            what = f"{self._part.part_path.name} was of another URL or version, or cannot be gone on with"
-            self.note(f"begins anew: {what}")
+        if why := self._kept.why_anew(self._part):
+            self.note(f"begins anew: {why}")
         self._resumed = min(self._part.have_bits.bit_count() * piece_length_for(length or 0), length or 0)
         if self._resumed and length is not None:
             self.note(f"goes on: {format_size(self._resumed)} of {format_size(length)} are here")
@@ -293,7 +293,8 @@ class Session:
             one = asked_url(mirror.url)
             if one.url not in self._asked:
                 self._asked[one.url] = one
-                self._sources.add(one.url, host_of(one.url), time.monotonic())
+                name = name_beside(one.url, (source.name for source in self._sources))
+                self._sources.add(one.url, name, time.monotonic())
 
     def _on_described(self, file: MetalinkFile) -> None:
         """Raises `FormatError`."""

@@ -22,6 +22,8 @@ from shoal.fetch.pool.poolable import reason_not_to_pool
 from shoal.fetch.progress import Downloaded, OnNote, OnProgress, Phase, Progress, Wanted
 from shoal.formats.metainfo_build import CREATED_BY, build_metainfo, choose_piece_length
 
+OPTION = "--torrent"  # that names the torrent
+
 
 def web_seeds_of(first_url: str, urls: Sequence[str], options: FetchOptions) -> tuple[list[str], str]:
     """Those of `urls` that may be told to anybody, and why `first_url` may not, if so.
@@ -57,7 +59,7 @@ async def write_torrent_of(
     _refuse_harm(target, got.path, overwrite=wanted.overwrite)
     seeds, reason = web_seeds_of(wanted.urls[0], got.urls, wanted.options)
     data = await _torrent_of(got, seeds, on_progress)
-    await asyncio.to_thread(write_whole, target, data, overwrite=wanted.overwrite)
+    await asyncio.to_thread(write_whole, target, data, overwrite=wanted.overwrite, option=OPTION)
     if reason and on_note is not None:
         kept = "has no web seed" if not seeds else "leaves out the URL asked for"
         on_note(f"{target}: {kept}: {reason}")
@@ -74,7 +76,7 @@ def refuse_place(target: Path, wanted: Wanted) -> None:
     if wanted.name is not None:
         refuse_same(target, wanted.folder, wanted.name)
     if not wanted.overwrite:
-        refuse_existing(target)
+        refuse_existing(target, option=OPTION)
 
 
 def refuse_same(target: Path, folder: Path, name: str) -> None:
@@ -85,7 +87,7 @@ def refuse_same(target: Path, folder: Path, name: str) -> None:
 
 def _refuse_harm(target: Path, path: Path, *, overwrite: bool) -> None:
     if not overwrite:
-        refuse_existing(target)
+        refuse_existing(target, option=OPTION)
     elif target.exists() and target.samefile(path):
         raise UsageError(f"{target} is the file itself", hint="give its torrent another name")
 

@@ -26,6 +26,7 @@ from shoal.formats.digests import DIGEST_LENGTHS, digest_name, parse_digest, str
 from shoal.formats.foreign_text import MAX_URLS, WEB_SEED_SCHEMES, clean_url
 from shoal.units import MIB, format_size
 
+METALINK_SUFFIXES = frozenset({".meta4", ".metalink"})
 MAX_METALINK_LENGTH = 16 * MIB  # a file of 100,000 pieces with SHA-256 takes 9 MB
 MAX_FILES = 10_000  # of one Metalink; each becomes a download
 MAX_DEPTH = 20  # elements within one another; the deepest that means something is the seventh

@@ -71,7 +71,10 @@ def error_of(
         )
     if code == pycurl.E_COULDNT_RESOLVE_HOST:
         needed = "" if bind is None else f", or it has no IPv{6 if ':' in bind else 4} address as {bind} has"
-        return OwnWayNotFoundError(f"{host}: no such host{needed}")
+        return OwnWayNotFoundError(
+            f"{host}: no such host{needed}",
+            hint="look whether the host is spelled right, and whether this machine has a network",
+        )
     if code == pycurl.E_REMOTE_FILE_NOT_FOUND:
         return NotFoundError(f"{host} has no {shown_url(url)}")
     if code == pycurl.E_URL_MALFORMAT:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from shoal.cli.demo.stage import Actor, Stage
+from shoal.cli.text import can_be_redrawn
 from shoal.errors import ShoalError, UnfinishedError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Show(AbstractContextManager["Show[Story]"], Generic[Story]):
         self._next_line_at = time.monotonic() + PLAIN_EVERY
 
     def __enter__(self) -> Show[Story]:
-        if sys.stderr.isatty():
+        if can_be_redrawn(sys.stderr):
             from rich.console import Console
             from rich.live import Live
 

@@ -6,15 +6,17 @@ spelling; what `redirect_target` returns is http or https.
 
 from __future__ import annotations
 
+import re
 import string
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
-from shoal.errors import FormatError
+from shoal.errors import FormatError, UsageError
 from shoal.protocol.tracker.urls import NO_PORT_NUMBER, has_port_number, shown_url
 
 SCHEMES = {"http": 80, "https": 443, "ftp": 21, "ftps": 990}  # what a file is fetched by, and their ports
 REDIRECT_SCHEMES = frozenset({"http", "https"})
+_UNLIKE_A_HOST = re.compile(r'[\s\x00-\x1f\x7f"<>\\^`{|}]')
 _KEPT_IN_URLS = "".join(set(string.punctuation) - set('"<>\\^`{|}'))
 
 
@@ -49,6 +51,19 @@ def origin_of(url: str) -> Origin:
     if not host:
         raise FormatError(f"{shown_url(url)!r} names no host")
     return Origin(parts.scheme, host.rstrip("."), parts.port or SCHEMES[parts.scheme])
+
+
+def refuse_unlike_url(text: str) -> None:
+    """Raises `UsageError` for what a person gave as the URL of a file, and is none."""
+    try:
+        wrong = _UNLIKE_A_HOST.search(urlsplit(text.strip()).netloc.rpartition("@")[2])
+        if wrong is not None:
+            raise FormatError(f"{shown_url(text)!r} is not a URL", hint=f"a host has no {wrong[0]!r} in it")
+        origin_of(text.strip())
+    except ValueError:
+        raise UsageError(f"{shown_url(text)!r} is not a URL") from None
+    except FormatError as error:
+        raise UsageError(error.message, hint=error.hint) from None
 
 
 def split_user(url: str) -> tuple[str, NamedUser | None]:
