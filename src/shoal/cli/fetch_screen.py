@@ -36,11 +36,9 @@ class Sight:
     """The download as it was last seen."""
 
     now: Progress | None = None
-    most_connections: int = 0
 
     def see(self, now: Progress) -> None:
         self.now = now
-        self.most_connections = max(self.most_connections, len(now.fetching))
 
 
 def make_screen(*, is_silent: bool) -> Screen[Sight]:

@@ -253,7 +253,7 @@ class Session:
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,
         )  # fmt: skip
         self._writing.on_span = ranged.provenance.on_written
-        self._remembering = Remembering(self._part, self._pooling.remember, self._on_trouble)
+        self._remembering = Remembering(self._part, plan, self._pooling.remember, self._on_trouble)
         self._pooling.begin(ranged, group)
         self._check_pieces()
         await ranged.run(group, receiver if is_fresh else None, source)
@@ -372,6 +372,7 @@ class Session:
             received=sum(count for _, count in given),
             resumed=self._resumed,
             sources=given,
+            connections=self._sources.most_delivering,
             urls=self._sources.good_urls(self._first_url),
             verified=self._verification.checked_by or (pooled and pooled.checked_by) or "none",
             members=() if pooled is None else pooled.shares(),

@@ -129,6 +129,7 @@ class Sources:
         self._all: list[Source] = []
         self._aside: list[Source] | None = None  # they are not asked for now; None: all are
         self._of: dict[int, Source] = {}
+        self.most_delivering = 0  # fetchers at once, of all sources
         self._told: set[str] = set()  # URLs of which people know that they were given up
         for url, name in named:
             self.add(url, name, now)
@@ -236,7 +237,11 @@ class Sources:
     # -- what happened -------------------------------------------------------------------------------
 
     def on_bytes(self, number: int, count: int, now: float) -> None:
-        self._of[number].on_bytes(number, count, now)
+        source = self._of[number]
+        is_first = number not in source.heard
+        source.on_bytes(number, count, now)
+        if is_first:
+            self.most_delivering = max(self.most_delivering, sum(len(one.heard) for one in self._all))
 
     def on_failure(
         self,
