@@ -345,10 +345,10 @@ def test_ftp_works_with_ranges(tmp_path: Path) -> None:
 def test_an_ftp_server_that_wants_another_password_is_asked_once(tmp_path: Path) -> None:
     with ftp_origin(BODY, password="right") as origin:
         with pytest.raises(DeniedError, match="user or password refused") as caught:
-            fetch(tmp_path, origin.url, options=FetchOptions(user="me:wrong"))
+            fetch(tmp_path, origin.url, options=FetchOptions(user="me", password="wrong"))
         assert sum(line.startswith("PASS") for line in origin.said) == 1
         assert "--user" in caught.value.hint
-        done = fetch(tmp_path, origin.url, options=FetchOptions(user="me:right"))
+        done = fetch(tmp_path, origin.url, options=FetchOptions(user="me", password="right"))
         assert done.path.read_bytes() == BODY
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from shoal.errors import ChecksumError, NetworkError
+from shoal.errors import ChecksumError, NetworkError, ShoalError
 from shoal.fetch.options import AskedUrl, asked_url
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll
@@ -44,6 +44,7 @@ async def download(
     misfits: list[str] = []
     trust = Trust([one.url for one in asked])
     is_anew = False  # what is here is wrong
+    wrong: ChecksumError | None = None
     async with (
         company(wanted, asked[0], on_note) as others,
         Transfers(
@@ -73,13 +74,18 @@ async def download(
                 if session.was_here and wanted.overwrite:
                     session.note(f"{error.message}; begins anew")
                     continue
-                if not trust.on_wrong(set(session.gave)):
+                if not trust.on_wrong(set(session.gave), session.given_up):
                     raise
+                wrong = error
                 how = "from one source alone" if trust.is_alone else "from others"
                 session.note(f"{', '.join(session.gave.values())}: {error.message}; begins anew, {how}")
             except NoRangesAfterAll as misfit:
                 misfits.append(str(misfit))
                 session.note(f"begins anew: {misfit}")
+            except ShoalError:
+                if wrong is None or session.answered():
+                    raise
+                raise wrong from None  # who else was asked has no file: that one was wrong is the reason
     raise NetworkError(
         f"{host_of(asked[0].url)}: the file was replaced again while it was downloaded: {changes[-1]}",
         hint="somebody is still writing it: try again later",

@@ -81,9 +81,8 @@ class Session:
         self._is_stopped = False
         self._on_progress = on_progress
         self._on_note = on_note
-        self._sources = Sources(
-            [(url, host_of(url)) for url in self._asked], time.monotonic(), random.Random()
-        )
+        named = [(url, host_of(url)) for url in self._asked]
+        self._sources = Sources(named, time.monotonic(), random.Random())
         self._phase = Phase.ASKING
         self._name = ""
         self._facts = Facts()
@@ -152,11 +151,12 @@ class Session:
     @property
     def gave(self) -> dict[str, str]:
         """Who gave the bytes: URL and name. Empty if some came in an earlier try, or from others."""
-        return (
-            {}
-            if self._resumed or self.had_help
-            else {one.url: one.name for one in self._sources if one.meter.total}
-        )
+        gave = {one.url: one.name for one in self._sources if one.meter.total}
+        return {} if self._resumed or self.had_help else gave
+
+    @property
+    def given_up(self) -> set[str]:
+        return {one.url for one in self._sources if one.patience.gave_up is not None}
 
     def answered(self) -> dict[str, str]:
         """The same of whose file this is."""

@@ -17,7 +17,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from shoal.errors import DeniedError, NetworkError, NotFoundError, ShoalError
+from shoal.errors import ChecksumError, DeniedError, NetworkError, NotFoundError, ShoalError
 from shoal.fetch.patience import DEFAULT_MOST_TRIES, OUTAGE_SHOWS, Patience
 from shoal.swarm.rate import RateMeter
 
@@ -207,6 +207,9 @@ class Sources:
             return type(reason)(_named(name, reason), hint=reason.hint)
         told = "; ".join(_named(name, reason) for name, reason in given[:SHOWN_AT_MOST])
         more = f"; and {len(given) - SHOWN_AT_MOST} more" if len(given) > SHOWN_AT_MOST else ""
+        wrong = next((reason for _, reason in given if isinstance(reason, ChecksumError)), None)
+        if wrong is not None:  # the others may be missing, but this says what is the matter
+            return ChecksumError(wrong.message, hint=wrong.hint)
         is_nowhere = all(isinstance(reason, NotFoundError) for _, reason in given)
         is_refused = len({type(reason) for _, reason in given}) == 1 and isinstance(given[0][1], DeniedError)
         kind = NotFoundError if is_nowhere else DeniedError if is_refused else NetworkError
