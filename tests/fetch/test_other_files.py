@@ -60,7 +60,7 @@ def test_a_mirror_of_another_size_is_named_while_the_first_source_goes_on(tmp_pa
     with HostileOrigin() as right, HostileOrigin("127.0.0.2") as wrong:
         right.pages["/file.bin"] = Page(BODY, rate=1 * MIB)
         wrong.pages["/file.bin"] = Page(LONGER)
-        done = fetch(tmp_path, right.url("/file.bin"), wrong.url("/file.bin"), notes=notes)
+        done = fetch(tmp_path, right.url("/file.bin"), wrong.url("/file.bin"), notes=notes, first_fetchers=2)
         assert done.path.read_bytes() == BODY
     assert [note for note in notes if note.startswith(f"{named(wrong)} has another file")] == notes != []
 
