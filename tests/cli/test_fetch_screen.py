@@ -137,20 +137,20 @@ def test_a_record_has_the_same_figures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("got", "connections", "line"),
+    ("got", "line"),
     [
         (
-            Downloaded(Path("/d/data.iso"), GIB, 1.2, GIB, 0, (("nginx.example", GIB),), "sha256", Facts()),
-            8,
+            Downloaded(
+                Path("/d/data.iso"), GIB, 1.2, GIB, 0, (("nginx.example", GIB),), "sha256", Facts(), connections=8
+            ),
             "got data.iso: 1.00 GiB in 1.2 s (853 MiB/s) from nginx.example, 8 connections, sha256 right",
         ),
         (
             Downloaded(Path("/d/data.iso"), 2 * KIB, 1.0, 1 * KIB, 1 * KIB, (("a", 1), ("b", 9)), "none", Facts()),
-            0,
             "got data.iso: 2.00 KiB in 1.0 s (1.00 KiB/s) from b, a, 1 connection, 1.00 KiB were here, "
             "not checked: no digest is known",
         ),
     ],
 )  # fmt: skip
-def test_the_last_line_says_what_it_came_to(got: Downloaded, connections: int, line: str) -> None:
-    assert result_line(Path("data.iso"), got, connections) == line
+def test_the_last_line_says_what_it_came_to(got: Downloaded, line: str) -> None:
+    assert result_line(Path("data.iso"), got) == line

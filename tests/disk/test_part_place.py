@@ -114,6 +114,14 @@ def test_a_part_file_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     assert names_in(tmp_path) == {"file.part"}
 
 
+def test_an_empty_part_file_of_somebody_else_holds_nothing_and_is_used(tmp_path: Path) -> None:
+    (tmp_path / "file.part").touch()
+    part = open_part(tmp_path)
+    put(part, range(PIECES))
+    assert part.finish().read_bytes() == WHOLE
+    assert names_in(tmp_path) == {"file"}
+
+
 def test_a_record_of_somebody_else_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "file.part.shoal").write_text("a file about shoals")
     with pytest.raises(ExistsError, match="no record of a download"):

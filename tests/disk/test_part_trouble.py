@@ -22,7 +22,9 @@ from .parts import LENGTH, PIECE, PIECES, WHOLE, left_by_a_kill, names_in, open_
 
 
 def test_a_full_disk_is_an_error_and_all_that_was_written_is_there_next_time(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
     part = open_part(small_disk, length=2 * MIB, piece_length=64 * KIB)
+    subprocess.run(["mount", "-o", "remount,size=1m", small_disk], check=True)
     written = 0
     with pytest.raises(DiskFullError, match=r"disk full: .*file\.part: No space left"):
         for piece in range(32):
@@ -32,9 +34,11 @@ def test_a_full_disk_is_an_error_and_all_that_was_written_is_there_next_time(sma
     assert 8 < written < 16
     part.remember()  # needs no room, though there is none
     part.close()
+    with pytest.raises(DiskFullError, match="more are needed"):
+        open_part(small_disk, length=2 * MIB, piece_length=64 * KIB)
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
     part = open_part(small_disk, length=2 * MIB, piece_length=64 * KIB)
     assert part.have_bits == (1 << written) - 1
-    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
     for piece in range(written, 32):
         part.write(piece * 64 * KIB, bytes([piece + 1]) * 64 * KIB)
         part.on_piece(piece)
@@ -49,10 +53,49 @@ def test_a_disk_with_no_room_for_the_record_is_told_before_anything_is_downloade
     assert names_in(small_disk) == {"ballast"}
 
 
-def disk_with(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+def disk_with(monkeypatch: pytest.MonkeyPatch, free: int, blocks: int = 9) -> None:
     """Every disk is one of this much room."""
-    monkeypatch.setattr(room, "is_in_memory", lambda _: False)
-    monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_blocks=9, f_bavail=free, f_frsize=1))
+    monkeypatch.setattr(os, "fstatvfs", lambda _: SimpleNamespace(f_blocks=blocks, f_bavail=free, f_frsize=1))
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_a_disk_in_memory_that_is_too_small_is_told_before_anything_is_downloaded(
+    small_disk: Path, is_sparse: bool
+) -> None:
+    with pytest.raises(DiskFullError, match=r"file\.part: 2\.00 MiB more are needed"):
+        open_part(small_disk, length=2 * MIB, piece_length=64 * KIB, is_sparse=is_sparse)
+    assert names_in(small_disk) == set()
+
+
+def test_of_a_file_that_is_gone_on_with_only_what_is_missing_has_to_have_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a file system packs what it holds, so that it takes fewer blocks than it has bytes."""
+    monkeypatch.setattr(room, "_STAT_BLOCK", 0)
+    part = open_part(tmp_path)
+    put(part, range(8))
+    part.remember()
+    part.close()
+    disk_with(monkeypatch, LENGTH - 8 * PIECE)
+    part = open_part(tmp_path)
+    assert part.have_bits.bit_count() == 8
+    part.close()
+    disk_with(monkeypatch, LENGTH - 8 * PIECE - 1)
+    with pytest.raises(DiskFullError, match=r"8\.00 KiB more are needed"):
+        open_part(tmp_path)
+
+
+def test_a_disk_that_says_nothing_of_its_room_may_have_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk_with(monkeypatch, 0, blocks=0)
+    open_part(tmp_path).close()
+
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(os, "fstatvfs", refuse)
+    open_part(tmp_path).close()
 
 
 def test_a_file_that_cannot_fit_is_refused_at_the_start_with_figures(

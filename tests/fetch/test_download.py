@@ -339,10 +339,27 @@ def test_a_rate_is_kept_by_all_connections_together(tmp_path: Path) -> None:
         assert 0.85 < done.seconds < 20
 
 
+def test_connections_that_are_refused_are_not_said_to_have_brought_anything(tmp_path: Path) -> None:
+    with HostileOrigin() as origin:
+        origin.pages["/file.bin"] = Page(BODY, rate=4 * MIB, most_at_once=1)
+        got = fetch(tmp_path, origin.url("/file.bin"), most_fetchers=8, first_fetchers=8)
+    assert 1 <= got.connections <= 2, "one ends on the server before it does here"
+
+
 def test_ftp_works_with_ranges(tmp_path: Path) -> None:
     with ftp_origin(BODY) as origin:
         done = fetch(tmp_path, origin.url)
         assert (done.path.name, done.path.read_bytes()) == ("file.bin", BODY)
+
+
+def test_an_ftp_server_that_wants_another_password_is_asked_once(tmp_path: Path) -> None:
+    with ftp_origin(BODY, password="right") as origin:
+        with pytest.raises(DeniedError, match="user or password refused") as caught:
+            fetch(tmp_path, origin.url, options=FetchOptions(user="me", password="wrong"))
+        assert sum(line.startswith("PASS") for line in origin.said) == 1
+        assert "--user" in caught.value.hint
+        done = fetch(tmp_path, origin.url, options=FetchOptions(user="me", password="right"))
+        assert done.path.read_bytes() == BODY
 
 
 @pytest.mark.parametrize("path", ["file.bin", "slow/file.bin", "one/file.bin"])

@@ -31,6 +31,7 @@ from shoal.disk.part_file import PartFile
 from shoal.fetch.download import download
 from shoal.fetch.progress import Wanted
 remembering.REMEMBERED_EVERY = 0.05
+remembering.REMEMBERED_FIRST = remembering.NEARLY_OVER = 0.0
 remember = PartFile.remember
 def tell(part):
     remember(part)

@@ -60,7 +60,7 @@ def test_a_mirror_of_another_size_is_named_while_the_first_source_goes_on(tmp_pa
     with HostileOrigin() as right, HostileOrigin("127.0.0.2") as wrong:
         right.pages["/file.bin"] = Page(BODY, rate=lambda: 4 * MIB if wrong.asked else 64 * KIB)
         wrong.pages["/file.bin"] = Page(LONGER)
-        done = fetch(tmp_path, right.url("/file.bin"), wrong.url("/file.bin"), notes=notes)
+        done = fetch(tmp_path, right.url("/file.bin"), wrong.url("/file.bin"), notes=notes, first_fetchers=2)
         assert done.path.read_bytes() == BODY
     assert [note for note in notes if note.startswith(f"{named(wrong)} has another file")] == notes != []
 
@@ -136,3 +136,31 @@ def test_a_mirror_that_was_found_on_the_way_is_not_asked_again() -> None:
 def test_a_lone_source_with_a_wrong_file_is_asked_once() -> None:
     assert not Trust(["a"]).on_wrong({"a"})
     assert not Trust(["a", "b"]).on_wrong(set()), "some of it was of an earlier try"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (2, 0, 3, 1)])
+def test_a_metalink_whose_digest_fits_nothing_ends_with_that_and_not_with_a_source_that_is_missing(
+    order: tuple[int, ...], tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    digests = {"sha-256": hashlib.sha256(b"something else").digest()}
+    file = MetalinkFile("file.bin", ("file.bin",), size=len(BODY), digests=digests)
+    with HostileOrigin() as one, HostileOrigin("127.0.0.2") as two:
+        for origin in (one, two):
+            origin.pages["/file.bin"] = Page(BODY)
+        two.pages["/other.bin"] = Page(LONGER)
+        urls = (
+            one.url("/file.bin"), two.url("/file.bin"), one.url("/absent"), two.url("/other.bin"),
+        )  # fmt: skip
+        with pytest.raises(ChecksumError, match="the Metalink says"):
+            fetch(tmp_path, *(urls[place] for place in order), described=file, notes=notes)
+    assert len([note for note in notes if "begins anew" in note]) < MOST_WRONG
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_begins_anew_when_only_sources_that_were_given_up_are_left() -> None:
+    trust = Trust(["a", "b", "c"])
+    assert not trust.on_wrong({"a"}, {"b", "c"})
+    trust = Trust(["a", "b", "c"])
+    assert trust.on_wrong({"b"}, {"a"})
+    assert trust.usable == ["c"]

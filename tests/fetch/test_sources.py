@@ -194,3 +194,14 @@ def test_nothing_that_is_shown_has_the_url() -> None:
     source = sources.source_for(0, 1.0)
     sources.give_up(0, GONE)
     assert "secret" not in f"{source!r} {sources.error()}"
+
+
+def test_those_that_deliver_at_once_are_counted_and_not_those_that_ask() -> None:
+    sources = sources_of("a", "b")
+    for number in range(6):
+        sources.source_for(number, 1.0)
+    for number in (0, 1, 2):
+        sources.on_bytes(number, KIB, 2.0)
+    sources.leave(0)
+    sources.on_bytes(3, KIB, 3.0)
+    assert sources.most_delivering == 3

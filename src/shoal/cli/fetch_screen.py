@@ -42,7 +42,6 @@ class Sight:
     """The download as it was last seen."""
 
     now: Progress | None = None
-    most_connections: int = 0
     _marks: deque[tuple[float, int]] = field(default_factory=deque)  # (seconds, bytes here), oldest first
 
     def see(self, now: Progress) -> None:
@@ -51,7 +50,6 @@ class Sight:
             lately = self._measure(now)
             now = now if now.rate > 0 else replace(now, rate=lately)
         self.now = now
-        self.most_connections = max(self.most_connections, len(now.fetching))
 
     def _measure(self, now: Progress) -> float:
         marks = self._marks

@@ -150,7 +150,7 @@ class _Errand:
         if self._is_silent:
             return
         tell = self._voice.tell
-        tell(result_line(path, got, self._sight.most_connections))
+        tell(result_line(path, got))
         if "torrent" in self._asked.how:
             tell(f"created {printable(str(self._asked.how['torrent']))}")
         if len(got.members) > 1:
@@ -209,7 +209,7 @@ def is_remembered(folder: Path, name: str) -> bool:
     return (folder / record).exists()
 
 
-def result_line(path: Path, got: Downloaded, most_connections: int) -> str:
+def result_line(path: Path, got: Downloaded) -> str:
     """`"got data.iso: 1.00 GiB in 1.2 s (850 MiB/s) from nginx.example, 8 connections, sha256 right"`."""
     names = [printable(name) for name, _ in sorted(got.sources, key=lambda pair: -pair[1])]
     sources = ", ".join(names) if len(names) <= MOST_NAMED else counted(len(names), "source")
@@ -217,7 +217,7 @@ def result_line(path: Path, got: Downloaded, most_connections: int) -> str:
     origin = f" from {sources}" if sources else ""
     parts = [
         f"got {printable(str(path))}: {format_size(got.length)} in {format_duration(got.seconds)}{rate}{origin}",
-        counted(max(most_connections, 1), "connection")
+        counted(max(got.connections, 1), "connection")
         if len(got.members) < 2
         else f"with {counted(len(got.members) - 1, 'other member')}",
     ]

@@ -363,7 +363,8 @@ class PartFile:
 
     def _reserve(self) -> None:
         if self.length is not None:
-            make_room(self._opened().descriptor, self.part_path, self.length, is_sparse=self._is_sparse)
+            here = min(self._have.bit_count() * self._layout.piece_length, self.length)
+            make_room(self._opened().descriptor, self.part_path, self.length, here, is_sparse=self._is_sparse)
 
     # -- below ----------------------------------------------------------------------------------------
 

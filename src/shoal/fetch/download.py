@@ -13,9 +13,9 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from shoal.errors import ChecksumError, NetworkError
+from shoal.errors import ChecksumError, NetworkError, ShoalError
 from shoal.fetch.joining import Joining
-from shoal.fetch.options import AskedUrl, asked_url
+from shoal.fetch.options import AskedUrl, FetchOptions, asked_url
 from shoal.fetch.progress import Document, Downloaded, OnNote, OnProgress, Wanted
 from shoal.fetch.ranged import Changed, Disagreed, NoRangesAfterAll
 from shoal.fetch.session import Session
@@ -41,14 +41,10 @@ async def download(
     misfits: list[str] = []
     trust = Trust([one.url for one in asked])
     is_anew = False  # what is here is wrong
+    wrong: ChecksumError | None = None
     async with (
         company(wanted, asked[0], on_note) as others,
-        Transfers(
-            wanted.options,
-            asked[0],
-            limit=None if others is None else others.limit,
-            on_request=None if others is None else others.begin,
-        ) as transfers,
+        transfers_with(others, wanted.options, asked[0]) as transfers,
     ):
         while len(changes) <= MOST_CHANGES:
             in_runs = len(misfits) < MOST_MISFITS
@@ -73,17 +69,28 @@ async def download(
                 if session.was_here and wanted.overwrite:
                     session.note(f"{error.message}; begins anew")
                     continue
-                if not trust.on_wrong(set(session.gave)):
+                if not trust.on_wrong(set(session.gave), session.given_up):
                     raise
+                wrong = error
                 how = "from one source alone" if trust.is_alone else "from others"
                 session.note(f"{', '.join(session.gave.values())}: {error.message}; begins anew, {how}")
             except NoRangesAfterAll as misfit:
                 misfits.append(str(misfit))
                 session.note(f"begins anew: {misfit}")
+            except ShoalError:
+                if wrong is None or session.answered():
+                    raise
+                raise wrong from None  # who else was asked has no file: that one was wrong is the reason
     raise NetworkError(
         f"{host_of(asked[0].url)}: the file was replaced again while it was downloaded: {changes[-1]}",
         hint="somebody is still writing it: try again later",
     )
+
+
+def transfers_with(others: Joining | None, options: FetchOptions, first: AskedUrl) -> Transfers:
+    if others is None:
+        return Transfers(options, first)
+    return Transfers(options, first, limit=others.limit, on_request=others.begin)
 
 
 @contextlib.asynccontextmanager

@@ -8,12 +8,15 @@ something and then nothing for a while is paced: that shows a limit at once, and
 little is left each measurement takes longer, for it has to be right. A step stays if the
 rate grew by at least half of what as many average fetchers bring; else what brought nothing goes again. A gain is
 believed as soon as it shows, its absence only after two seconds, because many servers send in bursts. Now and then a
-step down is tried, by the same measure: connections that begin slowly look like a gain at first.
+step down is tried, by the same measure: connections that begin slowly look like a gain at first. After an outage it is
+as at the beginning, with the number that was of use before.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from shoal.fetch.patience import OUTAGE_SHOWS
 
 WORTH = 0.5  # of what as many average fetchers bring; less is mostly taken from the others, or noise
 FIRST_STEPS = 4  # times as many: 1, 4, 16; then one at a time
@@ -44,6 +47,13 @@ class Pace(NamedTuple):
     rate: float
 
 
+class Refused(NamedTuple):
+    """The server would not have another one: when, last, and how many were worth having until then."""
+
+    at: float
+    target: int
+
+
 class Growth:
     """The number of fetchers to have. Call `look` a few times a second."""
 
@@ -55,17 +65,21 @@ class Growth:
         self.target = first
         self._before: Pace | None = None  # the pace before the step that is being tried
         self._fruitless: Pace | None = None  # the pace of the last step that was taken back
+        self._refused: Refused | None = None
         self._is_fixed = first == most  # as many as there may be from the start: nothing is tried
         self._is_starting = True
         self._goes_down = True  # the next step, once it is no longer starting
         self._pause = FIRST_PAUSE
         self._try_at = 0.0
         self._heard = (0.0, 0)  # when something came last, and the bytes until then
+        self._began_with: int | None = 0  # bytes that came until it began, or was away; None: as many as now
         self._settled_at: float | None = None  # when this measurement begins
         self._mark: tuple[float, int] | None = None  # its beginning: the time, and the bytes until then
 
     def look(self, now: float, *, delivering: int, received: int, latency: float, bytes_left: int) -> None:
         """`delivering` fetchers brought something, `received` bytes in all; `latency`: the wait for a first byte."""
+        if self._began_with is None:
+            self._began_with = received
         if delivering < self.target or self._is_fixed:
             self._settled_at = self._mark = None
             return
@@ -102,9 +116,22 @@ class Growth:
 
     def on_refused(self, running: int, now: float) -> None:
         """The server would not have another one; so many were left."""
+        is_another = self._refused is not None and now - self._refused.at <= OUTAGE_SHOWS
+        self._refused = Refused(now, self._refused.target if self._refused and is_another else self.target)
         self._fruitless = None
         self._rest(now, max(self._pause, REFUSED_PAUSE))
         self._change(max(1, min(self.target, running)))
+
+    def on_outage(self, now: float) -> None:
+        """Nobody gets anything any more: the server or the line is away, and refusals just before were by that."""
+        target = self.target if self._before is None else min(self._before.fetchers, self.most)
+        if self._refused is not None and now - self._refused.at <= OUTAGE_SHOWS:
+            target, self._refused = min(self._refused.target, self.most), None
+        if self._refused is None or now - self._refused.at > REFUSED_PAUSE:
+            self._is_starting = self._goes_down = True
+            self._pause, self._try_at = FIRST_PAUSE, now
+        self._fruitless = self._began_with = None
+        self._change(target)
 
     def limit(self, most: int, least: int = 1) -> None:
         """From now on at most so many; at least so many, unless the server refuses. With more, steps up are tried."""
@@ -127,11 +154,12 @@ class Growth:
         """Something came, and then nothing for a while."""
         if received != self._heard[1]:
             self._heard = (now, received)
-        return received > 0 and now - self._heard[0] >= self._window(QUICK_WINDOW, latency) - ROUNDING
+        has_begun = received > (self._began_with or 0)
+        return has_begun and now - self._heard[0] >= self._window(QUICK_WINDOW, latency) - ROUNDING
 
     def _step_if_paced(self, received: int, bytes_left: int) -> None:
         self._settled_at = self._mark = None  # measure anew, from here
-        pace = Pace(self.target, received / PACE_PERIOD)
+        pace = Pace(self.target, (received - (self._began_with or 0)) / PACE_PERIOD)
         if self.target < self.most and bytes_left > PACED_PAYS * pace.rate > 0:
             self._step(pace, self.most)
 

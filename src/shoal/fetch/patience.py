@@ -21,6 +21,9 @@ JITTER = 0.25  # of the wait, either way: a server that comes back meets no wave
 LONGEST_RETRY_AFTER = 600.0  # seconds; whoever is told more than ten minutes wants to know, and come back
 USUAL_TIMES = 4.0  # of the longest silence so far: what drips is not dead
 LONGEST_SILENCE = 30.0  # seconds, however it drips
+OUTAGE_SHOWS = (
+    2.0  # seconds; when all breaks, who was refused so shortly before was its first sign, not one too many
+)
 PROGRESS = 64 * KIB  # bytes that make a try a success though it ended badly
 
 

@@ -166,12 +166,9 @@ class Plan:
         for fetcher in stalled(list(self._running()), now, self._latency, self._lone_stall):
             self._end(fetcher, StopReason.STALLED)
         self._growth.look(
-            now,
-            delivering=sum(fetcher.has_delivered for fetcher in self._running()),
-            received=self.received,
-            latency=self._latency,
-            bytes_left=self.bytes_left,
-        )
+            now, delivering=sum(fetcher.has_delivered for fetcher in self._running()),
+            received=self.received, latency=self._latency, bytes_left=self.bytes_left,
+        )  # fmt: skip
         if self._may_cut:  # else it goes at the end of its run, which is near
             fastest_first = sorted(self._running(), key=lambda fetcher: -fetcher.meter.rate(now))
             for fetcher in fastest_first[self._growth.target :]:
@@ -221,6 +218,8 @@ class Plan:
         fetcher.is_asking = False
         if not ok:
             del self._fetchers[number]
+            if not any(other.delivers for other in self._running()):
+                self._growth.on_outage(now)
         if not any(self._running()):
             self._flow.rest(now)
 

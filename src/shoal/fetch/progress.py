@@ -117,6 +117,7 @@ class Downloaded:
     verified: str  # "sha256", "sha256 pieces": by digest; "sample": what members brought, by sample; "none": not at all
     facts: Facts
     urls: tuple[str, ...] = field(default=(), repr=False)  # where it may be had, the one asked for first
+    connections: int = 0  # that delivered at once, at most
     members: tuple[MemberShare, ...] = ()  # who of a group brought how much of it, ourselves first
 
     @property

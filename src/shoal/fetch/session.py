@@ -153,11 +153,12 @@ class Session:
     @property
     def gave(self) -> dict[str, str]:
         """Who gave the bytes: URL and name. Empty if some came in an earlier try, or from others."""
-        return (
-            {}
-            if self._resumed or self.had_help
-            else {one.url: one.name for one in self._sources if one.meter.total}
-        )
+        gave = {one.url: one.name for one in self._sources if one.meter.total}
+        return {} if self._resumed or self.had_help else gave
+
+    @property
+    def given_up(self) -> set[str]:
+        return {one.url for one in self._sources if one.patience.gave_up is not None}
 
     def answered(self) -> dict[str, str]:
         """The same of whose file this is."""
@@ -252,7 +253,7 @@ class Session:
             on_note=self.note, is_to_wait=lambda: self._describing.is_running,
         )  # fmt: skip
         self._writing.on_span = ranged.provenance.on_written
-        self._remembering = Remembering(self._part, self._pooling.remember, self._on_trouble)
+        self._remembering = Remembering(self._part, plan, self._pooling.remember, self._on_trouble)
         self._pooling.begin(ranged, group)
         self._check_pieces()
         await ranged.run(group, receiver if is_fresh else None, source)
@@ -372,6 +373,7 @@ class Session:
             received=sum(count for _, count in given),
             resumed=self._resumed,
             sources=given,
+            connections=self._sources.most_delivering,
             urls=self._sources.good_urls(self._first_url),
             verified=self._verification.checked_by or (pooled and pooled.checked_by) or "none",
             members=() if pooled is None else pooled.shares(),

@@ -5,6 +5,9 @@ gets none. Pure: time and chance are arguments. What a source says of the file i
 
 A source that was never tried goes first, in the order of preference, while less than `TRIED_AT_ONCE` are in use; then
 a fetcher goes where the average fetcher gets most. Between two runs it changes its source if another is twice as good.
+
+Who refuses a fetcher while others of it deliver has enough of them. Where nobody delivers any more it is an outage,
+which says nothing of how many it stands: one fetcher asks again, and each time all deliver there may be twice as many.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from shoal.errors import DeniedError, NetworkError, NotFoundError, ShoalError
-from shoal.fetch.patience import DEFAULT_MOST_TRIES, Patience
+from shoal.errors import ChecksumError, DeniedError, NetworkError, NotFoundError, ShoalError
+from shoal.fetch.patience import DEFAULT_MOST_TRIES, OUTAGE_SHOWS, Patience
 from shoal.swarm.rate import RateMeter
 
 TRIED_AT_ONCE = 5  # a list of mirrors may be long; these show whether a near one is among them
@@ -28,10 +31,14 @@ class Source:
     """One place the file can be had from."""
 
     __slots__ = (
+        "_before_limit",
         "_limit_until",
+        "_limited_at",
+        "_most_after_outage",
         "_most_fetchers",
         "_recent",
         "fetchers",
+        "heard",
         "meter",
         "name",
         "no_answer",
@@ -47,11 +54,15 @@ class Source:
         self.patience = patience
         self.no_answer: ShoalError | None = None  # why, if its last request had none
         self.fetchers: dict[int, float] = {}  # number -> when its request was sent
+        self.heard: set[int] = set()  # of these, who got something since
         self.meter = RateMeter(now)
         self.received_before = 0  # bytes until its last failure
         self._recent = 0.0  # bytes a second of its average fetcher, when it last had any
         self._most_fetchers: int | None = None
         self._limit_until = 0.0
+        self._limited_at = -math.inf
+        self._before_limit: int | None = None
+        self._most_after_outage: int | None = None
         self.share: int | None = None  # of what a group may have there; None: all that is of use
 
     def __repr__(self) -> str:
@@ -66,8 +77,8 @@ class Source:
         if self._most_fetchers is not None and now >= self._limit_until:
             self._most_fetchers += 1
             self._limit_until = now + LIMIT_LASTS
-        limits = [most for most in (self._most_fetchers, self.share) if most is not None]
-        return len(self.fetchers) < min(limits, default=math.inf)
+        limits = (self._most_fetchers, self._most_after_outage, self.share)
+        return len(self.fetchers) < min((most for most in limits if most is not None), default=math.inf)
 
     def rate_each(self, now: float) -> float:
         """Bytes a second of its average fetcher, or of what that was."""
@@ -82,8 +93,24 @@ class Source:
         return self.patience.ready_at - before
 
     def limit(self, count: int, now: float) -> None:
+        """It has enough with so many."""
+        if now - self._limited_at > OUTAGE_SHOWS:
+            self._before_limit = self._most_fetchers
+        self._limited_at = now
         self._most_fetchers = count
         self._limit_until = now + LIMIT_LASTS
+
+    def on_bytes(self, number: int, count: int, now: float) -> None:
+        self.meter.add(count, now)
+        self.heard.add(number)
+        if self._most_after_outage is not None and len(self.heard) >= self._most_after_outage:
+            self._most_after_outage *= 2
+
+    def on_outage(self, now: float) -> None:
+        """Nobody gets anything of it any more."""
+        self._most_after_outage = 1
+        if now - self._limited_at <= OUTAGE_SHOWS:
+            self._most_fetchers = self._before_limit
 
 
 class Sources:
@@ -102,6 +129,7 @@ class Sources:
         self._all: list[Source] = []
         self._aside: list[Source] | None = None  # they are not asked for now; None: all are
         self._of: dict[int, Source] = {}
+        self.most_delivering = 0  # fetchers at once, of all sources
         self._told: set[str] = set()  # URLs of which people know that they were given up
         for url, name in named:
             self.add(url, name, now)
@@ -156,6 +184,7 @@ class Sources:
         source = self._of.pop(number, None)
         if source is not None:
             source.fetchers.pop(number)
+            source.heard.discard(number)
 
     def next_deadline(self) -> float | None:
         """When the next source can be asked again; None if none will be."""
@@ -178,6 +207,9 @@ class Sources:
             return type(reason)(_named(name, reason), hint=reason.hint)
         told = "; ".join(_named(name, reason) for name, reason in given[:SHOWN_AT_MOST])
         more = f"; and {len(given) - SHOWN_AT_MOST} more" if len(given) > SHOWN_AT_MOST else ""
+        wrong = next((reason for _, reason in given if isinstance(reason, ChecksumError)), None)
+        if wrong is not None:  # the others may be missing, but this says what is the matter
+            return ChecksumError(wrong.message, hint=wrong.hint)
         is_nowhere = all(isinstance(reason, NotFoundError) for _, reason in given)
         is_refused = len({type(reason) for _, reason in given}) == 1 and isinstance(given[0][1], DeniedError)
         kind = NotFoundError if is_nowhere else DeniedError if is_refused else NetworkError
@@ -208,7 +240,11 @@ class Sources:
     # -- what happened -------------------------------------------------------------------------------
 
     def on_bytes(self, number: int, count: int, now: float) -> None:
-        self._of[number].meter.add(count, now)
+        source = self._of[number]
+        is_first = number not in source.heard
+        source.on_bytes(number, count, now)
+        if is_first:
+            self.most_delivering = max(self.most_delivering, sum(len(one.heard) for one in self._all))
 
     def on_failure(
         self,
@@ -227,6 +263,9 @@ class Sources:
         source.patience.on_failure(
             now, error, asked_at=source.fetchers[number], received=received, retry_after=retry_after
         )
+        source.heard.discard(number)
+        if not source.heard:
+            source.on_outage(now)
 
     def on_no_answer(self, number: int, error: ShoalError) -> None:
         """Nobody is there, as it seems; what that comes to is told besides."""
@@ -235,13 +274,12 @@ class Sources:
     def on_refused(
         self, number: int, now: float, error: ShoalError, *, retry_after: float | None = None
     ) -> bool:
-        """It would not have this fetcher (429, 503, a closed connection). -> Whether it has others, and so enough."""
+        """It would not have this fetcher (429, 503, a closed connection). -> Whether it has enough: others deliver."""
         source = self._of[number]
-        others = len(source.fetchers) - 1
-        if not others or source.meter.rate(now) == 0:
+        if not source.heard - {number} or source.meter.rate(now) == 0:
             self.on_failure(number, now, error, retry_after=retry_after)
             return False
-        source.limit(others, now)
+        source.limit(len(source.fetchers) - 1, now)
         source.patience.wait(now, retry_after)
         return True
 

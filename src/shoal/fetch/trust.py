@@ -6,7 +6,7 @@ can tell who it was: then each is asked alone, in order. A file is thrown away `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 MOST_WRONG = 3  # whole downloads; a digest with a typing error would cost one for each mirror
 
@@ -35,9 +35,13 @@ class Trust:
         """The first has another file than these."""
         self._aside |= answered
 
-    def on_wrong(self, gave: set[str]) -> bool:
-        """Its digest is wrong, and these gave it, none if nobody knows; whether there is another try."""
+    def on_wrong(self, gave: set[str], given_up: Collection[str] = ()) -> bool:
+        """Its digest is wrong, and these gave it, none if nobody knows; whether there is another try.
+
+        `given_up` are those that are of no use: not there, another file.
+        """
         self._wrong += 1
+        self._out.update(given_up)
         if not gave or gave == set(self._urls[:1]) == set(self._urls):
             return False
         if len(gave) == 1:

@@ -11,6 +11,7 @@ import pycurl  # type: ignore[import-untyped]  # its stubs are a package of thei
 
 from shoal.errors import (
     CertificateError,
+    DeniedError,
     FormatError,
     NetworkError,
     NotFoundError,
@@ -33,7 +34,6 @@ _REASONS: dict[int, str] = {
     pycurl.E_TOO_MANY_REDIRECTS: "redirects too often",
     pycurl.E_SSL_CONNECT_ERROR: "no TLS connection",
     pycurl.E_INTERFACE_FAILED: "the address given to --bind is not this machine's",
-    pycurl.E_LOGIN_DENIED: "user or password refused",
 }
 
 
@@ -41,6 +41,7 @@ _UNREACHABLE = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_COULDNT_RESOLVE_HOS
 _PROXY_HINT = (
     "look whether the proxy runs; --proxy names another, else the environment does (https_proxy, ...)"
 )
+LOGIN_HINT = "it wants a user and a password that it knows: --user or --netrc"
 TRUST_HINT = "CURL_CA_BUNDLE=FILE trusts a CA of your own, as SSL_CERT_FILE does"
 UNREADABLE_HINT = "look at the file that CURL_CA_BUNDLE or SSL_CERT_FILE names"
 _WHY_NOT_TRUSTED = re.compile(r"(?:problem|result): (.+?)(?: \(\d+\))?$")  # as OpenSSL says it
@@ -77,6 +78,8 @@ def error_of(
         )
     if code == pycurl.E_REMOTE_FILE_NOT_FOUND:
         return NotFoundError(f"{host} has no {shown_url(url)}")
+    if code == pycurl.E_LOGIN_DENIED:
+        return DeniedError(f"{host}: user or password refused", hint=LOGIN_HINT)
     if code == pycurl.E_URL_MALFORMAT:
         return FormatError(f"{shown_url(url)!r} is not a URL")
     if code == _WEIRD_REPLY or (code == pycurl.E_UNSUPPORTED_PROTOCOL and "HTTP/0.9" in message):

@@ -90,6 +90,8 @@ class HostileOrigin:
         self.on_body: dict[
             str, Callable[[int], object]
         ] = {}  # by path: told after each slice how much was sent of it; the next one waits for its return
+        self.turned_away = 0  # connections that were reset at once
+        self._is_away = threading.Event()
         self._counts: dict[str, int] = {}
         self._sent_of: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -120,6 +122,18 @@ class HostileOrigin:
                     connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
+    def go_away(self) -> None:
+        """Every connection is reset, and each new one too, as where nobody listens, until `come_back`."""
+        self._is_away.set()
+        with self._lock:
+            for connection in self._connections:
+                _reset(connection)
+
+    def come_back(self) -> None:
+        with self._lock:
+            self.most_running = 0
+        self._is_away.clear()
+
     # ---- connections
 
     def _accept(self) -> None:
@@ -129,6 +143,11 @@ class HostileOrigin:
             except OSError:
                 return
             with self._lock:
+                if self._is_away.is_set():
+                    self.turned_away += 1
+                    _reset(connection)
+                    connection.close()
+                    continue
                 self._connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
@@ -215,6 +234,13 @@ class HostileOrigin:
 
 class _Cut(Exception):
     """This connection ends here."""
+
+
+def _reset(connection: socket.socket) -> None:
+    """Both sides know at once; whoever serves it still has to close it."""
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _answer_of(asked: Asked, page: Page) -> tuple[int, list[tuple[str, str]], bytes]:

@@ -2,8 +2,9 @@
 
 The origin is a fluid: in every tick each connection that is past its latency may send at its own rate, and all of
 them share the rate of the line evenly. It can begin with a burst, begin slowly, fall silent, refuse connections above a
-number, and change its rates as time goes by. `SimulatedDownload` asks a `Plan` what to do, as the real download does,
-and keeps the books: what came, how many requests were made, how many fetchers there were.
+number, be away for a while, and change its rates as time goes by. `SimulatedDownload` asks a `Plan` what to do and
+`Sources` whether the origin may be asked now, as the real download does, and keeps the books: what came, how many
+requests were made, how many fetchers there were.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from shoal.errors import NetworkError
 from shoal.fetch.claims import Stop, StopReason
 from shoal.fetch.plan import Plan
+from shoal.fetch.sources import Sources
 from shoal.units import MIB
 
 RateAt = Callable[[int, float], float]  # (fetcher from 1 on, seconds since the start) -> bytes a second
+AwayAt = Callable[[float], bool]  # (seconds since the start)
 SilentAt = Callable[[int, float], bool]  # (request from 1 on, seconds since the start)
 
 BEGAN_AT = 1.0  # so that no time is confused with "never"
@@ -38,6 +42,7 @@ class SimulatedOrigin:
     burst: float = 0.0  # seconds' worth that a connection may send at once, as where the average is limited
     first_rate: float = NO_LIMIT  # of a new connection; it doubles with every latency
     is_silent: SilentAt | None = None
+    is_away: AwayAt = lambda seconds: False  # every connection is closed, and none is taken
 
     def rate_of(self, fetcher: int, seconds: float) -> float:
         return self.each(fetcher, seconds) if callable(self.each) else self.each
@@ -55,6 +60,8 @@ class _Transfer:
     connected_at: float
     credit: float  # bytes of a burst that are left
     next_at: float  # when it may send again
+    is_open: bool  # asked for when the origin was there
+    has_delivered: bool = False
 
 
 @dataclass(slots=True)
@@ -90,6 +97,7 @@ class SimulatedDownload:
         self._rng = random.Random(seed)
         self._transfers: dict[int, _Transfer] = {}
         self._fetcher_count = 0
+        self._sources = Sources([("", "origin")], BEGAN_AT, random.Random(seed))
 
     @property
     def seconds(self) -> float:
@@ -109,7 +117,10 @@ class SimulatedDownload:
             if ticks % TICKS_A_LOOK == 0:
                 self._look()
             self.now += self._tick
-            self._deliver()
+            if self.origin.is_away(self.seconds):
+                self._break()
+            else:
+                self._deliver()
             ticks += 1
         self.outcome.seconds = self.seconds
         return self.outcome
@@ -125,14 +136,14 @@ class SimulatedDownload:
 
     def _ask(self, number: int, connected_at: float | None = None) -> bool:
         """Send the fetcher's next request, if there is one. A refusal is told to the plan."""
-        run = self.plan.next_run(number, self.now)
+        is_ready = self._sources.source_for(number, self.now) is not None
+        run = self.plan.next_run(number, self.now) if is_ready else None
         if run is None:
+            self._sources.leave(number)
             return False
         self.outcome.requests += 1
         if len(self._transfers) >= self.origin.most_connections:
-            self.outcome.refusals += 1
-            self.plan.on_ended(number, self.now, ok=False)
-            self.plan.on_refused(self.now)
+            self._on_refused(number)
             return False
         opens_at = self.now + self.origin.latency * self._rng.uniform(0.8, 1.2)
         rate = self.origin.rate_of(number, opens_at - BEGAN_AT)
@@ -140,15 +151,42 @@ class SimulatedDownload:
         if connected_at is None:
             connected_at = opens_at
         self._transfers[number] = _Transfer(
-            self.outcome.requests, run.end, opens_at, connected_at, credit, opens_at
-        )
+            self.outcome.requests, run.end, opens_at, connected_at, credit, opens_at,
+            is_open=not self.origin.is_away(self.seconds),
+        )  # fmt: skip
         self._count()
         return True
+
+    def _on_refused(self, number: int) -> None:
+        self.outcome.refusals += 1
+        is_limited = self._sources.on_refused(number, self.now, NetworkError("cannot connect"))
+        self._sources.leave(number)
+        self.plan.on_ended(number, self.now, ok=False)
+        if is_limited:
+            self.plan.on_refused(self.now)
+
+    def _break(self) -> None:
+        """The origin is away: each connection is closed, in any order, and one that is asked for then is refused."""
+        broken = [
+            number for number, one in self._transfers.items() if one.is_open or one.opens_at <= self.now
+        ]
+        self._rng.shuffle(broken)
+        for number in broken:
+            transfer = self._transfers.pop(number)
+            if not transfer.has_delivered:
+                self._on_refused(number)
+                continue
+            self._sources.on_failure(number, self.now, NetworkError("connection lost"))
+            self._sources.leave(number)
+            self.plan.on_ended(number, self.now, ok=False)
+        if broken:
+            self._count()
 
     def _end(self, number: int) -> None:
         """The fetcher's run is over; it asks for the next."""
         transfer = self._transfers.pop(number)
         is_whole = self.plan.position_of(number) == transfer.end
+        self._sources.leave(number)
         self.plan.on_ended(number, self.now, ok=True)
         self._ask(number, transfer.connected_at if is_whole else None)
         self._count()
@@ -190,6 +228,8 @@ class SimulatedDownload:
         count = min(count, self.plan.end_of(number) - position)
         if count:
             self.rows.append((position, position + count))
+            self._transfers[number].has_delivered = True
+            self._sources.on_bytes(number, count, self.now)
             self.whole += self.plan.on_bytes(number, count, self.now)
         if self.plan.position_of(number) == self.plan.end_of(number):
             self._end(number)

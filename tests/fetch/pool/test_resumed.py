@@ -275,6 +275,8 @@ def test_somebody_elses_file_in_their_place_is_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remembering, "REMEMBERED_EVERY", 0.1)
+    monkeypatch.setattr(remembering, "REMEMBERED_FIRST", 0.1)
+    monkeypatch.setattr(remembering, "NEARLY_OVER", 0.0)
 
     async def story() -> None:
         async with room(tmp_path) as here:
@@ -298,6 +300,8 @@ def test_a_disk_that_is_full_for_the_records_costs_one_line(
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(remembering, "REMEMBERED_EVERY", 0.1)
+    monkeypatch.setattr(remembering, "REMEMBERED_FIRST", 0.1)
+    monkeypatch.setattr(remembering, "NEARLY_OVER", 0.0)
     monkeypatch.setattr(PartRows, "save", save)
 
     async def story() -> None:
