@@ -47,7 +47,7 @@ class Member:
         self.pool = pool
         self.books = Books()
         self.is_there = self.is_frozen = False
-        self.plan = Plan(pool.length)
+        self.plan = Plan(pool.length, pool.some_of_all(kind.keeps))
         self.plan.limit(pool.fetchers, pool.fetchers)
         self.board: Board | None = None
         self.known: dict[bytes, Member] = {}  # with whom it is connected
@@ -69,10 +69,10 @@ class Member:
         pool, plan = self.pool, self.plan
         self.is_there = True
         probe = next(self._numbers)
-        plan.next_run(probe, pool.now)
-        if not self.kind.is_helper:
-            plan.on_bytes(probe, min(PROBE, pool.length), pool.now)
-        plan.on_ended(probe, pool.now, ok=False)
+        if plan.next_run(probe, pool.now) is not None:
+            if not self.kind.is_helper:
+                plan.on_bytes(probe, min(PROBE, pool.length), pool.now)
+            plan.on_ended(probe, pool.now, ok=False)
         plan.withhold(0, pool.length)
         self.books.requests += 1
         self.board = Board(
@@ -295,6 +295,11 @@ class SimulatedPool:
         kind = member.kind
         is_out = kind.is_helper or kind.only_claims or member.is_frozen or kind.dies_at <= self.seconds
         return not is_out and not member.plan.is_complete
+
+    def some_of_all(self, part: float) -> int:
+        """So large a part of the pieces, here and there."""
+        rng = random.Random(self.seed)
+        return sum(1 << piece for piece in iter_bits(self.everything) if rng.random() < part)
 
     # -- books ---------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from shoal.fetch.pool.others import Others
 from shoal.fetch.pool.passing import Passing
 from shoal.fetch.pool.portions import Portions
 from shoal.fetch.pool.runs import PieceRun, Places, first_of, run_from, runs_of
+from shoal.fetch.pool.stock import Stock
 from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.units import MIB
 
@@ -95,6 +96,7 @@ class Board:
         self._declined_at: float | None = None  # what is unclaimed was left to faster members
         self._idle_since: float | None = None  # there is nothing unclaimed
         self._lagging = Lagging(piece_length, now)
+        self._stock = Stock(piece_length, now)
         self._despite = 0  # ours to fetch though a member has it, which is slow to pass it on
 
     # -- what happened -------------------------------------------------------------------------------
@@ -116,9 +118,11 @@ class Board:
 
     def on_have(self, member: bytes, bits: int, now: float) -> None:
         self.on_heard(member, now)
-        self._members[member].on_have(bits, self._piece_length, now)
+        self._stock.on_fetched(self._members[member].on_have(bits, self._piece_length, now))
         if not self._members[member].is_helper:
             self._passing.on_taken(bits, self.have, now)
+            self._stock.on_taken(bits, now)
+            self._despite = without(self._despite, bits)  # it is passed on after all
 
     def on_lost(self, bits: int, member: bytes | None = None) -> None:
         """What it, or anybody, told of these does not count any more."""
@@ -149,6 +153,7 @@ class Board:
             self._members.heard_at = now
         else:
             self._lagging.on_piece(now)
+            self._stock.on_taken(0 if self.is_helper else bit, now)
         self.have |= bit
         self.forced = without(self.forced, bit)
 
@@ -171,7 +176,7 @@ class Board:
     @property
     def is_held_up(self) -> bool:
         """What neighbours have comes slowly."""
-        return self._lagging.is_doubted
+        return self._lagging.is_doubted or self._stock.is_slow
 
     def left_to_fetch(self, now: float) -> int:
         """The pieces that nobody here has who passes them on."""
@@ -199,6 +204,7 @@ class Board:
         for member in self._members.values():
             if member.void_if_late(self._piece_length, now) or self._members.is_silent(member, now):
                 self.laggards.add(member.name)
+        self._stock.look(self._members, self.have, self.rate, now)
         self._drop(demand, now)
         runs = list(runs_of(without(self.forced, before)))
         if not (self.is_helper and self.rests):
@@ -279,12 +285,12 @@ class Board:
 
     def _take(self, demand: Demand, now: float) -> list[PieceRun]:
         free = self._surest(self.unclaimed(now))
+        free = free or self._stock.beside(self._mine | self._members.fetched(now))
         if not self._members and (self._alone_since is None or now - self._alone_since >= ALONE_AFTER):
             self._mine |= free
             self._has_all = True
             return list(runs_of(free))
-        others = (member.told_rate for member in self._members.values())
-        fetchers = max(1, demand.fetchers)
+        fetchers, others = max(1, demand.fetchers), self._members.told_rates
         count = self._portions.run_near_the_end(self.rate, others, fetchers, free.bit_count())
         wanted = demand.idle * count * self._piece_length - demand.waiting
         runs: list[PieceRun] = []
@@ -298,6 +304,7 @@ class Board:
                 break
             runs.append(run)
             self._mine |= run_mask(*run)
+            self._despite |= run_mask(*run) & self._stock.bits
             free = without(free, run_mask(*run))
             self._next = run.first + run.count
             wanted -= run.count * self._piece_length
@@ -371,7 +378,7 @@ class Board:
     def _slow_ones(self, now: float) -> list[tuple[float, int]]:
         """What is on its way from others, in how many seconds: what they fetch, and what they have and pass on."""
         offered = self._members.offered(now)
-        once, twice = 0, self.have | self._mine | offered
+        once, twice = 0, self.have | self._mine | without(offered, self._stock.beside(0))
         for member in self._members.values():
             twice |= once & member.live
             once |= member.live
@@ -379,7 +386,7 @@ class Board:
             (member.seconds_left(self._piece_length, now), without(member.settled(now), twice))
             for member in self._members.values()
         ]
-        lagging = without(offered, self.have | self._mine)
+        lagging = without(offered, self.have | self._mine | self._stock.bits)
         if self.is_helper or not lagging:
             self._lagging.rest(now)
         elif (seconds := self._seconds_lagging(lagging, now)) is not None:

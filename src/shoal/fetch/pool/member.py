@@ -29,7 +29,8 @@ MOST_VAIN = 16.0  # seconds that all who left without having brought anything ma
 
 
 class Member:
-    """One other member. `has`: the pieces it told of; `claims`: those that it fetches."""
+    """One other member. `has`: the pieces it told of, `kept`: those that it had before we met; `claims`: those that it
+    fetches."""
 
     def __init__(
         self, name: bytes, now: float, is_helper: bool, has: int, *, is_doubted: bool = False
@@ -38,7 +39,7 @@ class Member:
         self.name = name
         self.is_helper = is_helper
         self.joined_at = self.heard_at = now
-        self.has = has
+        self.has = self.kept = has
         self.claims = 0
         self.told_rate = 0.0
         self.is_owing = False
@@ -88,8 +89,12 @@ class Member:
             self._waited += now - self._waits_since
         return fresh
 
-    def on_have(self, bits: int, piece_length: int, now: float) -> None:
-        brought = self.claims & without(bits, self.has)
+    def on_have(self, bits: int, piece_length: int, now: float) -> int:
+        """It has these, whatever else. -> those of them that it claimed, and brings."""
+        fresh = without(bits, self.has)
+        brought = self.claims & fresh
+        if self.is_helper or not self.has:  # a helper gets nothing of others but what it is to keep
+            self.kept |= without(fresh, brought)
         self.has |= bits
         if brought:
             self._meter.add(brought.bit_count() * piece_length, now)
@@ -99,6 +104,7 @@ class Member:
             self._has_brought = True
             self._void = 0
             self._idle_talk = 0
+        return brought
 
     def on_owing(self, is_owing: bool, now: float) -> None:
         if is_owing and not self.is_owing:
