@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
+from shoal.fetch.pool.finding import Finding
 from shoal.fetch.pool.lagging import Lagging
 from shoal.fetch.pool.member import (
     CROSSING,
@@ -31,7 +32,7 @@ from shoal.fetch.pool.member import (
 from shoal.fetch.pool.others import Others
 from shoal.fetch.pool.passing import Passing
 from shoal.fetch.pool.portions import Portions
-from shoal.fetch.pool.runs import PieceRun, Places, first_of, run_from, runs_of
+from shoal.fetch.pool.runs import PieceRun, Places, run_from, runs_of
 from shoal.fetch.pool.stock import Stock
 from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.units import MIB
@@ -71,11 +72,10 @@ class Board:
         self._everything = all_bits(piece_count)
         self._me = me
         self.is_helper = is_helper
-        self.rests = (
-            False  # nothing more is taken: of a helper that only passes on, a requester that waits for one
-        )
+        self.rests = False  # nothing more is taken: it only passes on, or waits for a helper
+        self.allowance = piece_count  # more are not taken to be fetched
         self._places = Places(piece_count, salt)
-        self._my_places = self._places.in_order_of(me)
+        self._finding = Finding(self._places, me)
         self._members = Others(now)
         self.laggards: set[bytes] = set()  # members that held us up, for people
         self._vain = 0.0  # seconds that members were waited for that left without having brought anything
@@ -85,7 +85,6 @@ class Board:
         self.forced = 0  # ours alone to fetch, whatever others have
         self._brought = 0  # by us, from the origin
         self._passing = Passing(piece_length, now)
-        self._next = -1  # the piece behind our last run
         self._rate = 0.0  # ours, when we last had one
         self._best_rate = 0.0  # of late: who is idle knows no better, and what it doubles shows it
         self._decided_at = now
@@ -263,6 +262,15 @@ class Board:
             if self._claims_too_much(demand):
                 self._keep_close_to(demand)
 
+    @property
+    def claimed(self) -> int:
+        """Pieces that are ours to fetch, and not here."""
+        return self._mine.bit_count()
+
+    @property
+    def _allowed(self) -> int:
+        return self.allowance - self.claimed
+
     def _claims_too_much(self, demand: Demand, more: int = 0) -> bool:
         """Now, or with so many pieces `more`: what would be dropped at the next look is not taken."""
         return self._portions.is_too_much(min(demand.rate, self.rate), self._claimed + more)
@@ -278,7 +286,7 @@ class Board:
         count = self._portions.run_length(self.rate, max(1, demand.fetchers))
         for first, _ in list(runs_of(demand.begun_bits & self._mine))[:MOST_RUNS]:
             kept |= run_mask(first, min(count, run_from(self._mine, first)))
-        self._next = kept.bit_length()
+        self._finding.behind = kept.bit_length()
         self._mine &= kept | self.forced
 
     # -- taking --------------------------------------------------------------------------------------
@@ -299,14 +307,14 @@ class Board:
             is_first_of_two = wanted > count * self._piece_length
             length = max(1, count // 2) if is_first_of_two else count
             spare = self._portions.spare_length(self.rate, self._claimed)
-            run = self._next_run(free, min(length, spare))
+            run = self._finding.run(free, min(length, spare), self._allowed)
             if self._claims_too_much(demand, run.count):
                 break
             runs.append(run)
             self._mine |= run_mask(*run)
             self._despite |= run_mask(*run) & self._stock.bits
+            self._finding.behind = run.first + run.count
             free = without(free, run_mask(*run))
-            self._next = run.first + run.count
             wanted -= run.count * self._piece_length
             self._idle_since = None
         if free or not demand.idle or demand.waiting:
@@ -335,18 +343,7 @@ class Board:
     def _has_room(self, count: int) -> bool:
         """Whether a run more can be told."""
         is_room = self._mine.bit_count() + count <= most_claimed(self._piece_length)
-        return is_room and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
-
-    def _next_run(self, free: int, count: int) -> PieceRun:
-        """Behind our last one if that is free, else where we rank highest; no sliver is left beside it."""
-        first = self._next
-        if first < 0 or not free >> first & 1:
-            first = first_of(self._my_places, free)
-            behind = without(run_mask(0, first), free).bit_length()  # where this free row begins
-            if first - behind < count:
-                first = behind
-        there = run_from(free, first)
-        return PieceRun(first, there if there < count + count // 2 else count)
+        return is_room and self._allowed > 0 and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
 
     # -- the very end --------------------------------------------------------------------------------
 
@@ -364,8 +361,8 @@ class Board:
         if share <= 0:
             return []
         run = max(runs_of(bits), key=lambda run: run.count)
-        share = min(share, max(1, run.count - 1), self._portions.run_length(self._rate, 1))
-        if self._claims_too_much(demand, share):
+        share = min(share, max(1, run.count - 1), self._portions.run_length(self._rate, 1), self._allowed)
+        if share <= 0 or self._claims_too_much(demand, share):
             return []
         doubled = PieceRun(run.first + run.count - share, share)
         self._mine |= run_mask(*doubled)

@@ -3,9 +3,9 @@
 Stock is what members had already when they were met, and nobody was seen to fetch or get since: a whole cache, mostly.
 Requesters take it; whoever else is there learns from what they tell of how fast.
 
-Always true: whoever has it gets some time to begin; it is left alone as long as requesters take at least as much of it
-as all together would bring from the origin, and are not waiting for its next piece; what is unclaimed comes first. Where
-a requester fetches of it itself, it is known to be slow. Pure: told the time.
+Always true: whoever has it gets some time to begin. It is left alone as long as requesters take at least as much of it
+as all together would bring from the origin, and get its next piece soon. What is unclaimed comes first. Where a
+requester fetches of it itself, it is known to be slow. Pure: told the time.
 """
 
 from __future__ import annotations
