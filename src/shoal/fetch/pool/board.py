@@ -21,6 +21,7 @@ from shoal.fetch.pool.finding import Finding
 from shoal.fetch.pool.lagging import Lagging
 from shoal.fetch.pool.member import (
     CROSSING,
+    FEW_RUNS,
     LONGEST_LATE,
     MOST_RUNS,
     MOST_VAIN,
@@ -201,6 +202,7 @@ class Board:
         self._passing.look(self.have, self._rate, now)
         self._decided_at = now
         for member in self._members.values():
+            member.age(now)
             if member.void_if_late(self._piece_length, now) or self._members.is_silent(member, now):
                 self.laggards.add(member.name)
         self._stock.look(self._members, self.have, self.rate, now)
@@ -284,7 +286,7 @@ class Board:
         """Of what is ours a run from each piece that is being fetched, and what is ours alone."""
         kept = 0
         count = self._portions.run_length(self.rate, max(1, demand.fetchers))
-        for first, _ in list(runs_of(demand.begun_bits & self._mine))[:MOST_RUNS]:
+        for first, _ in list(runs_of(demand.begun_bits & self._mine))[:FEW_RUNS]:
             kept |= run_mask(first, min(count, run_from(self._mine, first)))
         self._finding.behind = kept.bit_length()
         self._mine &= kept | self.forced
@@ -293,6 +295,7 @@ class Board:
 
     def _take(self, demand: Demand, now: float) -> list[PieceRun]:
         free = self._surest(self.unclaimed(now))
+        most_runs = FEW_RUNS if free else MOST_RUNS
         free = free or self._stock.beside(self._mine | self._members.fetched(now))
         if not self._members and (self._alone_since is None or now - self._alone_since >= ALONE_AFTER):
             self._mine |= free
@@ -303,7 +306,7 @@ class Board:
         wanted = demand.idle * count * self._piece_length - demand.waiting
         runs: list[PieceRun] = []
         wanted = 0 if self._is_too_slow(demand, free, now) else wanted
-        while 2 * wanted > count * self._piece_length and free and self._has_room(count):
+        while 2 * wanted > count * self._piece_length and free and self._has_room(count, most_runs):
             is_first_of_two = wanted > count * self._piece_length
             length = max(1, count // 2) if is_first_of_two else count
             spare = self._portions.spare_length(self.rate, self._claimed)
@@ -340,10 +343,10 @@ class Board:
         self._declined_at = self._declined_at or now
         return now - self._declined_at < min(a_piece, LONGEST_DECLINE)
 
-    def _has_room(self, count: int) -> bool:
-        """Whether a run more can be told."""
+    def _has_room(self, count: int, most_runs: int) -> bool:
+        """Whether a run more may be taken."""
         is_room = self._mine.bit_count() + count <= most_claimed(self._piece_length)
-        return is_room and self._allowed > 0 and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
+        return is_room and self._allowed > 0 and sum(1 for _ in runs_of(self._mine)) < most_runs
 
     # -- the very end --------------------------------------------------------------------------------
 

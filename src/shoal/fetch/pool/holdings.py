@@ -160,6 +160,8 @@ class Holdings:
 
     def _note_who_brought(self, piece: int, author: bytes, giver: bytes | None) -> None:
         """Whoever fetched it in this run; of what was fetched before, whose record is old, whoever had kept it."""
+        if self.settled_bits >> piece & 1:
+            author, giver = self._me, None  # by ourselves, whoever else did before
         had = giver is not None and bool(self.kept_bits >> piece & 1)
         if giver is not None and had and giver in self._authors.vouchers_of(piece):
             had = bool(self._kept_of.get(giver, 0) >> piece & 1)  # else it fetched it anew

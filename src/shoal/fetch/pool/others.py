@@ -61,7 +61,7 @@ class Others(dict[bytes, Member]):
 
     @property
     def stock(self) -> int:
-        """The pieces that members had before we met, and that nobody has got since."""
+        """The pieces that members keep, and that nobody else has got."""
         kept = got = 0
         for member in self.values():
             kept |= member.has & member.kept

@@ -1,7 +1,8 @@
 """Decide whether what members keep comes to requesters so slowly that it is fetched from the origin as well.
 
-Stock is what members had already when they were met, and nobody was seen to fetch or get since: a whole cache, mostly.
-Requesters take it; whoever else is there learns from what they tell of how fast.
+Stock is what members had already when they were met, or fetched some seconds ago, and nobody else was seen to get: a
+whole cache, or what a narrow uplink holds back. Requesters take it; whoever is there learns from what they tell how
+fast.
 
 Always true: whoever has it gets some time to begin. It is left alone as long as requesters take at least as much of it
 as all together would bring from the origin, and get its next piece soon. What is unclaimed comes first. Where a
