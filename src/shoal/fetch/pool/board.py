@@ -279,8 +279,8 @@ class Board:
 
     @property
     def _claimed(self) -> int:
-        """Pieces that we have taken and others cannot have yet."""
-        return self._mine.bit_count() + self._passing.waiting
+        """Pieces that we have taken and others cannot have yet; a requester takes for itself."""
+        return self._mine.bit_count() + (self._passing.waiting if self.is_helper else 0)
 
     def _keep_close_to(self, demand: Demand) -> None:
         """Of what is ours a run from each piece that is being fetched, and what is ours alone."""
