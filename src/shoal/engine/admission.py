@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shoal.engine.neighbour import Neighbour
     from shoal.engine.torrent import Torrent
 
+TWICE = "connected twice"  # the reason why one of two connections of the same ends; the other stays
 MOST_CONNECTIONS = 200  # neighbours; memory is planned for so many
 
 
@@ -46,7 +47,7 @@ class Admission:
                 keeps_ours = our_id > newcomer.peer_id
                 if other.is_outgoing == newcomer.is_outgoing or other.is_outgoing == keeps_ours:
                     raise PeerError("we are connected already")
-                other.close("connected twice", is_fault=False)
+                other.close(TWICE, is_fault=False)
                 return
 
     def check_address(self, address: Address) -> None:

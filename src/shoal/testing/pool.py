@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -18,7 +18,7 @@ from shoal.fetch.pieces import piece_length_for
 from shoal.fetch.plan import Plan
 from shoal.fetch.pool.board import Board
 from shoal.fetch.pool.runs import PieceRun
-from shoal.formats.bitfield import iter_bits, without
+from shoal.formats.bitfield import iter_bits, random_bit, without
 from shoal.testing.origin import share_evenly
 from shoal.testing.pool_kinds import NEVER, Books, Kind, Transfer
 from shoal.units import KIB, MIB
@@ -47,7 +47,7 @@ class Member:
         self.pool = pool
         self.books = Books()
         self.is_there = self.is_frozen = False
-        self.plan = Plan(pool.length)
+        self.plan = Plan(pool.length, pool.some_of_all(kind.keeps))
         self.plan.limit(pool.fetchers, pool.fetchers)
         self.board: Board | None = None
         self.known: dict[bytes, Member] = {}  # with whom it is connected
@@ -57,6 +57,7 @@ class Member:
         self.pulls: dict[int, Pull] = {}
         self.told: tuple[PieceRun, ...] = ()
         self._numbers = count(1)
+        self._rng = random.Random(number)
 
     @property
     def acts(self) -> bool:
@@ -69,10 +70,10 @@ class Member:
         pool, plan = self.pool, self.plan
         self.is_there = True
         probe = next(self._numbers)
-        plan.next_run(probe, pool.now)
-        if not self.kind.is_helper:
-            plan.on_bytes(probe, min(PROBE, pool.length), pool.now)
-        plan.on_ended(probe, pool.now, ok=False)
+        if plan.next_run(probe, pool.now) is not None:
+            if not self.kind.is_helper:
+                plan.on_bytes(probe, min(PROBE, pool.length), pool.now)
+            plan.on_ended(probe, pool.now, ok=False)
         plan.withhold(0, pool.length)
         self.books.requests += 1
         self.board = Board(
@@ -220,14 +221,30 @@ class Member:
                 load[pull.holder.name] += 1
         lacking = without(self.pool.everything, self.plan.have_bits)
         for name in sorted(load, key=lambda name: load[name]):
-            for piece in iter_bits(self.has_of[name] & lacking):
+            wanted = self.has_of[name] & lacking
+            for piece in self._scattered(wanted) if self.known[name].kind.keeps else iter_bits(wanted):
                 if load[name] >= MOST_PULLS:
                     break
                 if piece not in self.pulls:
                     self.pulls[piece] = Pull(piece, self.known[name], self.pool.piece_size(piece), now)
                     load[name] += 1
         for name in self.known:
+            if not load[name]:
+                self._take_over(self.known[name])
             self.board.on_owing(name, load[name] > 0, now)
+
+    def _take_over(self, idle: Member) -> None:
+        """What it has and a keeper is at is asked of it, too, as in the engine's end game."""
+        for piece, pull in self.pulls.items():
+            if pull.holder.kind.keeps and self.has_of[idle.name] >> piece & 1 and pull.holder is not idle:
+                self.pulls[piece] = Pull(piece, idle, self.pool.piece_size(piece), self.pool.now)
+
+    def _scattered(self, bits: int) -> Iterator[int]:
+        """In any order, as rarest first comes to where one member has them all."""
+        while bits:
+            piece = random_bit(bits, self._rng)
+            bits ^= 1 << piece
+            yield piece
 
 
 @dataclass
@@ -295,6 +312,11 @@ class SimulatedPool:
         kind = member.kind
         is_out = kind.is_helper or kind.only_claims or member.is_frozen or kind.dies_at <= self.seconds
         return not is_out and not member.plan.is_complete
+
+    def some_of_all(self, part: float) -> int:
+        """So large a part of the pieces, here and there."""
+        rng = random.Random(self.seed)
+        return sum(1 << piece for piece in iter_bits(self.everything) if rng.random() < part)
 
     # -- books ---------------------------------------------------------------------------------------
 

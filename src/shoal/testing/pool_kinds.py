@@ -17,6 +17,7 @@ class Kind:
 
     rate: float | RateAt = 2.5e6
     is_helper: bool = False
+    keeps: float = 0.0  # the part of the file that it has from the beginning, spread over all of it
     starts_at: float = 0.0
     dies_at: float = NEVER  # its connections are closed
     freezes_at: float = NEVER  # they stay open, and it does nothing more

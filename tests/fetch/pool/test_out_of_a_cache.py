@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from shoal.fetch.pool import awaiting, lagging
+from shoal.fetch.pool import awaiting, lagging, stock
 from shoal.fetch.pool.requesting import PROBE_END
 from shoal.protocol.group.meeting import encode_meeting
 from shoal.protocol.group.messages import AskHelp, Kept, ValidatorKind
@@ -36,6 +36,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MEETS_WITHIN", "ANSWERS_WITHIN", "COMES_WITHIN", "LONGEST"):
         monkeypatch.setattr(awaiting, name, LONGEST)
     monkeypatch.setattr(lagging, "LAGS_AFTER", LONGEST)
+    monkeypatch.setattr(stock, "BEGINS_WITHIN", LONGEST)
 
 
 def answers_when(here: Room, condition: Callable[[], object], page: Page) -> None:

@@ -17,9 +17,11 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from shoal.fetch.claims import Demand
+from shoal.fetch.pool.finding import Finding
 from shoal.fetch.pool.lagging import Lagging
 from shoal.fetch.pool.member import (
     CROSSING,
+    FEW_RUNS,
     LONGEST_LATE,
     MOST_RUNS,
     MOST_VAIN,
@@ -31,7 +33,8 @@ from shoal.fetch.pool.member import (
 from shoal.fetch.pool.others import Others
 from shoal.fetch.pool.passing import Passing
 from shoal.fetch.pool.portions import Portions
-from shoal.fetch.pool.runs import PieceRun, Places, first_of, run_from, runs_of
+from shoal.fetch.pool.runs import PieceRun, Places, run_from, runs_of
+from shoal.fetch.pool.stock import Stock
 from shoal.formats.bitfield import all_bits, run_mask, without
 from shoal.units import MIB
 
@@ -70,11 +73,10 @@ class Board:
         self._everything = all_bits(piece_count)
         self._me = me
         self.is_helper = is_helper
-        self.rests = (
-            False  # nothing more is taken: of a helper that only passes on, a requester that waits for one
-        )
+        self.rests = False  # nothing more is taken: it only passes on, or waits for a helper
+        self.allowance = piece_count  # more are not taken to be fetched
         self._places = Places(piece_count, salt)
-        self._my_places = self._places.in_order_of(me)
+        self._finding = Finding(self._places, me)
         self._members = Others(now)
         self.laggards: set[bytes] = set()  # members that held us up, for people
         self._vain = 0.0  # seconds that members were waited for that left without having brought anything
@@ -84,7 +86,6 @@ class Board:
         self.forced = 0  # ours alone to fetch, whatever others have
         self._brought = 0  # by us, from the origin
         self._passing = Passing(piece_length, now)
-        self._next = -1  # the piece behind our last run
         self._rate = 0.0  # ours, when we last had one
         self._best_rate = 0.0  # of late: who is idle knows no better, and what it doubles shows it
         self._decided_at = now
@@ -95,6 +96,7 @@ class Board:
         self._declined_at: float | None = None  # what is unclaimed was left to faster members
         self._idle_since: float | None = None  # there is nothing unclaimed
         self._lagging = Lagging(piece_length, now)
+        self._stock = Stock(piece_length, now)
         self._despite = 0  # ours to fetch though a member has it, which is slow to pass it on
 
     # -- what happened -------------------------------------------------------------------------------
@@ -116,9 +118,11 @@ class Board:
 
     def on_have(self, member: bytes, bits: int, now: float) -> None:
         self.on_heard(member, now)
-        self._members[member].on_have(bits, self._piece_length, now)
+        self._stock.on_fetched(self._members[member].on_have(bits, self._piece_length, now))
         if not self._members[member].is_helper:
             self._passing.on_taken(bits, self.have, now)
+            self._stock.on_taken(bits, now)
+            self._despite = without(self._despite, bits)  # it is passed on after all
 
     def on_lost(self, bits: int, member: bytes | None = None) -> None:
         """What it, or anybody, told of these does not count any more."""
@@ -149,6 +153,7 @@ class Board:
             self._members.heard_at = now
         else:
             self._lagging.on_piece(now)
+            self._stock.on_taken(0 if self.is_helper else bit, now)
         self.have |= bit
         self.forced = without(self.forced, bit)
 
@@ -171,7 +176,7 @@ class Board:
     @property
     def is_held_up(self) -> bool:
         """What neighbours have comes slowly."""
-        return self._lagging.is_doubted
+        return self._lagging.is_doubted or self._stock.is_slow
 
     def left_to_fetch(self, now: float) -> int:
         """The pieces that nobody here has who passes them on."""
@@ -197,8 +202,10 @@ class Board:
         self._passing.look(self.have, self._rate, now)
         self._decided_at = now
         for member in self._members.values():
+            member.age(now)
             if member.void_if_late(self._piece_length, now) or self._members.is_silent(member, now):
                 self.laggards.add(member.name)
+        self._stock.look(self._members, self.have, self.rate, now)
         self._drop(demand, now)
         runs = list(runs_of(without(self.forced, before)))
         if not (self.is_helper and self.rests):
@@ -257,49 +264,60 @@ class Board:
             if self._claims_too_much(demand):
                 self._keep_close_to(demand)
 
+    @property
+    def claimed(self) -> int:
+        """Pieces that are ours to fetch, and not here."""
+        return self._mine.bit_count()
+
+    @property
+    def _allowed(self) -> int:
+        return self.allowance - self.claimed
+
     def _claims_too_much(self, demand: Demand, more: int = 0) -> bool:
         """Now, or with so many pieces `more`: what would be dropped at the next look is not taken."""
         return self._portions.is_too_much(min(demand.rate, self.rate), self._claimed + more)
 
     @property
     def _claimed(self) -> int:
-        """Pieces that we have taken and others cannot have yet."""
-        return self._mine.bit_count() + self._passing.waiting
+        """Pieces that we have taken and others cannot have yet; a requester takes for itself."""
+        return self._mine.bit_count() + (self._passing.waiting if self.is_helper else 0)
 
     def _keep_close_to(self, demand: Demand) -> None:
         """Of what is ours a run from each piece that is being fetched, and what is ours alone."""
         kept = 0
         count = self._portions.run_length(self.rate, max(1, demand.fetchers))
-        for first, _ in list(runs_of(demand.begun_bits & self._mine))[:MOST_RUNS]:
+        for first, _ in list(runs_of(demand.begun_bits & self._mine))[:FEW_RUNS]:
             kept |= run_mask(first, min(count, run_from(self._mine, first)))
-        self._next = kept.bit_length()
+        self._finding.behind = kept.bit_length()
         self._mine &= kept | self.forced
 
     # -- taking --------------------------------------------------------------------------------------
 
     def _take(self, demand: Demand, now: float) -> list[PieceRun]:
         free = self._surest(self.unclaimed(now))
+        most_runs = FEW_RUNS if free else MOST_RUNS
+        free = free or self._stock.beside(self._mine | self._members.fetched(now))
         if not self._members and (self._alone_since is None or now - self._alone_since >= ALONE_AFTER):
             self._mine |= free
             self._has_all = True
             return list(runs_of(free))
-        others = (member.told_rate for member in self._members.values())
-        fetchers = max(1, demand.fetchers)
+        fetchers, others = max(1, demand.fetchers), self._members.told_rates
         count = self._portions.run_near_the_end(self.rate, others, fetchers, free.bit_count())
         wanted = demand.idle * count * self._piece_length - demand.waiting
         runs: list[PieceRun] = []
         wanted = 0 if self._is_too_slow(demand, free, now) else wanted
-        while 2 * wanted > count * self._piece_length and free and self._has_room(count):
+        while 2 * wanted > count * self._piece_length and free and self._has_room(count, most_runs):
             is_first_of_two = wanted > count * self._piece_length
             length = max(1, count // 2) if is_first_of_two else count
             spare = self._portions.spare_length(self.rate, self._claimed)
-            run = self._next_run(free, min(length, spare))
+            run = self._finding.run(free, min(length, spare), self._allowed)
             if self._claims_too_much(demand, run.count):
                 break
             runs.append(run)
             self._mine |= run_mask(*run)
+            self._despite |= run_mask(*run) & self._stock.bits
+            self._finding.behind = run.first + run.count
             free = without(free, run_mask(*run))
-            self._next = run.first + run.count
             wanted -= run.count * self._piece_length
             self._idle_since = None
         if free or not demand.idle or demand.waiting:
@@ -325,21 +343,10 @@ class Board:
         self._declined_at = self._declined_at or now
         return now - self._declined_at < min(a_piece, LONGEST_DECLINE)
 
-    def _has_room(self, count: int) -> bool:
-        """Whether a run more can be told."""
+    def _has_room(self, count: int, most_runs: int) -> bool:
+        """Whether a run more may be taken."""
         is_room = self._mine.bit_count() + count <= most_claimed(self._piece_length)
-        return is_room and sum(1 for _ in runs_of(self._mine)) < MOST_RUNS
-
-    def _next_run(self, free: int, count: int) -> PieceRun:
-        """Behind our last one if that is free, else where we rank highest; no sliver is left beside it."""
-        first = self._next
-        if first < 0 or not free >> first & 1:
-            first = first_of(self._my_places, free)
-            behind = without(run_mask(0, first), free).bit_length()  # where this free row begins
-            if first - behind < count:
-                first = behind
-        there = run_from(free, first)
-        return PieceRun(first, there if there < count + count // 2 else count)
+        return is_room and self._allowed > 0 and sum(1 for _ in runs_of(self._mine)) < most_runs
 
     # -- the very end --------------------------------------------------------------------------------
 
@@ -357,8 +364,8 @@ class Board:
         if share <= 0:
             return []
         run = max(runs_of(bits), key=lambda run: run.count)
-        share = min(share, max(1, run.count - 1), self._portions.run_length(self._rate, 1))
-        if self._claims_too_much(demand, share):
+        share = min(share, max(1, run.count - 1), self._portions.run_length(self._rate, 1), self._allowed)
+        if share <= 0 or self._claims_too_much(demand, share):
             return []
         doubled = PieceRun(run.first + run.count - share, share)
         self._mine |= run_mask(*doubled)
@@ -371,7 +378,7 @@ class Board:
     def _slow_ones(self, now: float) -> list[tuple[float, int]]:
         """What is on its way from others, in how many seconds: what they fetch, and what they have and pass on."""
         offered = self._members.offered(now)
-        once, twice = 0, self.have | self._mine | offered
+        once, twice = 0, self.have | self._mine | without(offered, self._stock.beside(0))
         for member in self._members.values():
             twice |= once & member.live
             once |= member.live
@@ -379,7 +386,7 @@ class Board:
             (member.seconds_left(self._piece_length, now), without(member.settled(now), twice))
             for member in self._members.values()
         ]
-        lagging = without(offered, self.have | self._mine)
+        lagging = without(offered, self.have | self._mine | self._stock.bits)
         if self.is_helper or not lagging:
             self._lagging.rest(now)
         elif (seconds := self._seconds_lagging(lagging, now)) is not None:

@@ -52,6 +52,7 @@ MOST_WORKS_OF_ONE = 16  # ... and at the wish of one member alone; the others ar
 LOOKS_EVERY = (
     5.0  # seconds between two looks whether this machine is in its groups still: two small files are read
 )
+USED_UP = "what it may fetch in a day is used up"
 MOST_REFUSALS_TOLD = 20  # of one member and connection: who asks for a thousand things fills no log
 
 Report = Callable[..., None]
@@ -212,7 +213,10 @@ class HelperServer:
             attendant.say(Helping(ask.info_hash))
 
     def _begin(self, group: JoinedGroup, ask: AskHelp) -> None:
-        work = Work(group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note)
+        work = Work(
+            group, ask, self.meetings, self._transfers, self._cache, self._quota, self._note,
+            partial(self._refuse_all, ask, USED_UP),
+        )  # fmt: skip
         self._works[ask.info_hash] = work
         asker = next(iter(self._askers[ask.info_hash]))
         task = self._group.create_task(self._work(work, _names(asker)))
@@ -228,11 +232,15 @@ class HelperServer:
                 "refused", **_names(attendant), url=shown_url(ask.url), reason=reason, hint=hint or None
             )
 
+    def _refuse_all(self, ask: AskHelp, reason: str, hint: str = "") -> None:
+        for attendant in self._askers.get(ask.info_hash, ()):
+            self._refuse(attendant, ask, reason, hint)
+
     def _reason_to_refuse(self, group: JoinedGroup, ask: AskHelp) -> str:
         """Empty: it is helped. What only a connection shows is refused when it is made."""
         reason = self._reason_not_to_serve(group, ask)
         if not reason and self._quota.is_used_up:
-            return "what it may fetch in a day is used up"
+            return USED_UP
         return reason
 
     def _reason_not_to_serve(self, group: JoinedGroup, ask: AskHelp) -> str:
@@ -286,9 +294,8 @@ class HelperServer:
             await work.run(partial(self._on_begun, info_hash))
         except ShoalError as error:
             self._note(error.message)
-            for attendant in self._askers.get(info_hash, ()):
-                hint = error.hint if isinstance(error, GuardError) else ""
-                self._refuse(attendant, work.ask, _told(error, work.ask.url), hint)
+            hint = error.hint if isinstance(error, GuardError) else ""
+            self._refuse_all(work.ask, _told(error, work.ask.url), hint)
             self._again.pop(info_hash, None)
         finally:
             self._begun.discard(info_hash)

@@ -63,6 +63,7 @@ class Holdings:
         self._backing = backing
         self._me = me
         self._clock = clock
+        self._kept_of: dict[bytes, int] = {}  # by members
 
     @property
     def missing(self) -> int:
@@ -152,10 +153,19 @@ class Holdings:
             self._board.on_piece(piece, now)
         self._look_whether_whole()
 
+    def on_kept(self, member: bytes, piece: int) -> None:
+        """It told that it has it from another run."""
+        self.kept_bits |= 1 << piece
+        self._kept_of[member] = self._kept_of.get(member, 0) | 1 << piece
+
     def _note_who_brought(self, piece: int, author: bytes, giver: bytes | None) -> None:
         """Whoever fetched it in this run; of what was fetched before, whose record is old, whoever had kept it."""
-        bit = 1 << piece
-        had = giver is not None and bool(self.kept_bits & bit)
+        if self.settled_bits >> piece & 1:
+            author, giver = self._me, None  # by ourselves, whoever else did before
+        had = giver is not None and bool(self.kept_bits >> piece & 1)
+        if giver is not None and had and giver in self._authors.vouchers_of(piece):
+            had = bool(self._kept_of.get(giver, 0) >> piece & 1)  # else it fetched it anew
+            author = giver
         self._company.on_piece(piece, giver if had and giver else author, self._clock(), had=had)
 
     def on_own(self, piece: int) -> None:

@@ -6,13 +6,16 @@ it has brought a piece of what it claims. Pure; `fetch/pool/board.py` tells it w
 
 from __future__ import annotations
 
+from collections import deque
+
 from shoal.errors import PeerError
 from shoal.fetch.pool.runs import PieceRun, bits_of, runs_of
 from shoal.formats.bitfield import without
 from shoal.swarm.rate import RateMeter
 from shoal.units import MIB
 
-MOST_RUNS = 4  # in a message; a member is at one place, or at a few while it changes
+FEW_RUNS = 4  # at a time; a member is at one place, or at a few while it changes ...
+MOST_RUNS = 16  # ... and in a message, one of each connection, where what is left lies scattered
 MOST_CLAIMED = 64 * MIB  # in a message; as much as four of the longest runs
 LEAST_LATE = 1.0  # seconds; less is a hiccup of a line
 LATE_FACTOR = 4.0  # times what was expected
@@ -23,13 +26,15 @@ BELIEVED_AFTER = 1.0  # seconds in which its rate was seen; until then, what it 
 CROSSING = 0.3  # seconds; two who claim the same within it knew nothing of each other: a message, and a look
 SETTLED_AFTER = 2 * CROSSING  # whoever claims it now does so on purpose, and is known to
 MOST_IDLE_TALK = 64  # messages of claims since it last brought a piece of one
+KEPT_AFTER = 2.0  # seconds since it fetched it; by then requesters have what they can take of it
 TALK_RATE = 40.0  # messages a second; twice as many as there are looks
 TALK_BURST = 100.0  # messages
 MOST_VAIN = 16.0  # seconds that all who left without having brought anything may have been waited for
 
 
 class Member:
-    """One other member. `has`: the pieces it told of; `claims`: those that it fetches."""
+    """One other member. `has`: the pieces it told of, `kept`: those that it had before we met, or has fetched and kept
+    for a while; `claims`: those that it fetches."""
 
     def __init__(
         self, name: bytes, now: float, is_helper: bool, has: int, *, is_doubted: bool = False
@@ -38,7 +43,7 @@ class Member:
         self.name = name
         self.is_helper = is_helper
         self.joined_at = self.heard_at = now
-        self.has = has
+        self.has = self.kept = has
         self.claims = 0
         self.told_rate = 0.0
         self.is_owing = False
@@ -52,6 +57,7 @@ class Member:
         self._has_brought = False
         self._seen_since = now  # claims have been there without a break
         self._meter = RateMeter(now)
+        self._brought: deque[tuple[float, int]] = deque()  # of late
         self._idle_talk = 0
         self._talk = TALK_BURST
         self._talked_at = now
@@ -88,10 +94,15 @@ class Member:
             self._waited += now - self._waits_since
         return fresh
 
-    def on_have(self, bits: int, piece_length: int, now: float) -> None:
-        brought = self.claims & without(bits, self.has)
+    def on_have(self, bits: int, piece_length: int, now: float) -> int:
+        """It has these, whatever else. -> those of them that it claimed, and brings."""
+        fresh = without(bits, self.has)
+        brought = self.claims & fresh
+        if self.is_helper or not self.has:  # a helper gets nothing of others but what it is to keep
+            self.kept |= without(fresh, brought)
         self.has |= bits
         if brought:
+            self._brought.append((now, brought))
             self._meter.add(brought.bit_count() * piece_length, now)
             self._waits_since = now
             self._waited = 0.0
@@ -99,6 +110,13 @@ class Member:
             self._has_brought = True
             self._void = 0
             self._idle_talk = 0
+        return brought
+
+    def age(self, now: float) -> None:
+        """Look whether it keeps what it has brought."""
+        while self._brought and now - self._brought[0][0] > KEPT_AFTER:
+            _, bits = self._brought.popleft()
+            self.kept |= bits if self.is_helper else 0
 
     def on_owing(self, is_owing: bool, now: float) -> None:
         if is_owing and not self.is_owing:

@@ -54,6 +54,28 @@ class Others(dict[bytes, Member]):
             bits |= 0 if self.is_silent(member, now) else member.live
         return bits
 
+    @property
+    def told_rates(self) -> list[float]:
+        """Bytes a second that each brings from the origin; 0 if it never did."""
+        return [member.told_rate for member in self.values()]
+
+    @property
+    def stock(self) -> int:
+        """The pieces that members keep, and that nobody else has got."""
+        kept = got = 0
+        for member in self.values():
+            kept |= member.has & member.kept
+            got |= without(member.has, member.kept)
+        return without(kept, got)
+
+    @property
+    def fetched_for_themselves(self) -> int:
+        """The pieces that requesters are believed to be fetching."""
+        bits = 0
+        for member in self.values():
+            bits |= 0 if member.is_helper else member.live
+        return bits
+
     def is_silent(self, member: Member, now: float) -> bool:
         return member.is_silent(now, self.heard_at)
 

@@ -283,7 +283,7 @@ class Pool:
         if piece >= self._layout.piece_count:
             raise PeerError(f"a record of piece {piece}, of {self._layout.piece_count}")
         if not talk.has_greeted:
-            self.holdings.kept_bits |= 1 << piece
+            self.holdings.on_kept(neighbour.member, piece)
         match self.authors.on_record(record, neighbour.member):
             case News.NEW:
                 self.holdings.vouch(piece)

@@ -1,12 +1,13 @@
 """How much a helper may still fetch for others today; remembered across restarts.
 
-A day is one of UTC, so that a change of the clock's zone is no new day.
+Always true: what one work holds is no other's; who fetches no more than was left for it exceeds nothing. A day is one
+of UTC, so that a change of the clock's zone is no new day.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ class Quota:
         self._today = today or _today
         self._day, self._used = self._load()
         self._saved = self._used
+        self._held: dict[Hashable, int] = {}
 
     @property
     def left(self) -> int | None:
@@ -36,6 +38,19 @@ class Quota:
     @property
     def is_used_up(self) -> bool:
         return self.left == 0
+
+    def hold(self, who: Hashable, count: int) -> None:
+        """It is about to fetch so many bytes."""
+        self._held[who] = count
+
+    def let_go(self, who: Hashable) -> None:
+        self._held.pop(who, None)
+
+    def left_for(self, who: Hashable) -> int | None:
+        """Bytes, with what it holds; None without a limit."""
+        left = self.left
+        others = sum(count for other, count in self._held.items() if other is not who)
+        return None if left is None else max(0, left - others)
 
     def spend(self, count: int) -> None:
         self._turn()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from shoal.engine.admission import TWICE
 from shoal.fetch.pool.company import Company
 from shoal.protocol.group.messages import KEY_LENGTH
 
@@ -29,8 +30,8 @@ class Telling:
                 self._note(f"{name} is slow: what it was waited for is fetched without it")
 
     def gone(self, member: bytes, reason: str) -> None:
-        """It was counted on. Who is out was told of already."""
-        if member not in self._out:
+        """It was counted on. Who is out was told of already; who was connected twice is here still."""
+        if member not in self._out and reason != TWICE:
             self._note(f"{self._company.name_of(member)} is gone: {reason}")
 
     def on_report(self, event: str, **fields: Any) -> None:

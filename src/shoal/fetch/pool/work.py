@@ -63,7 +63,9 @@ class Work:
         cache: Cache,
         quota: Quota,
         note: Callable[[str], None],
+        on_used_up: Callable[[], None],
     ) -> None:
+        """`on_used_up`: nothing more may be fetched today; what is here is still taken."""
         self.ask = ask
         self.fetched = 0  # bytes from the origin
         self.sent = 0  # bytes to members
@@ -78,6 +80,7 @@ class Work:
         self._cache = cache
         self._quota = quota
         self._note = note
+        self._on_used_up = on_used_up
         self._url = AskedUrl(ask.url)
         self._counted = 0
         self._pooled: Pooled | None = None
@@ -100,6 +103,7 @@ class Work:
             await self._work(part, on_begun)
         finally:
             self.is_ending = True
+            self._quota.let_go(self)
             await asyncio.to_thread(self._cache.put_back, part, is_wanted=self._is_trusted)
 
     async def _work(self, part: PartFile, on_begun: Callable[[], None]) -> None:
@@ -205,6 +209,7 @@ class Work:
         self._quota.spend(received - self._counted)
         self.fetched += received - self._counted
         self._counted = received
+        self._keep_to_quota()
         if (
             self._pool.requester_count and not self._is_retiring
         ):  # or two helpers would keep each other for ever
@@ -212,11 +217,20 @@ class Work:
         is_done = self._is_retiring and not (self._ranged.plan.running or self._pool.is_needed)
         if is_done or now - self._needed_at > LEAVES_AFTER:
             self._ranged.stop()
-        elif self.fetches and self._quota.is_used_up:
-            self._ranged.fail(UnfinishedError("what it may fetch in a day is used up"))
         if now - self._saved_at > SAVES_EVERY and self._saving is None:
             self._saved_at = now
             self._saving = group.create_task(self._save_now())
+
+    def _keep_to_quota(self) -> None:
+        board, piece_length = self._pool.board, self._ranged.plan.piece_length
+        self._quota.hold(self, board.claimed * piece_length)
+        left = self._quota.left_for(self)
+        if left is None:
+            return
+        board.allowance = left // piece_length
+        if self.fetches and not (board.allowance or board.claimed):
+            self.retire()
+            self._on_used_up()
 
     async def _save_now(self) -> None:
         try:
