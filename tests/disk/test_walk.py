@@ -160,9 +160,10 @@ def test_a_folder_that_may_not_be_read_is_named(folder: Path, monkeypatch: pytes
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return real_scandir(path)
 
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(FileError, match="closed: reading failed: Permission denied"):
-        find_payload(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir)
+        with pytest.raises(FileError, match="closed: reading failed: Permission denied"):
+            find_payload(folder)
 
 
 def test_a_name_that_is_not_utf8_is_refused_unless_excluded(folder: Path) -> None:
