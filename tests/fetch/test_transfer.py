@@ -284,7 +284,7 @@ def test_a_file_comes_over_ftp_from_the_middle_and_its_facts_with_it(run: Runner
             whole = await fetched(url)
             assert whole.body == BODY
             assert whole.responses[0].headers["content-range"] == f"bytes 0-{len(BODY) - 1}/{len(BODY)}"
-            with pytest.raises(NetworkError, match="user or password refused"):
+            with pytest.raises(DeniedError, match="user or password refused"):
                 await fetched(origin.url)
 
     run(story())

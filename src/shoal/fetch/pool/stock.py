@@ -18,7 +18,6 @@ from shoal.swarm.rate import RateMeter
 
 BEGINS_WITHIN = 2.0  # seconds from when there is any
 STILL_AFTER = 1.0  # seconds without a piece of it; who has it is frozen, or slower than any fetcher
-
 STAYS_SLOW = 1.5  # times what is enough; rates tremble, and what is begun is to go on
 
 
