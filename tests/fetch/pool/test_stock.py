@@ -9,7 +9,7 @@ from shoal.fetch.pool.member import Member
 from shoal.fetch.pool.others import Others
 from shoal.fetch.pool.runs import PieceRun
 from shoal.fetch.pool.stock import BEGINS_WITHIN, STILL_AFTER, Stock
-from shoal.formats.bitfield import all_bits
+from shoal.formats.bitfield import all_bits, without
 from shoal.units import KIB
 
 PIECE = 256 * KIB
@@ -91,3 +91,10 @@ def test_where_a_requester_fetches_of_it_others_do_at_once() -> None:
     stock.look(others, 0, 1e6, 0.2)
     assert stock.is_slow
     assert stock.beside(others.fetched(0.2)) == EVERYTHING ^ all_bits(10)
+
+
+def test_what_every_requester_has_is_wanted_by_none() -> None:
+    members = Others(0.0)
+    for name, is_helper, has in ((b"a", False, 0b0111), (b"b", False, 0b1110), (b"c", True, 0b0001)):
+        members[name] = Member(name, 0.0, is_helper, has)
+    assert without(0b11111, members.wanted_by_none) == 0b11001

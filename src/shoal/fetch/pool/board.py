@@ -205,7 +205,8 @@ class Board:
             member.age(now)
             if member.void_if_late(self._piece_length, now) or self._members.is_silent(member, now):
                 self.laggards.add(member.name)
-        self._stock.look(self._members, self.have, self.rate, now)
+        here = self.have | (self._members.wanted_by_none if self.is_helper else 0)
+        self._stock.look(self._members, here, self.rate, now)
         self._drop(demand, now)
         runs = list(runs_of(without(self.forced, before)))
         if not (self.is_helper and self.rests):

@@ -69,6 +69,14 @@ class Others(dict[bytes, Member]):
         return without(kept, got)
 
     @property
+    def wanted_by_none(self) -> int:
+        """The pieces that every requester among them has."""
+        bits = -1  # all
+        for member in self.values():
+            bits &= -1 if member.is_helper else member.has
+        return bits
+
+    @property
     def fetched_for_themselves(self) -> int:
         """The pieces that requesters are believed to be fetching."""
         bits = 0

@@ -42,7 +42,7 @@ class Stock:
             self.bits ^= taken
 
     def look(self, members: Others, have: int, rate: float, now: float) -> None:
-        """`have`: the pieces that are here; `rate`: bytes a second that we bring, 0 if that is not known."""
+        """`have`: pieces that are here, or that nobody wants; `rate`: bytes a second that we bring, 0 if not known."""
         bits = without(members.stock, have)
         if not bits or not self.bits:
             self._since = self._moved_at = now
