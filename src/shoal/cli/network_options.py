@@ -10,15 +10,15 @@ from typing import Any, Self
 
 from shoal.cli import options
 
-_NAMES = (
-    "max_upload_rate",
-    "max_download_rate",
-    "bind",
-    "port",
-    "name",
-    "log",
-    "quiet",
-)  # as --help lists them
+_SERVING = {  # as --help lists them
+    "max_upload_rate": options.max_upload_rate_option,
+    "max_download_rate": options.max_download_rate_option,
+    "bind": options.bind_option,
+    "port": options.port_option,
+    "name": options.name_option,
+    "log": options.log_option,
+    "quiet": options.quiet_option,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def network_options(command: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(command)
     def with_network(**values: Any) -> int:
-        given = {name: values.pop(name) for name in _NAMES}
+        given = {name: values.pop(name) for name in _SERVING}
         return command(network=NetworkOptions.of(given), **values)
 
-    for name in reversed(_NAMES):
-        with_network = getattr(options, f"{name}_option")(with_network)
+    for option in reversed(_SERVING.values()):
+        with_network = option(with_network)
     return with_network
